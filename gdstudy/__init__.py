@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from gdstudy.closed_form import gd_iterate, min_norm_solution, ridge_solution
     from gdstudy.data import load_dataset
-    from gdstudy.gradient_descent import gradient_descent
+    from gdstudy.descent import gradient_descent
     from gdstudy.store import load_curves, load_results
     from gdstudy.train import run_study
 
@@ -20,7 +20,7 @@ _HOME = {
     "gd_iterate": "closed_form",
     "min_norm_solution": "closed_form",
     "ridge_solution": "closed_form",
-    "gradient_descent": "gradient_descent",
+    "gradient_descent": "descent",
     "load_dataset": "data",
     "load_results": "store",
     "load_curves": "store",

@@ -32,7 +32,9 @@ def as_tensor(name: str, value: np.ndarray | Tensor, min_ndim: int = 0) -> Tenso
         raise ValueError(f"{name} must have at least {min_ndim} axes; its shape is {tuple(value.shape)}")
     if not bool(torch.isfinite(value).all()):
         bad = int((~torch.isfinite(value)).sum())
-        raise ValueError(f"{name} holds {bad} NaN or infinite values of {value.numel()}; remove or impute them")
+        raise ValueError(
+            f"{name} holds {bad} NaN or infinite values of {value.numel()}; remove or impute them"
+        )
     return value
 
 

@@ -1,0 +1,252 @@
+"""The schema of a study: every key, its unit, its default and its bounds, said once.
+
+`--help`, error messages and README's table are read from here. Imports neither torch nor scikit-learn.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
+from jsonargparse.typing import register_type
+
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+DATASETS = ("student_teacher", "diabetes")
+MODELS = ("linear",)
+
+
+class StudyError(Exception):
+    """What a user can put right: one line that says what, where and what to do."""
+
+
+class TrainingSizes(tuple[int, ...]):
+    """Training-set sizes N, increasing. Written `1-60`, `5, 10, 20` or `1-40, 50`, or as a YAML list."""
+
+    @classmethod
+    def parse(cls, value: Any) -> TrainingSizes:
+        items: Iterable[Any] = (
+            value if isinstance(value, list | tuple) else str(value).strip("[] ").split(",")
+        )
+        sizes: set[int] = set()
+        for item in items:
+            match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", str(item))
+            if not match:
+                raise ValueError(f"{value!r} is no list of sizes; write 1-60 or [5, 10, 20]")
+            first, last = int(match[1]), int(match[2] or match[1])
+            if not 1 <= first <= last:
+                raise ValueError(f"{item!r} must count up from at least 1, as in 1-60")
+            sizes.update(range(first, last + 1))
+        return cls(sorted(sizes))
+
+    def __str__(self) -> str:
+        starts = [n for n in self if n - 1 not in self]
+        ends = [n for n in self if n + 1 not in self]
+        return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
+
+    __repr__ = __str__
+
+
+class StepSize(str):
+    """`auto` or a number above 0."""
+
+    @classmethod
+    def parse(cls, value: Any) -> StepSize:
+        try:
+            good = value == "auto" or 0 < float(value) < float("inf")
+        except (TypeError, ValueError):
+            good = False
+        if not good:
+            raise ValueError(f"{value!r} must be `auto` (1/σ₁² of each cell) or a number above 0")
+        return cls(value)
+
+    @property
+    def value(self) -> float | str:
+        return "auto" if self == "auto" else float(self)
+
+
+register_type(TrainingSizes, serializer=str, deserializer=TrainingSizes.parse)
+register_type(StepSize, serializer=str, deserializer=StepSize.parse)
+
+
+@dataclass
+class GradientDescent:
+    """Full-batch gradient descent from W = 0 on ½‖φ(X)W − Y‖²_F."""
+
+    steps: int = 100_000
+    """Most steps a cell may take, at least 1."""
+    step_size: StepSize = StepSize("auto")
+    """η in W ← W − η Xᵀ(XW − Y), in 1/units of X²; stable below 2/σ₁². `auto`: 1/σ₁² of each cell."""
+    tolerance: float = 1e-10
+    """A cell has converged when ‖∇L‖ falls below this share of its start, in (0, 1); at least 100 eps of dtype."""
+    checkpoints_per_decade: int = 10
+    """Log-spaced measurements for each factor of ten in steps, 1 to 100."""
+    engine: Literal["gram", "autograd"] = "gram"
+    """`gram`: explicit gradients on XᵀX or XXᵀ; `autograd`: torch.optim and backward. The same iterates."""
+
+
+@dataclass
+class Study:
+    """A study: data sets × models × training sizes × seeds."""
+
+    datasets: list[str] = field(default_factory=lambda: ["student_teacher", "diabetes"])
+    """Data sets: student_teacher (P = 20), diabetes (P = 10)."""
+    preprocess: Literal["none", "center", "standardize"] = "none"
+    """Columns as they are; minus their means; or also over their standard deviation (statistics of all rows)."""
+    models: list[str] = field(default_factory=lambda: ["linear"])
+    """Models: linear (zero-initialised readout on the raw features)."""
+    n_train: TrainingSizes = TrainingSizes(range(1, 61))
+    """Training-set sizes N in rows, such as 1-60 or [5, 10, 20]; each below the rows of every data set."""
+    seeds: int = 50
+    """Number of random splits for each N, at least 1: seeds 0, 1, …"""
+    gd: GradientDescent = field(default_factory=GradientDescent)
+    """Gradient descent."""
+    dtype: Literal["float64", "float32"] = "float64"
+    """Precision of training and closed forms; errors are always summed in float64."""
+    device: str = "cpu"
+    """Where to train: cpu, cuda, cuda:1, …"""
+    batch_cells: int = 1000
+    """Cells trained as one stack and stored together, at least 1; what a killed run loses at most."""
+
+    def __post_init__(self) -> None:
+        for key, known in (("datasets", DATASETS), ("models", MODELS)):
+            names = getattr(self, key)
+            if not names:
+                raise StudyError(f"{key}=[] is empty; name at least one of: {', '.join(known)}")
+            for name in names:
+                if name not in known:
+                    raise StudyError(
+                        f"{key}: unknown {name!r}{_suggestion(name, known)}; known: {', '.join(known)}"
+                    )
+            if len(set(names)) < len(names):
+                raise StudyError(f"{key}={names} names one twice; keep one")
+        if not self.n_train:
+            raise StudyError("n_train=[] is empty; give sizes such as 1-60 or [5, 10, 20]")
+        for key, value, low, high in (
+            ("seeds", self.seeds, 1, 10**6),
+            ("batch_cells", self.batch_cells, 1, 10**6),
+            ("gd.steps", self.gd.steps, 1, 10**12),
+            ("gd.checkpoints_per_decade", self.gd.checkpoints_per_decade, 1, 100),
+        ):
+            if not low <= value <= high:
+                raise StudyError(f"{key}={value} must lie in {low} … {high}")
+        if not 0 < self.gd.tolerance < 1:
+            raise StudyError(f"gd.tolerance={self.gd.tolerance:g} must lie in (0, 1)")
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
+            raise StudyError(f"device={self.device!r} must be cpu, cuda or cuda:<number>")
+
+
+def _suggestion(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+class _ConfigFile(ActionConfigFile):
+    """`--config linear.yaml` also finds ./configs/linear.yaml and the studies that come with the package."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        path = find_config(values)
+        check_yaml(path)
+        super().__call__(parser, namespace, str(path), option_string)
+
+
+class StudyParser(ArgumentParser):
+    """The parser of a study's keys, with every complaint as one line that names the key."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise StudyError(self.one_line(message))
+
+    def one_line(self, message: str) -> str:
+        text = " ".join(message.split())
+        keys = [k for action in self._actions for k in [action.dest] if k and k != "help"]
+        if found := re.search(r"Parser key \"([^\"]+)\": (.*)", text):
+            key, text = found[1], found[2]
+            if wrong := re.search(r"Expected an? (.*?)\. Got value: (.*)", text):
+                kind = wrong[1].replace("typing.", "").replace("<class '", "").replace("'>", "")
+                text = f"{wrong[2]!r} is not allowed; expected {kind}"
+            return f"{key}: {re.sub(r'^Not of type [^:]*: ', '', text)}"
+        if found := re.search(
+            r"(?:[Uu]nrecognized arguments: --|accept option '|[Kk]ey '|Option ')([\w.]+)", text
+        ):
+            key = found[1]
+            if group := re.search(r"Group '([\w.]+)' does not", text):
+                key = f"{group[1]}.{key}"
+            return f"unknown key {key!r}{_suggestion(key, keys)}; --help lists every key"
+        return text
+
+
+def find_config(name: str | Path) -> Path:
+    """A config file by path, or by bare name in ./configs/ or among the studies that come with the package."""
+    package = Path(__file__).parent
+    places = [
+        Path(name),
+        Path("configs") / name,
+        package / "configs" / name,
+        package.parent / "configs" / name,
+    ]
+    for path in places:
+        if path.is_file():
+            return path
+    shipped = sorted({p.name for place in places[1:] for p in place.parent.glob("*.yaml")})
+    raise StudyError(
+        f"config {str(name)!r} is no file here or in configs/{_suggestion(str(name), shipped)}; "
+        f"known studies: {', '.join(shipped) or 'none'}"
+    )
+
+
+def check_yaml(path: Path) -> None:
+    """StudyError with file and line unless `path` holds a YAML mapping."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise StudyError(f"{path}, line {line}: not valid YAML: {error.problem}") from None
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise StudyError(f"{path}, line 1: must be a mapping of keys to values, such as `seeds: 50`")
+
+
+def study_parser(prog: str, description: str) -> StudyParser:
+    parser = StudyParser(prog=prog, description=description, allow_abbrev=False)
+    parser.add_argument(
+        "--config", action=_ConfigFile, help="The study, a YAML file; bare names are found in configs/."
+    )
+    parser.add_class_arguments(Study)
+    return parser
+
+
+def read_study(path: str | Path) -> Study:
+    """The study in a YAML file. StudyError, naming the file, for anything that does not fit the schema."""
+    parser = study_parser("gdstudy", "")
+    try:
+        return build(parser.parse_args(["--config", str(path)]))
+    except StudyError as error:
+        raise StudyError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+
+
+def build(namespace: Any) -> Study:
+    """The checked Study of parsed arguments."""
+    values = {key: namespace[key] for key in Study.__dataclass_fields__ if key != "gd"}
+    return Study(**values, gd=GradientDescent(**namespace.gd.as_dict()))
+
+
+def as_dict(study: Study) -> dict[str, Any]:
+    """Plain values, in the order of the schema; `read_study` of its YAML gives the study back."""
+    plain = {key: _plain(getattr(study, key)) for key in Study.__dataclass_fields__ if key != "gd"}
+    gd = {key: _plain(getattr(study.gd, key)) for key in GradientDescent.__dataclass_fields__}
+    return {key: gd if key == "gd" else plain[key] for key in Study.__dataclass_fields__}
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, TrainingSizes | StepSize) else value
+
+
+def as_yaml(study: Study) -> str:
+    return yaml.safe_dump(as_dict(study), sort_keys=False, allow_unicode=True, default_flow_style=None)
