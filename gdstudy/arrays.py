@@ -32,9 +32,7 @@ def as_tensor(name: str, value: np.ndarray | Tensor, min_ndim: int = 0) -> Tenso
         raise ValueError(f"{name} must have at least {min_ndim} axes; its shape is {tuple(value.shape)}")
     if not bool(torch.isfinite(value).all()):
         bad = int((~torch.isfinite(value)).sum())
-        raise ValueError(
-            f"{name} holds {bad} NaN or infinite values of {value.numel()}; remove or impute them"
-        )
+        raise ValueError(f"{name} holds {bad} NaN or infinite values of {value.numel()}; remove or impute them")
     return value
 
 
@@ -60,9 +58,7 @@ def regression_problem(X: Array, Y: Array) -> tuple[Tensor, Tensor, Callable[[Te
     try:
         batch = torch.broadcast_shapes(x.shape[:-2], y.shape[:-2])
     except RuntimeError:
-        raise ValueError(
-            f"the batch axes of X {tuple(x.shape)} and Y {tuple(np.shape(Y))} do not broadcast"
-        ) from None
+        raise ValueError(f"the batch axes of X {tuple(x.shape)} and Y {tuple(np.shape(Y))} do not broadcast") from None
     dtype = torch.promote_types(x.dtype, y.dtype)
     x = x.to(dtype).expand(*batch, *x.shape[-2:])
     y = y.to(dtype=dtype, device=x.device).expand(*batch, *y.shape[-2:])

@@ -125,9 +125,7 @@ def ridge_solution(X: Array, Y: Array, lam: float | np.ndarray | Tensor) -> Arra
     return restore(spec.filtered(f, y))
 
 
-def gd_iterate(
-    X: Array, Y: Array, step_size: float | np.ndarray | Tensor, t: float | np.ndarray | Tensor
-) -> Array:
+def gd_iterate(X: Array, Y: Array, step_size: float | np.ndarray | Tensor, t: float | np.ndarray | Tensor) -> Array:
     """Exact t-th iterate of gradient descent from W₀ = 0 on ½‖XW − Y‖²_F.
 
     W_t = V diag[(1 − (1 − ησᵢ²)ᵗ)/σᵢ] UᵀY, which the recursion W ← W − η Xᵀ(XW − Y) (paper, App. D) gives in

@@ -31,9 +31,7 @@ class TrainingSizes(tuple[int, ...]):
 
     @classmethod
     def parse(cls, value: Any) -> TrainingSizes:
-        items: Iterable[Any] = (
-            value if isinstance(value, list | tuple) else str(value).strip("[] ").split(",")
-        )
+        items: Iterable[Any] = value if isinstance(value, list | tuple) else str(value).strip("[] ").split(",")
         sizes: set[int] = set()
         for item in items:
             match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", str(item))
@@ -121,9 +119,7 @@ class Study:
                 raise StudyError(f"{key}=[] is empty; name at least one of: {', '.join(known)}")
             for name in names:
                 if name not in known:
-                    raise StudyError(
-                        f"{key}: unknown {name!r}{_suggestion(name, known)}; known: {', '.join(known)}"
-                    )
+                    raise StudyError(f"{key}: unknown {name!r}{_suggestion(name, known)}; known: {', '.join(known)}")
             if len(set(names)) < len(names):
                 raise StudyError(f"{key}={names} names one twice; keep one")
         if not self.n_train:
@@ -171,9 +167,7 @@ class StudyParser(ArgumentParser):
                 kind = wrong[1].replace("typing.", "").replace("<class '", "").replace("'>", "")
                 text = f"{wrong[2]!r} is not allowed; expected {kind}"
             return f"{key}: {re.sub(r'^Not of type [^:]*: ', '', text)}"
-        if found := re.search(
-            r"(?:[Uu]nrecognized arguments: --|accept option '|[Kk]ey '|Option ')([\w.]+)", text
-        ):
+        if found := re.search(r"(?:[Uu]nrecognized arguments: --|accept option '|[Kk]ey '|Option ')([\w.]+)", text):
             key = found[1]
             if group := re.search(r"Group '([\w.]+)' does not", text):
                 key = f"{group[1]}.{key}"

@@ -76,9 +76,7 @@ def split(n_rows: int, n_train: int, seed: int) -> tuple[np.ndarray, np.ndarray]
     return order[n_rows - n_train :], order[: n_rows - n_train]
 
 
-def training_stack(
-    dataset: Dataset, cells: Sequence[tuple[int, int]], height: int
-) -> tuple[np.ndarray, np.ndarray]:
+def training_stack(dataset: Dataset, cells: Sequence[tuple[int, int]], height: int) -> tuple[np.ndarray, np.ndarray]:
     """Training rows of many cells, zero-padded to one height: X (C, height, D), Y (C, height, k).
 
     cells: (n_train, seed) pairs. Zero rows add nothing to a gradient, so padding is exact.

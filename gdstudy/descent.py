@@ -172,11 +172,7 @@ class Autograd:
 
     def solution(self) -> Tensor:
         parameters = [p.detach() for p in self.module.parameters()]
-        return (
-            parameters[0].clone()
-            if len(parameters) == 1
-            else torch.cat([p.flatten(1) for p in parameters], 1)
-        )
+        return parameters[0].clone() if len(parameters) == 1 else torch.cat([p.flatten(1) for p in parameters], 1)
 
     def keep(self, mask: Tensor) -> None:
         self.cells, self.X, self.Y, self.eta = (a[mask] for a in (self.cells, self.X, self.Y, self.eta))
@@ -301,19 +297,13 @@ def gradient_descent(
     batch = x.shape[:-2]
     numpy_in = not isinstance(X, Tensor)
     x, y = x.reshape(-1, *x.shape[-2:]), y.reshape(-1, *y.shape[-2:])
-    if (
-        not checkpoints
-        or checkpoints[0] < 1
-        or any(b <= a for a, b in zip(checkpoints, checkpoints[1:], strict=False))
-    ):
+    if not checkpoints or checkpoints[0] < 1 or any(b <= a for a, b in zip(checkpoints, checkpoints[1:], strict=False)):
         raise ValueError(f"checkpoints must increase from at least 1; they are {list(checkpoints)[:5]}…")
     if engine not in ("gram", "autograd"):
         raise ValueError(f"engine={engine!r} must be 'gram' or 'autograd'")
     if isinstance(step_size, str):
         if step_size != "auto" or module is not None:
-            raise ValueError(
-                f"step_size={step_size!r} must be a number above 0, or 'auto' for a linear readout"
-            )
+            raise ValueError(f"step_size={step_size!r} must be a number above 0, or 'auto' for a linear readout")
         # X = 0 has no curvature: any step size leaves W where it is.
         eta = 1 / largest_eigenvalue(x).clamp(min=torch.finfo(x.dtype).tiny)
     else:

@@ -226,9 +226,7 @@ def _certificate(study: Study, stack: _Stack, W: Tensor) -> Columns:
     steps = torch.where(done, 0, torch.where(never, torch.inf, high))
     return {
         "slowest_singular_value": torch.where(some, slowest.values, torch.nan).cpu().numpy(),
-        "slowest_error_share": torch.where(
-            some, share.gather(-1, slowest.indices[:, None]).squeeze(-1), torch.nan
-        )
+        "slowest_error_share": torch.where(some, share.gather(-1, slowest.indices[:, None]).squeeze(-1), torch.nan)
         .cpu()
         .numpy(),
         "steps_to_tolerance": steps.cpu().numpy(),

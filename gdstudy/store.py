@@ -120,9 +120,7 @@ class Store:
                 names = _TABLES[table]
                 marks = ", ".join("?" * len(names))
                 for group in groups:
-                    self._db.executemany(
-                        f"INSERT OR REPLACE INTO {table} VALUES ({marks})", _rows(group, names)
-                    )
+                    self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", _rows(group, names))
             self._db.execute("INSERT OR REPLACE INTO batches VALUES (?)", (batch.number,))
 
     def close(self) -> None:

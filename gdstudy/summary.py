@@ -1,0 +1,74 @@
+"""What board, figures and terminal all show: medians and quantiles over seeds, from the stored tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+Table = dict[str, np.ndarray]
+QUANTILES = (0.25, 0.5, 0.75)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Median and quartiles over seeds: each (n,), beside x (n,)."""
+
+    x: np.ndarray
+    low: np.ndarray
+    median: np.ndarray
+    high: np.ndarray
+
+
+def select(table: Table, **equal: object) -> Table:
+    """The rows in which each named column has the given value."""
+    keep = np.ones(len(next(iter(table.values()))), dtype=bool)
+    for name, value in equal.items():
+        keep &= table[name] == value
+    return {name: column[keep] for name, column in table.items()}
+
+
+def quantiles(values: np.ndarray) -> np.ndarray:
+    """Quartiles over the first axis, (3, ...). A value that is no number (a diverged cell) counts as infinite.
+
+    By the inverted distribution function, so that a quartile is one of the values even where others are infinite.
+    """
+    return np.quantile(np.where(np.isnan(values), np.inf, values), QUANTILES, axis=0, method="inverted_cdf")
+
+
+def by_size(table: Table, value: str) -> Curve:
+    """Quartiles of a column over seeds, for each N."""
+    sizes = np.unique(table["n_train"])
+    bands = np.stack([quantiles(table[value][table["n_train"] == n]) for n in sizes], axis=1)
+    return Curve(sizes, *bands)
+
+
+def at_steps(curves: Table, value: str, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Every trained cell at given t: (n_train of each cell (c,), values (c, len(steps))).
+
+    A cell that finished before t stands where it finished: converged, it would not move. One that diverged
+    has no value there and counts as infinite. `curves` is ordered by cell and t, as the store returns it.
+    """
+    first = np.flatnonzero(np.r_[True, np.diff(curves["step"]) <= 0])
+    cell = np.repeat(np.arange(len(first)), np.diff(np.r_[first, len(curves["step"])]))
+    span = int(max(curves["step"].max(), steps.max())) + 1
+    position = cell * span + curves["step"]
+    wanted = np.arange(len(first))[:, None] * span + steps
+    found = np.maximum(np.searchsorted(position, wanted, side="right") - 1, first[:, None])
+    values = np.where(np.isfinite(curves[value]), curves[value], np.inf)[found]
+    return curves["n_train"][first], values
+
+
+def by_step(curves: Table, value: str) -> Curve:
+    """Quartiles of a column over the cells given, for each checkpoint t."""
+    steps = np.unique(curves["step"])
+    _, values = at_steps(curves, value, steps)
+    return Curve(steps, *quantiles(values))
+
+
+def representative_sizes(sizes: np.ndarray, n_parameters: int) -> list[int]:
+    """The studied N nearest to P/2, P and 2P (in ratio): below, at and above the threshold."""
+    available = np.unique(sizes)
+    targets = np.array([n_parameters / 2, n_parameters, 2 * n_parameters])
+    nearest = [int(available[np.argmin(np.abs(np.log(available / t)))]) for t in targets]
+    return sorted(set(nearest))

@@ -1,0 +1,221 @@
+"""`python -m gdstudy.train`: a study from its YAML file to stored results, figures and TensorBoard."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from gdstudy import __version__
+from gdstudy.config import Study, StudyError, as_dict, as_yaml, build, read_study, study_parser
+
+if TYPE_CHECKING:
+    from gdstudy.summary import Table
+
+PROG = "gdstudy.train"
+
+
+def run_study(
+    config: str | Path | Study, run_dir: str | Path | None = None, quiet: bool = True, name: str = "study"
+) -> Path:
+    """Run a study, a YAML file or a Study, to the end; returns its run folder.
+
+    run_dir: a new or empty folder; default runs/<config>/<YYYYmmdd-HHMMSS>. StudyError says what to put right.
+    """
+    study = config if isinstance(config, Study) else read_study(config)
+    if not isinstance(config, Study):
+        name = Path(config).stem
+    from gdstudy.sweep import load_datasets
+
+    _check_device(study)
+    datasets = load_datasets(study)  # before anything is written: sizes are checked against the data
+    folder = _new_run_dir(study, run_dir, name)
+    _finish(study, datasets, folder, quiet)
+    return folder
+
+
+def resume_study(run_dir: str | Path, quiet: bool = True) -> Path:
+    """Finish what is missing of a run. StudyError for a folder that is no run or whose config.yaml was changed."""
+    folder = Path(run_dir)
+    if not (folder / "config.yaml").is_file() or not (folder / "results.sqlite").is_file():
+        raise StudyError(f"--resume {run_dir}: no run is there (config.yaml and results.sqlite); give a run's folder")
+    study = read_study(folder / "config.yaml")
+    from gdstudy.store import Store
+    from gdstudy.sweep import load_datasets
+
+    store = Store(folder)
+    began_with = yaml.safe_load(store.config())
+    store.close()
+    now = as_dict(study)
+    if began_with != now:
+        changed = [key for key in now if began_with.get(key) != now[key]]
+        raise StudyError(
+            f"--resume {run_dir}: config.yaml changed since the run began ({', '.join(changed)}); "
+            "put it back, or start a new run with --config"
+        )
+    _check_device(study)
+    _finish(study, load_datasets(study), folder, quiet)
+    return folder
+
+
+def _check_device(study: Study) -> None:
+    import torch
+
+    if study.device != "cpu":
+        index = int(study.device.partition(":")[2] or 0)
+        if index >= torch.cuda.device_count():
+            raise StudyError(f"device={study.device!r}: {torch.cuda.device_count()} CUDA devices are here; use cpu")
+
+
+def _new_run_dir(study: Study, run_dir: str | Path | None, name: str) -> Path:
+    """Create the run's folder with config.yaml and an empty store, or leave nothing behind."""
+    from gdstudy.store import Store, write_whole
+
+    if run_dir is None:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        folder, again = Path("runs") / name / stamp, 1
+        while folder.exists():
+            folder, again = Path("runs") / name / f"{stamp}-{again}", again + 1
+    else:
+        folder = Path(run_dir)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        hint = f"; finish it with --resume {folder}" if (folder / "results.sqlite").is_file() else ""
+        raise StudyError(f"--run_dir {folder} is not empty{hint}, or name a new folder")
+    made = [p for p in (folder, *folder.parents) if not p.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        Store(folder, config=as_yaml(study)).close()
+        write_whole(folder / "config.yaml", (_provenance(study) + as_yaml(study)).encode())
+    except (OSError, StudyError) as error:
+        if folder.is_dir():
+            for path in folder.iterdir():
+                path.unlink()
+        for path in made:
+            if path.is_dir():
+                path.rmdir()
+        raise StudyError(f"cannot write the run folder {folder}: {error}; name another with --run_dir") from None
+    return folder
+
+
+def _provenance(study: Study) -> str:
+    versions = [f"{package} {version(package)}" for package in ("torch", "numpy", "scikit-learn")]
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"], capture_output=True, text=True
+        )
+        revision = found.stdout.strip() or "none"
+    except OSError:
+        revision = "none"
+    lines = [
+        f"gdstudy {__version__}, git revision {revision}",
+        f"Python {platform.python_version()}, {', '.join(versions)}",
+        f"{platform.platform()}, {os.cpu_count()} CPUs, device {study.device}",
+        f"started {time.strftime('%Y-%m-%d %H:%M:%S %z')}",
+    ]
+    return "".join(f"# {line}\n" for line in lines)
+
+
+def _finish(study: Study, datasets: list[Any], folder: Path, quiet: bool) -> None:
+    """Everything after the run folder exists: train, export, draw, report."""
+    from gdstudy.store import Store
+    from gdstudy.sweep import run_missing
+
+    store = Store(folder)
+    try:
+        run_missing(study, datasets, store, quiet)
+    except KeyboardInterrupt:
+        resume = f"python -m gdstudy.train --resume {folder}"
+        raise KeyboardInterrupt(f"interrupted; finished batches are kept. Go on with: {resume}") from None
+    finally:
+        store.close()
+    if not quiet:
+        print("drawing figures …", file=sys.stderr)
+    from gdstudy.board import write_board
+    from gdstudy.figures import draw_figures
+    from gdstudy.store import export_csv, load_curves, load_results
+
+    images = draw_figures(folder)
+    results = load_results(folder)
+    write_board(folder, (folder / "config.yaml").read_text(), results, load_curves(folder), images)
+    export_csv(folder)
+    if not quiet:
+        print(report(study, results, folder))
+
+
+def report(study: Study, results: Table, folder: Path) -> str:
+    """What the terminal shows at the end: a table a data set, warnings, where things are."""
+    import numpy as np
+
+    from gdstudy.summary import by_size, representative_sizes, select
+
+    lines: list[str] = []
+    for dataset in np.unique(results["dataset"]):
+        rows = select(results, dataset=dataset)
+        P = int(rows["n_parameters"][0])
+        lines += [f"\n{dataset}  (P = {P}; medians over {study.seeds} seeds)"]
+        lines += [f"{'N':>9}{'test MSE, GD':>15}{'X⁺y':>12}{'distance':>11}{'converged':>11}{'steps left':>12}"]
+        for n in representative_sizes(rows["n_train"], P):
+            gd, exact = (select(rows, n_train=n, estimator=e) for e in ("gd", "min_norm"))
+            mark = "<" if n < P else "=" if n == P else ">"
+            values = [by_size(gd, c).median[0] for c in ("test_mse", "distance", "steps_to_tolerance")]
+            share = (gd["status"] == "converged").mean()
+            exact_mse = by_size(exact, "test_mse").median[0]
+            lines += [
+                f"{n:>5} {mark} P{values[0]:>15.4g}{exact_mse:>12.4g}{values[1]:>11.1e}{share:>11.0%}{values[2]:>12.2g}"
+            ]
+        gd = select(rows, estimator="gd")
+        if diverged := int((gd["status"] == "diverged").sum()):
+            limit = gd["step_size_limit"].min()
+            lines += [
+                f"  {diverged} of {len(gd['status'])} cells diverged: gd.step_size={study.gd.step_size} must lie below "
+                f"2/σ₁², which is {limit:.3g} for the narrowest cell; use `auto`"
+            ]
+        if unfinished := int((gd["status"] == "max_steps").sum()):
+            lines += [f"  {unfinished} of {len(gd['status'])} cells were cut off at gd.steps={study.gd.steps:,}"]
+    lines += [
+        f"\nresults   {folder / 'results.csv'} and results.sqlite",
+        f"figures   {folder / 'figures'}",
+        f"browse    tensorboard --logdir {folder}",
+        "          then open http://localhost:6006/?smoothing=0#timeseries",
+    ]
+    return "\n".join(lines)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 done, 2 something the user can put right (one line on stderr), 130 interrupted."""
+    arguments = sys.argv[1:] if argv is None else argv
+    parser = study_parser(PROG, "Train by gradient descent from zero, beside the closed form X⁺y, for every N.")
+    parser.add_argument("--run_dir", help="A new or empty folder; default runs/<config>/<YYYYmmdd-HHMMSS>.")
+    parser.add_argument("--resume", metavar="RUN_DIR", help="Finish what is missing of a run.")
+    parser.add_argument("--quiet", action="store_true", help="Say nothing but errors.")
+    parser.add_argument("--version", action="version", version=f"gdstudy {__version__}")
+    try:
+        options = parser.parse_args(arguments)
+        if options.resume is not None:
+            others = [a for a in arguments if a.startswith("--") and a.split("=")[0] not in ("--resume", "--quiet")]
+            if others:
+                raise StudyError(f"--resume takes no other options; leave out {' '.join(others)}")
+            resume_study(options.resume, options.quiet)
+        elif not options.config:
+            raise StudyError("--config is missing: name a study, such as --config linear.yaml, or a run to --resume")
+        else:
+            name = Path(str(options.config[0].relative)).stem
+            run_study(build(options), options.run_dir, options.quiet, name)
+    except KeyboardInterrupt as interrupt:
+        print(f"{PROG}: {interrupt.args[0] if interrupt.args else 'interrupted'}", file=sys.stderr)
+        return 130
+    except (StudyError, OSError) as error:
+        print(f"{PROG}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
