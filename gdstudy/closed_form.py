@@ -44,7 +44,7 @@ class Spectrum:
 
     def filtered(self, f: Tensor, Y: Tensor) -> Tensor:
         """Readout W = V diag(f) UᵀY. f: (..., R); Y: (..., N, k); returns (..., P, k)."""
-        return self.Vt.mT @ (f.unsqueeze(-1) * (self.U.mT @ Y))
+        return self.Vt.mT @ (f.to(Y.dtype).unsqueeze(-1) * (self.U.mT @ Y))
 
 
 def spectrum(X: Tensor, rtol: float | Tensor | None = None) -> Spectrum:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gdstudy.arrays import as_tensor, regression_problem
+from gdstudy.arrays import Array, as_tensor, regression_problem
 from gdstudy.models import LinearReadout
 
 # Codes of State.status, in this order.
@@ -34,22 +34,25 @@ NUDGES = 32
 class State:
     """Every cell of a stack at one checkpoint; finished cells as they were when they finished.
 
+    Arrays are NumPy or torch, as X was.
+
     step: the checkpoint t. steps: (...,) steps each cell has taken. W: (..., P, k), or the flattened
     parameters (..., n) of a module. gradient_norm: (...,) ‖∇L‖ relative to its start.
     status: (...,) codes into STATUSES.
     """
 
     step: int
-    steps: np.ndarray | Tensor
-    W: np.ndarray | Tensor
-    gradient_norm: np.ndarray | Tensor
-    status: np.ndarray | Tensor
+    steps: Any
+    W: Any
+    gradient_norm: Any
+    status: Any
 
 
 class Engine(Protocol):
     """Cells in training, each taking the same number of steps at a time."""
 
-    cells: Tensor
+    @property
+    def cells(self) -> Tensor: ...
 
     def advance(self, n_steps: int) -> None: ...
     def gradient_norm(self) -> Tensor: ...
@@ -267,8 +270,8 @@ def log_spaced(steps: int, per_decade: int) -> list[int]:
 
 
 def gradient_descent(
-    X: np.ndarray | Tensor,
-    Y: np.ndarray | Tensor,
+    X: Array,
+    Y: Array,
     checkpoints: Sequence[int],
     step_size: float | str | np.ndarray | Tensor = "auto",
     tolerance: float = 1e-10,
@@ -323,8 +326,8 @@ def gradient_descent(
     floor = 100 * torch.finfo(x.dtype).eps
     for state in descend(runner, checkpoints, max(tolerance, floor), on_check):
         W = state.W.reshape(*batch, *state.W.shape[1:])
-        rest = [v.reshape(batch) for v in (state.steps, state.gradient_norm, state.status)]
+        rest: list[Any] = [v.reshape(batch) for v in (state.steps, state.gradient_norm, state.status)]
         if numpy_in:
             rest = [v.numpy() for v in rest]
-        W_out = restore(W) if module is None else (W.numpy() if numpy_in else W)
+        W_out: Any = restore(W) if module is None else (W.numpy() if numpy_in else W)
         yield State(state.step, rest[0], W_out, rest[1], rest[2])

@@ -22,7 +22,7 @@ from gdstudy.store import load_curves, load_results, write_whole
 from gdstudy.summary import Curve, Table, at_steps, by_size, by_step, quantiles, representative_sizes, select
 
 BLUE, ORANGE, GREEN, BLACK = "#0072B2", "#D55E00", "#009E73", "#000000"
-_STYLE = {"font.size": 9, "axes.grid": True, "grid.alpha": 0.25, "legend.frameon": False, "axes.axisbelow": True}
+_STYLE: Any = {"font.size": 9, "axes.grid": True, "grid.alpha": 0.25, "legend.frameon": False, "axes.axisbelow": True}
 
 
 def _panels(results: Table, title: str) -> tuple[Figure, Iterator[tuple[Axes, str, Table]]]:

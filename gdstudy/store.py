@@ -124,7 +124,10 @@ class Store:
             self._db.execute("INSERT OR REPLACE INTO batches VALUES (?)", (batch.number,))
 
     def close(self) -> None:
-        self._db.close()
+        # Leave one plain file: a later reader of a store in WAL mode would litter two more.
+        with _explained(self.path):
+            self._db.execute("PRAGMA journal_mode=DELETE")
+            self._db.close()
 
 
 def _rows(columns: Columns, names: dict[str, str]) -> Iterator[tuple[object, ...]]:
