@@ -61,7 +61,10 @@ def at_steps(curves: Table, value: str, steps: np.ndarray) -> tuple[np.ndarray, 
 
 def by_step(curves: Table, value: str) -> Curve:
     """Quartiles of a column over the cells given, for each checkpoint t."""
-    steps = np.unique(curves["step"])
+    # Cells also leave a row at the step they finish; a checkpoint has one from every cell still running.
+    steps, rows = np.unique(curves["step"], return_counts=True)
+    last = curves["step"][np.r_[np.diff(curves["step"]) <= 0, True]]
+    steps = steps[rows == (last[:, None] >= steps).sum(0)]
     _, values = at_steps(curves, value, steps)
     return Curve(steps, *quantiles(values))
 

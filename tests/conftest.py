@@ -1,0 +1,17 @@
+import pytest
+
+from gdstudy.config import GradientDescent, Study, TrainingSizes
+from gdstudy.train import run_study
+
+
+def small_study(**changes):
+    """Both data sets around their thresholds, three batches a data set, a second or two."""
+    gd = GradientDescent(steps=2000, checkpoints_per_decade=4)
+    values = {"n_train": TrainingSizes((3, 5, 10, 20, 40)), "seeds": 4, "batch_cells": 8, "gd": gd}
+    return Study(**{**values, **changes})
+
+
+@pytest.fixture(scope="session")
+def run_dir(tmp_path_factory):
+    """A finished run of the small study; tests only read it."""
+    return run_study(small_study(), tmp_path_factory.mktemp("runs") / "small")

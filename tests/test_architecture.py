@@ -1,0 +1,52 @@
+"""The one-way arrows between modules, and README's commands beside CI's."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+# Each module imports only from rows below its own. `train` draws through `figures`, so it stands above it.
+ROWS = [
+    {"train"},
+    {"figures"},
+    {"sweep"},
+    {"board", "store"},
+    {"summary"},
+    {"experiment"},
+    {"descent", "closed_form"},
+    {"models", "metrics", "arrays"},
+    {"data"},
+    {"config"},
+]
+DEPTH = {module: depth for depth, row in enumerate(ROWS) for module in row}
+MODULES = sorted(p.stem for p in (ROOT / "gdstudy").glob("*.py") if p.stem != "__init__")
+
+
+def imports(module):
+    for node in ast.walk(ast.parse((ROOT / "gdstudy" / f"{module}.py").read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "gdstudy":
+            yield from (alias.name for alias in node.names if alias.name in MODULES)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gdstudy."):
+            yield node.module.split(".")[1]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_each_module_imports_only_from_rows_below_it(module):
+    assert module in DEPTH
+    assert all(DEPTH[used] > DEPTH[module] for used in imports(module))
+
+
+def test_numerics_never_print():
+    for module in ("arrays", "closed_form", "descent", "experiment", "metrics", "models", "summary"):
+        assert "print(" not in (ROOT / "gdstudy" / f"{module}.py").read_text()
+
+
+def test_readme_and_ci_run_the_same_commands():
+    commands = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    script = (ROOT / ".ci" / "run").read_text()
+    assert len(commands) >= 2
+    for command in commands[:2]:
+        for line in command.strip().splitlines():
+            assert line in script.splitlines()

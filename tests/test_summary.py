@@ -1,0 +1,31 @@
+import numpy as np
+
+from gdstudy.summary import at_steps, by_step, quantiles, representative_sizes
+
+
+def curves():
+    # Cell 0 finishes at t = 5; cell 1 runs to the last checkpoint, 10.
+    return {
+        "n_train": np.array([1, 1, 2, 2]),
+        "step": np.array([1, 5, 1, 10]),
+        "distance": np.array([1.0, 0.1, 1.0, 0.2]),
+    }
+
+
+def test_finished_cells_stand_where_they_finished():
+    sizes, values = at_steps(curves(), "distance", np.array([1, 4, 10]))
+    assert sizes.tolist() == [1, 2]
+    assert values.tolist() == [[1.0, 1.0, 0.1], [1.0, 1.0, 0.2]]
+
+
+def test_only_checkpoints_count_as_steps():
+    assert by_step(curves(), "distance").x.tolist() == [1, 10]
+
+
+def test_a_diverged_cell_counts_as_infinite_and_never_as_missing():
+    assert quantiles(np.array([1.0, 2.0, np.nan, np.nan])).tolist() == [1.0, 2.0, np.inf]
+
+
+def test_sizes_below_at_and_above_the_threshold():
+    assert representative_sizes(np.arange(1, 61), 10) == [5, 10, 20]
+    assert representative_sizes(np.array([7]), 10) == [7]

@@ -1,0 +1,154 @@
+"""The command line as users meet it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import yaml
+
+from gdstudy import load_curves, load_results
+from gdstudy.config import as_yaml, read_study
+from gdstudy.train import main
+
+SMALL = "n_train: [5, 10, 20]\nseeds: 3\nbatch_cells: 4\ngd: {steps: 300, checkpoints_per_decade: 3}\n"
+COMMAND = [sys.executable, "-m", "gdstudy.train"]
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(SMALL)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "--config is missing"),
+        (["--config", "nowhere.yaml"], "'nowhere.yaml' is no file here or in configs/; known studies: linear.yaml"),
+        (["--config", "small.yaml", "--sedes", "3"], "unknown key 'sedes' (did you mean seeds?)"),
+        (["--config", "small.yaml", "--gd.stepsize", "3"], "unknown key 'gd.stepsize'"),
+        (["--config", "small.yaml", "--seeds", "many"], "seeds: 'many' is not allowed; expected int"),
+        (["--config", "small.yaml", "--seeds", "0"], "seeds=0 must lie in 1"),
+        (["--config", "small.yaml", "--gd.steps", "-1"], "gd.steps=-1 must lie in 1"),
+        (["--config", "small.yaml", "--gd.tolerance", "2"], "gd.tolerance=2 must lie in (0, 1)"),
+        (["--config", "small.yaml", "--gd.step_size", "0"], "gd.step_size"),
+        (["--config", "small.yaml", "--gd.step_size", "-0.1"], "must be `auto`"),
+        (["--config", "small.yaml", "--datasets", "[]"], "datasets=[] is empty"),
+        (["--config", "small.yaml", "--n_train", "[]"], "n_train"),
+        (["--config", "small.yaml", "--n_train", "9-3"], "n_train"),
+        (["--config", "small.yaml", "--datasets", "[iris]"], "unknown 'iris'; known: student_teacher, diabetes"),
+        (["--config", "small.yaml", "--n_train", "442"], "n_train=442 is too many for diabetes: it has 442 rows"),
+        (["--config", "small.yaml", "--preprocess", "whiten"], "preprocess"),
+        (["--config", "small.yaml", "--device", "cuda:9"], "CUDA devices are here"),
+        (["--config", "small.yaml", "--run_dir", "/proc/nowhere"], "cannot write the run folder /proc/nowhere"),
+        (["--config", "broken.yaml"], "broken.yaml, line 2: not valid YAML"),
+        (["--config", "list.yaml"], "list.yaml, line 1: must be a mapping"),
+        (["--config", "unknown.yaml"], "unknown key 'gd.speed'"),
+        (["--resume", "."], "no run is there"),
+        (["--resume", ".", "--seeds", "3"], "--resume takes no other options"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(arguments, said, tmp_path, capsys):
+    (tmp_path / "broken.yaml").write_text("seeds: 3\ngd: [1, : 2\nx\n")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    (tmp_path / "unknown.yaml").write_text("gd: {speed: 3}\n")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert said in err
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_help_names_every_key_with_its_default_at_once():
+    started = time.perf_counter()
+    text = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
+    assert time.perf_counter() - started < 1.5  # 0.15 s here; torch alone takes longer than this allows
+    for key in ("datasets", "preprocess", "n_train", "seeds", "gd.steps", "gd.step_size", "gd.engine", "dtype"):
+        assert f"--{key}" in text
+    assert "2/σ₁²" in text
+
+
+def test_help_and_config_import_no_torch_and_no_scikit_learn():
+    code = "import sys, gdstudy.train; sys.exit(bool({'torch', 'sklearn'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_print_config_is_the_resolved_study_and_can_be_run(tmp_path, capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--config", "small.yaml", "--gd.steps", "7", "--print_config"])
+    assert end.value.code == 0
+    printed = capsys.readouterr().out
+    assert yaml.safe_load(printed)["gd"]["steps"] == 7
+    (tmp_path / "again.yaml").write_text(printed)
+    study = read_study("again.yaml")
+    assert (study.gd.steps, tuple(study.n_train), study.seeds) == (7, (5, 10, 20), 3)
+
+
+def test_a_run_leaves_what_the_design_says_and_reports_it(tmp_path, capsys):
+    assert main(["--config", "small.yaml", "--run_dir", "mine"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"20 = P +[\d.e+]+", out)
+    assert "tensorboard --logdir mine" in out
+    names = {p.name for p in (tmp_path / "mine").iterdir() if not p.name.startswith("events")}
+    assert names == {"config.yaml", "results.sqlite", "results.csv", "figures", "student_teacher", "diabetes"}
+    config = (tmp_path / "mine/config.yaml").read_text()
+    assert "torch" in config
+    assert config.endswith(as_yaml(read_study("small.yaml")))
+    # The folder is taken now.
+    assert main(["--config", "small.yaml", "--run_dir", "mine"]) == 2
+    assert "--resume mine" in capsys.readouterr().err
+    # A finished run can be resumed without harm, unless its study was changed.
+    assert main(["--resume", "mine", "--quiet"]) == 0
+    (tmp_path / "mine/config.yaml").write_text(config.replace("seeds: 3", "seeds: 4"))
+    assert main(["--resume", "mine"]) == 2
+    assert "changed since the run began (seeds)" in capsys.readouterr().err
+
+
+def start(*arguments):
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(
+        [*COMMAND, *arguments], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def wait_for_a_batch(run_dir, process):
+    import sqlite3
+
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with sqlite3.connect(f"file:{run_dir}/results.sqlite?mode=ro", uri=True) as db:
+                if db.execute("SELECT count(*) FROM batches").fetchone()[0] >= 2:
+                    return
+        except sqlite3.OperationalError:
+            pass
+        time.sleep(0.01)
+    raise AssertionError("no batch was stored")
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_a_run_cut_off_resumes_to_the_same_values(how, tmp_path):
+    longer = ["--config", "small.yaml", "--gd.steps", "20000", "--gd.tolerance", "1e-13"]
+    assert main([*longer, "--run_dir", "whole", "--quiet"]) == 0
+    process = start(*longer, "--run_dir", "cut", "--quiet")
+    wait_for_a_batch("cut", process)
+    process.send_signal(how)
+    _, err = process.communicate(timeout=60)
+    if how == signal.SIGINT:
+        assert process.returncode == 130
+        assert err.strip().endswith("--resume cut")
+        assert err.count("\n") == 1
+    kept = len(load_results("cut")["seed"])
+    assert 0 < kept < len(load_results("whole")["seed"])
+    assert main(["--resume", "cut", "--quiet"]) == 0
+    for load in (load_results, load_curves):
+        whole, resumed = load("whole"), load("cut")
+        for name in whole:
+            np.testing.assert_array_equal(resumed[name], whole[name], err_msg=name)
