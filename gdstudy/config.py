@@ -26,7 +26,7 @@ class StudyError(Exception):
     """What a user can put right: one line that says what, where and what to do."""
 
 
-class TrainingSizes(tuple[int, ...]):
+class TrainingSizes(tuple):
     """Training-set sizes N, increasing. Written `1-60`, `5, 10, 20` or `1-40, 50`, or as a YAML list."""
 
     @classmethod
@@ -122,6 +122,12 @@ class Study:
                     raise StudyError(f"{key}: unknown {name!r}{_suggestion(name, known)}; known: {', '.join(known)}")
             if len(set(names)) < len(names):
                 raise StudyError(f"{key}={names} names one twice; keep one")
+        # Plain lists and numbers, from YAML or Python, become their types here.
+        try:
+            self.n_train = TrainingSizes.parse(self.n_train)
+            self.gd.step_size = StepSize.parse(self.gd.step_size)
+        except ValueError as error:
+            raise StudyError(f"n_train, gd.step_size: {error}") from None
         if not self.n_train:
             raise StudyError("n_train=[] is empty; give sizes such as 1-60 or [5, 10, 20]")
         for key, value, low, high in (

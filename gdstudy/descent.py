@@ -22,8 +22,9 @@ from gdstudy.models import LinearReadout
 STATUSES = ("running", "converged", "max_steps", "diverged", "stalled")
 RUNNING, CONVERGED, MAX_STEPS, DIVERGED, STALLED = range(len(STATUSES))
 
-# Below the stable limit the gradient norm never grows, so twice its start is proof of divergence.
-DIVERGENCE_FACTOR = 2.0
+# Growth of the gradient norm over its start that proves divergence. For a readout it never grows below the
+# stable limit; a deep model's grows a lot when it leaves a saddle.
+READOUT_DIVERGENCE, MODULE_DIVERGENCE = 2.0, 1e8
 # A Gram block this large still stays in cache while many steps are taken on it.
 CACHE_BYTES = 4 << 20
 # Directions tried before a point with zero gradient is called a minimum.
@@ -50,6 +51,8 @@ class State:
 
 class Engine(Protocol):
     """Cells in training, each taking the same number of steps at a time."""
+
+    divergence: float
 
     @property
     def cells(self) -> Tensor: ...
@@ -103,6 +106,8 @@ class Gram:
     X: (C, N, P), Y: (C, N, k), W0: (C, P, k), step_size: (C,), n_rows: (C,) rows that are not padding.
     """
 
+    divergence = READOUT_DIVERGENCE
+
     def __init__(self, X: Tensor, Y: Tensor, W0: Tensor, step_size: Tensor, n_rows: Tensor) -> None:
         n, P = X.shape[-2:]
         self.W0 = W0
@@ -150,6 +155,7 @@ class Autograd:
     def __init__(self, module: nn.Module, X: Tensor, Y: Tensor, step_size: Tensor) -> None:
         self.module, self.X, self.Y, self.eta = module, X, Y, step_size
         self.cells = torch.arange(len(X), device=X.device)
+        self.divergence = READOUT_DIVERGENCE if isinstance(module, LinearReadout) else MODULE_DIVERGENCE
         self.optimizer = torch.optim.SGD(module.parameters(), lr=1.0)
 
     def losses(self) -> Tensor:
@@ -208,7 +214,8 @@ def descend(
 ) -> Iterator[State]:
     """Train a stack to the last checkpoint, one State a checkpoint; finished cells leave the stack.
 
-    A cell ends `converged` when ‖∇L‖ ≤ tolerance·‖∇L₀‖, `diverged` when that norm doubles or is no number,
+    A cell ends `converged` when ‖∇L‖ ≤ tolerance·‖∇L₀‖, `diverged` when that norm grows beyond what a
+    stable step size allows,
     `stalled` when the gradient vanishes away from a minimum, `max_steps` at the last checkpoint.
     Looks at t, t + max(1, t // 64), …: at most 1.6 % late, at a cost that does not show.
     on_check(cell-steps taken, cells still running) is called at each look.
@@ -226,7 +233,7 @@ def descend(
         relative = torch.where(norm == 0, norm, norm / start[cells])
         code = torch.full_like(cells, RUNNING)
         code[relative <= tolerance] = CONVERGED
-        code[~(relative <= DIVERGENCE_FACTOR)] = DIVERGED
+        code[~(relative <= engine.divergence)] = DIVERGED
         flat = norm == 0
         if bool(flat.any()):
             code[flat & ~engine.is_minimum()] = STALLED

@@ -109,7 +109,9 @@ def distance_by_steps(results: Table, curves: Table) -> Figure:
             predicted = by_step(trained, "exact_distance")
             style = {"color": BLACK, "linestyle": "--", "linewidth": 1}
             _draw(axis, predicted, f"N = {n}, predicted", band=False, **style)
-        axis.set(xscale="log", yscale="log", xlabel="gradient-descent steps t", ylabel="‖W_t − X⁺y‖ / ‖X⁺y‖ (no unit)")
+        axis.set(
+            xscale="log", yscale="log", xlabel="training time t (GD steps)", ylabel="‖W_t − X⁺y‖ / ‖X⁺y‖ (no unit)"
+        )
         axis.legend(fontsize=7)
     return figure
 

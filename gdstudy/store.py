@@ -7,7 +7,7 @@ import io
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -34,7 +34,7 @@ RESULTS = {
     **_MEASURED,
     "smallest_singular_value": "REAL",
     "condition_number": "REAL",
-    "rank": "INTEGER",
+    "rank": "INTEGER NOT NULL",
     "status": "TEXT NOT NULL",
     "step_size": "REAL",
     "step_size_limit": "REAL",
@@ -125,9 +125,10 @@ class Store:
 
     def close(self) -> None:
         # Leave one plain file: a later reader of a store in WAL mode would litter two more.
-        with _explained(self.path):
+        # A reader at this moment may hold it: then the files stay, and nothing is lost.
+        with suppress(sqlite3.OperationalError):
             self._db.execute("PRAGMA journal_mode=DELETE")
-            self._db.close()
+        self._db.close()
 
 
 def _rows(columns: Columns, names: dict[str, str]) -> Iterator[tuple[object, ...]]:
@@ -158,7 +159,7 @@ def _read(run_dir: str | Path, table: str) -> Table:
     for (name, kind), column in zip(columns.items(), values, strict=True):
         if kind.startswith("TEXT"):
             result[name] = np.array(column, dtype=str)
-        elif kind == "INTEGER NOT NULL" or name == "rank":
+        elif kind == "INTEGER NOT NULL":
             result[name] = np.array(column, dtype=np.int64)
         else:
             result[name] = np.array(column, dtype=np.float64)  # empty becomes NaN

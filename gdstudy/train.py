@@ -197,12 +197,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--quiet", action="store_true", help="Say nothing but errors.")
     parser.add_argument("--version", action="version", version=f"gdstudy {__version__}")
     try:
-        options = parser.parse_args(arguments)
+        # Printed here, without the options that are about this run and not about the study.
+        print_config = "--print_config" in arguments
+        options = parser.parse_args([a for a in arguments if a != "--print_config"])
         if options.resume is not None:
             others = [a for a in arguments if a.startswith("--") and a.split("=")[0] not in ("--resume", "--quiet")]
             if others:
                 raise StudyError(f"--resume takes no other options; leave out {' '.join(others)}")
             resume_study(options.resume, options.quiet)
+        elif print_config:
+            print(as_yaml(build(options)), end="")
         elif not options.config:
             raise StudyError("--config is missing: name a study, such as --config linear.yaml, or a run to --resume")
         else:

@@ -9,11 +9,15 @@ from gdstudy.config import StudyError
 from gdstudy.experiment import Batch, Records
 from gdstudy.store import Store
 
-DESIGN_COLUMNS = ["dataset", "model", "estimator", "ablation", "level", "n_train", "n_parameters", "seed", "step", "train_mse", "test_mse", "distance", "weight_norm", "row_space_leak", "smallest_singular_value", "condition_number", "rank", "status"]
+DESIGN_COLUMNS = [
+    *["dataset", "model", "estimator", "ablation", "level", "n_train", "n_parameters", "seed", "step"],
+    *["train_mse", "test_mse", "distance", "weight_norm", "row_space_leak"],
+    *["smallest_singular_value", "condition_number", "rank", "status"],
+]
 
 
 def records(value):
-    keys = {"dataset": "d", "model": "m", "ablation": "none", "n_parameters": 2, "status": "converged"}
+    keys = {"dataset": "d", "model": "m", "ablation": "none", "n_parameters": 2, "rank": 1, "status": "converged"}
     row = {**keys, "estimator": "gd", "n_train": np.array([1, 2]), "seed": np.array([0, 0]), "test_mse": value}
     return Records([row], [])
 

@@ -3,9 +3,11 @@
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -29,7 +31,10 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
     ("arguments", "said"),
     [
         ([], "--config is missing"),
-        (["--config", "nowhere.yaml"], "'nowhere.yaml' is no file here or in configs/; known studies: linear.yaml"),
+        (
+            ["--config", "nowhere.yaml"],
+            "'nowhere.yaml' is no file here or in configs/ (did you mean linear.yaml?); known studies: linear.yaml",
+        ),
         (["--config", "small.yaml", "--sedes", "3"], "unknown key 'sedes' (did you mean seeds?)"),
         (["--config", "small.yaml", "--gd.stepsize", "3"], "unknown key 'gd.stepsize'"),
         (["--config", "small.yaml", "--seeds", "many"], "seeds: 'many' is not allowed; expected int"),
@@ -81,9 +86,7 @@ def test_help_and_config_import_no_torch_and_no_scikit_learn():
 
 
 def test_print_config_is_the_resolved_study_and_can_be_run(tmp_path, capsys):
-    with pytest.raises(SystemExit) as end:
-        main(["--config", "small.yaml", "--gd.steps", "7", "--print_config"])
-    assert end.value.code == 0
+    assert main(["--config", "small.yaml", "--gd.steps", "7", "--print_config"]) == 0
     printed = capsys.readouterr().out
     assert yaml.safe_load(printed)["gd"]["steps"] == 7
     (tmp_path / "again.yaml").write_text(printed)
@@ -119,12 +122,10 @@ def start(*arguments):
 
 
 def wait_for_a_batch(run_dir, process):
-    import sqlite3
-
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with sqlite3.connect(f"file:{run_dir}/results.sqlite?mode=ro", uri=True) as db:
+            with closing(sqlite3.connect(f"file:{run_dir}/results.sqlite?mode=ro", uri=True)) as db:
                 if db.execute("SELECT count(*) FROM batches").fetchone()[0] >= 2:
                     return
         except sqlite3.OperationalError:
