@@ -23,7 +23,12 @@ def test_only_checkpoints_count_as_steps():
 
 
 def test_a_diverged_cell_counts_as_infinite_and_never_as_missing():
-    assert quantiles(np.array([1.0, 2.0, np.nan, np.nan])).tolist() == [1.0, 2.0, np.inf]
+    assert quantiles(np.array([1.0, 2.0, 3.0, np.nan, np.nan])).tolist() == [2.0, 3.0, np.inf]
+
+
+def test_the_middle_of_an_even_number_of_seeds_is_the_usual_median():
+    values = np.random.default_rng(0).standard_normal((50, 3))
+    np.testing.assert_allclose(quantiles(values)[1], np.median(values, axis=0))
 
 
 def test_sizes_below_at_and_above_the_threshold():
