@@ -100,7 +100,7 @@ def run_batch(
         status, steps, W = _tensors(state)
         cells = (~measured).nonzero().squeeze(-1)
         measured |= status != RUNNING
-        curves.append(_checkpoint(batch, stack, cells, steps[cells], W[cells]))
+        curves.append(_checkpoint(batch, stack, cells, steps[cells], W[cells], status[cells]))
     assert state is not None  # there is always a last checkpoint
     status, steps, W = _tensors(state)
     trained = {
@@ -174,7 +174,7 @@ def _geometry(stack: _Stack) -> Columns:
     return {name: value.cpu().numpy() for name, value in values.items()}
 
 
-def _checkpoint(batch: Batch, stack: _Stack, cells: Tensor, t: Tensor, W: Tensor) -> Columns:
+def _checkpoint(batch: Batch, stack: _Stack, cells: Tensor, t: Tensor, W: Tensor, status: Tensor) -> Columns:
     """Trained cells at one checkpoint beside the exact iterate at the same t."""
     W_exact = stack.exact_iterate(t, cells)
     exact = stack.measure(W_exact, cells)
@@ -187,6 +187,7 @@ def _checkpoint(batch: Batch, stack: _Stack, cells: Tensor, t: Tensor, W: Tensor
         "exact_test_mse": exact["test_mse"],
         "exact_distance": exact["distance"],
         "deviation": relative_distance(W, W_exact).cpu().numpy(),
+        "status": np.array(STATUSES)[status.cpu().numpy()],
     }
 
 

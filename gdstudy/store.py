@@ -51,6 +51,7 @@ CURVES = {
     "exact_test_mse": "REAL",
     "exact_distance": "REAL",
     "deviation": "REAL",
+    "status": "TEXT NOT NULL",
 }
 _TABLES = {"results": RESULTS, "curves": CURVES}
 

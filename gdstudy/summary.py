@@ -39,10 +39,20 @@ def quantiles(values: np.ndarray) -> np.ndarray:
     return np.where(bands < 1e-6 * _INFINITE, bands, np.inf)
 
 
+def _unless_diverged(table: Table, value: str) -> np.ndarray:
+    """A column, infinite where the cell diverged: its W when it was stopped is no result.
+
+    Singular values belong to the training set and stay as they are.
+    """
+    if value == "smallest_singular_value":
+        return table[value]
+    return np.where(table["status"] == "diverged", np.inf, table[value])
+
+
 def by_size(table: Table, value: str) -> Curve:
-    """Quartiles of a column over seeds, for each N."""
-    sizes = np.unique(table["n_train"])
-    bands = np.stack([quantiles(table[value][table["n_train"] == n]) for n in sizes], axis=1)
+    """Quartiles of a column over seeds, for each N. A diverged cell counts as infinite."""
+    sizes, values = np.unique(table["n_train"]), _unless_diverged(table, value)
+    bands = np.stack([quantiles(values[table["n_train"] == n]) for n in sizes], axis=1)
     return Curve(sizes, *bands)
 
 
@@ -58,7 +68,7 @@ def at_steps(curves: Table, value: str, steps: np.ndarray) -> tuple[np.ndarray, 
     position = cell * span + curves["step"]
     wanted = np.arange(len(first))[:, None] * span + steps
     found = np.maximum(np.searchsorted(position, wanted, side="right") - 1, first[:, None])
-    values = np.where(np.isfinite(curves[value]), curves[value], np.inf)[found]
+    values = _unless_diverged(curves, value)[found]
     return curves["n_train"][first], values
 
 

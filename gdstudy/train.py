@@ -85,7 +85,9 @@ def _new_run_dir(study: Study, run_dir: str | Path | None, name: str) -> Path:
             folder, again = Path("runs") / name / f"{stamp}-{again}", again + 1
     else:
         folder = Path(run_dir)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.exists() and not folder.is_dir():
+        raise StudyError(f"--run_dir {folder} is a file; name a new folder")
+    if folder.exists() and any(folder.iterdir()):
         hint = f"; finish it with --resume {folder}" if (folder / "results.sqlite").is_file() else ""
         raise StudyError(f"--run_dir {folder} is not empty{hint}, or name a new folder")
     made = [p for p in (folder, *folder.parents) if not p.exists()]

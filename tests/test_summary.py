@@ -1,6 +1,6 @@
 import numpy as np
 
-from gdstudy.summary import at_steps, by_step, quantiles, representative_sizes
+from gdstudy.summary import at_steps, by_size, by_step, quantiles, representative_sizes
 
 
 def curves():
@@ -9,6 +9,7 @@ def curves():
         "n_train": np.array([1, 1, 2, 2]),
         "step": np.array([1, 5, 1, 10]),
         "distance": np.array([1.0, 0.1, 1.0, 0.2]),
+        "status": np.array(["running", "converged", "running", "max_steps"]),
     }
 
 
@@ -16,6 +17,13 @@ def test_finished_cells_stand_where_they_finished():
     sizes, values = at_steps(curves(), "distance", np.array([1, 4, 10]))
     assert sizes.tolist() == [1, 2]
     assert values.tolist() == [[1.0, 1.0, 0.1], [1.0, 1.0, 0.2]]
+
+
+def test_diverged_cells_have_no_finite_value_from_then_on():
+    table = curves()
+    table["status"][1] = "diverged"
+    assert at_steps(table, "distance", np.array([1, 10]))[1].tolist() == [[1.0, np.inf], [1.0, 0.2]]
+    assert by_size(table, "distance").high.tolist() == [np.inf, 0.8]
 
 
 def test_only_checkpoints_count_as_steps():
