@@ -43,7 +43,9 @@ class Progress:
         self._bar = tqdm(
             total=n_cells * steps,
             disable=quiet or not self.terminal,
-            bar_format="training {percentage:3.0f}%|{bar}| {postfix} [{elapsed}<{remaining}]",
+            # Updates differ in size by orders of magnitude; by default tqdm would wait for one as large as the last.
+            miniters=1,
+            bar_format="training {percentage:3.0f}%|{bar}| {desc} [{elapsed}<{remaining}]",
         )
 
     def __enter__(self) -> Progress:
@@ -69,14 +71,17 @@ class Progress:
         self._bar.update(n_cells * self.steps)
 
     def end_batch(self) -> None:
+        """The cells still running have taken their last step and are stored."""
         self.finished = self._before + self._batch_cells
+        self._show(0)
+        self._bar.refresh()
 
     def _show(self, spent: int) -> None:
         self.spent += spent
         now = time.monotonic()
         rate = self.taken / max(now - self.started, 1e-9)
         if not self._bar.disable:
-            self._bar.set_postfix_str(f"{self.finished}/{self.n_cells} cells, {rate / 1e6:.1f}M GD steps/s", False)
+            self._bar.set_description_str(f"{self.finished}/{self.n_cells} cells, {rate / 1e6:.1f}M GD steps/s", False)
             self._bar.update(spent)
         elif not self.quiet and now - self.last_line > PLAIN_LINE_SECONDS:
             self.last_line = now
