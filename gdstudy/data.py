@@ -84,8 +84,7 @@ def training_stack(dataset: Dataset, cells: Sequence[tuple[int, int]], height: i
     n_rows, D = dataset.X.shape
     X = np.zeros((len(cells), height, D))
     Y = np.zeros((len(cells), height, dataset.Y.shape[1]))
-    orders = {seed: np.random.RandomState(seed).permutation(n_rows) for seed in {seed for _, seed in cells}}
     for c, (n_train, seed) in enumerate(cells):
-        rows = orders[seed][n_rows - n_train :]
+        rows, _ = split(n_rows, n_train, seed)
         X[c, :n_train], Y[c, :n_train] = dataset.X[rows], dataset.Y[rows]
     return X, Y
