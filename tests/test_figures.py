@@ -20,7 +20,7 @@ def test_figures_are_redrawn_from_the_store_without_training(run_dir, tmp_path, 
     copy = tmp_path / "copy"
     shutil.copytree(run_dir, copy)
     shutil.rmtree(copy / "figures")
-    monkeypatch.setattr("gdstudy.descent.gradient_descent", None)
+    monkeypatch.setattr("gdstudy.experiment.gradient_descent", None)
     assert figures.main([str(copy)]) == 0
     assert len(list((copy / "figures").glob("*.png"))) == len(list((copy / "figures").glob("*.pdf"))) == 3
     assert "3 figures" in capsys.readouterr().out
