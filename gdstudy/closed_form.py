@@ -9,55 +9,12 @@ With the thin SVD X = U diag(σ) Vᵀ, a readout is W = V diag(f(σ)) Uᵀ Y, an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from gdstudy.arrays import Array, as_tensor, regression_problem
-
-
-@dataclass(frozen=True)
-class Spectrum:
-    """Thin SVD X = U diag(σ) Vᵀ of a stack of matrices, R = min(N, P).
-
-    U: (..., N, R); s: (..., R), descending, in units of X; Vt: (..., R, P).
-    nonzero: (..., R), True where σ_r exceeds the relative cutoff rtol·σ₁, so σ_r counts as part of the rank.
-    """
-
-    U: Tensor
-    s: Tensor
-    Vt: Tensor
-    nonzero: Tensor
-
-    @property
-    def rank(self) -> Tensor:
-        """Number of singular values above the cutoff: (...,) int64."""
-        return self.nonzero.sum(-1)
-
-    @property
-    def smallest(self) -> Tensor:
-        """Smallest singular value above the cutoff, in units of X; NaN where X = 0: (...,)."""
-        last = (self.rank - 1).clamp(min=0).unsqueeze(-1)
-        return torch.where(self.rank > 0, self.s.gather(-1, last).squeeze(-1), torch.nan)
-
-    def filtered(self, f: Tensor, Y: Tensor) -> Tensor:
-        """Readout W = V diag(f) UᵀY. f: (..., R); Y: (..., N, k); returns (..., P, k)."""
-        return self.Vt.mT @ (f.to(Y.dtype).unsqueeze(-1) * (self.U.mT @ Y))
-
-
-def spectrum(X: Tensor, rtol: float | Tensor | None = None) -> Spectrum:
-    """Thin SVD of a stack with the singular values below rtol·σ₁ marked as zero.
-
-    X: (..., N, P). rtol: a number or (...,); default max(N, P)·eps of X's dtype, as in numpy.linalg.matrix_rank.
-    """
-    U, s, Vt = torch.linalg.svd(X, full_matrices=False)
-    if rtol is None:
-        rtol = max(X.shape[-2:]) * torch.finfo(X.dtype).eps
-    cutoff = torch.as_tensor(rtol, dtype=s.dtype, device=s.device).expand(s.shape[:-1]) * s[..., 0]
-    # Strictly above, so that X = 0 has rank 0.
-    return Spectrum(U, s, Vt, s > cutoff.unsqueeze(-1))
+from gdstudy.spectrum import Spectrum, spectrum
 
 
 def min_norm_filter(spec: Spectrum) -> Tensor:
@@ -91,6 +48,28 @@ def gd_filter(s: Tensor, step_size: Tensor, t: Tensor) -> Tensor:
     return torch.where(s > 0, learnt / s, 0).to(dtype)
 
 
+def steps_to_gradient(s: Tensor, step_size: Tensor, remaining: Tensor, target: Tensor) -> Tensor:
+    """The fewest further steps n with ‖∇L‖ = √Σ_r (σ_r² |c_r| |1 − ησ_r²|ⁿ)² at or below a target.
+
+    s: (C, R) σ; step_size: (C,) η; remaining: (C, R) |c_r| of c = Vᵀ(W − X⁺Y); target: (C,). All float64.
+    Returns (C,): whole numbers, infinite where the step size is unstable or 10¹⁸ steps do not do.
+    """
+    decay_per_step = (1 - step_size[:, None] * s.square()).abs()
+
+    def gradient(steps: Tensor) -> Tensor:
+        return (s.square() * remaining * torch.special.xlogy(steps[:, None], decay_per_step).exp()).norm(dim=-1)
+
+    low, high = torch.zeros_like(target), torch.full_like(target, 1e18)
+    done = ~(gradient(low) > target)
+    never = ~(gradient(high) <= target)
+    if not bool(done.all()):
+        for _ in range(62):  # bisection on whole numbers up to 10¹⁸ < 2⁶⁰
+            middle = ((low + high) / 2).floor()
+            enough = gradient(middle) <= target
+            low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
+    return torch.where(done, 0, torch.where(never, torch.inf, high))
+
+
 def min_norm_solution(X: Array, Y: Array, rtol: float | None = None) -> Array:
     """Minimum-norm least-squares readout, W = X⁺Y (Penrose 1956).
 
@@ -105,7 +84,7 @@ def min_norm_solution(X: Array, Y: Array, rtol: float | None = None) -> Array:
         raise ValueError(f"rtol={rtol} must lie in [0, 1)")
     x, y, restore = regression_problem(X, Y)
     spec = spectrum(x, rtol)
-    return restore(spec.filtered(min_norm_filter(spec), y))
+    return restore(spec.filtered(min_norm_filter(spec).unsqueeze(-1), y))
 
 
 def ridge_solution(X: Array, Y: Array, lam: float | np.ndarray | Tensor) -> Array:
@@ -122,7 +101,7 @@ def ridge_solution(X: Array, Y: Array, lam: float | np.ndarray | Tensor) -> Arra
         raise ValueError(f"lam={float(penalty.min()):.3g} must be at least 0")
     spec = spectrum(x)
     f = torch.where(penalty > 0, ridge_filter(spec.s, penalty), min_norm_filter(spec))
-    return restore(spec.filtered(f, y))
+    return restore(spec.filtered(f.unsqueeze(-1), y))
 
 
 def gd_iterate(X: Array, Y: Array, step_size: float | np.ndarray | Tensor, t: float | np.ndarray | Tensor) -> Array:
@@ -144,7 +123,7 @@ def gd_iterate(X: Array, Y: Array, step_size: float | np.ndarray | Tensor, t: fl
     if bool((steps < 0).any()) or bool((steps != steps.round()).any()):
         raise ValueError("t must be a whole number of steps, at least 0")
     spec = spectrum(x)
-    return restore(spec.filtered(gd_filter(spec.s, eta, steps), y))
+    return restore(spec.filtered(gd_filter(spec.s, eta, steps).unsqueeze(-1), y))
 
 
 def _per_problem(name: str, value: float | np.ndarray | Tensor, X: Tensor) -> Tensor:

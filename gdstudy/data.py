@@ -2,60 +2,188 @@
 
 from __future__ import annotations
 
+import csv
+import os
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+
+from gdstudy.config import StudyError
+
+WHO_FILE = "Life Expectancy Data.csv"
+WHO_SHA256 = "c3d22755ed3781c3a281d7b60f39f5a474a361e36ac56e84c2a747d8a7e05ec4"
+WHO_URL = (
+    "https://raw.githubusercontent.com/RylanSchaeffer/Stanford-AI-Alignment-Double-Descent-Tutorial/"
+    "23c73b2e99beeb27b79b944a90d9e818691a0185/data/Life%20Expectancy%20Data.csv"
+)
+# Names as they stand in the file, spaces included.
+WHO_FEATURES = (
+    *("Adult Mortality", "infant deaths", "Alcohol", "percentage expenditure", "Hepatitis B", "Measles ", " BMI "),
+    *("under-five deaths ", "Polio", "Total expenditure", "Diphtheria ", " HIV/AIDS", "GDP", "Population"),
+    *(" thinness  1-19 years", " thinness 5-9 years", "Schooling"),
+)
+WHO_TARGET = "Life expectancy "
+HOUSING_FILE = "cal_housing_py3.pkz"
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """y = x·β + e with x ~ N(0, I). signal: ‖β‖²; noise: Var e; both in squared units of y."""
+
+    signal: float
+    noise: float
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """name: with its preprocessing, as in `diabetes+standardize`; X: (n, D) float64; Y: (n, k) float64."""
+    """name: with its preprocessing, as in `diabetes+standardize`; X: (n, D) float64; Y: (n, k) float64.
+
+    law: the distribution the rows were drawn from, where there is one with a known expected risk.
+    """
 
     name: str
     X: np.ndarray
     Y: np.ndarray
+    law: Gaussian | None = None
 
 
-def _student_teacher(data_seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def stream(seed: int, purpose: str) -> np.random.Generator:
+    """Independent draws for each seed and purpose, the same on every machine."""
+    return np.random.default_rng([seed, zlib.crc32(purpose.encode())])
+
+
+def _student_teacher(data_seed: int = 0) -> Dataset:
     """y = Zb with Z ~ N(0, I₃₀); the model sees 20 of the 30 features, the hidden 10 make the residual E."""
     random = np.random.RandomState(data_seed)
     Z, b = random.randn(1000, 30), random.randn(30, 1)
-    return Z[:, :20].copy(), Z @ b
+    law = Gaussian(signal=float((b[:20] ** 2).sum()), noise=float((b[20:] ** 2).sum()))
+    return Dataset("student_teacher", Z[:, :20].copy(), Z @ b, law)
 
 
-def _diabetes() -> tuple[np.ndarray, np.ndarray]:
+def _california_housing() -> Dataset:
+    """20640 districts of California, 8 features, median house value in 100,000 $ (Pace & Barry 1997)."""
+    import warnings
+
+    from sklearn.datasets import fetch_california_housing, get_data_home
+
+    home = Path(get_data_home())
+    cached = (home / HOUSING_FILE).is_file()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # scikit-learn warns of each retry
+            X, y = fetch_california_housing(return_X_y=True)
+    except Exception as error:  # whatever a broken pickle or a missing network raises
+        if cached:
+            raise StudyError(f"{home / HOUSING_FILE} is damaged ({_brief(error)}); delete it and run again") from None
+        raise StudyError(
+            f"california_housing cannot be downloaded ({_brief(error)}); "
+            f"put scikit-learn's {HOUSING_FILE} into {home}, or set SCIKIT_LEARN_DATA to a folder that has it"
+        ) from None
+    return Dataset("california_housing", X, y[:, None])
+
+
+def _diabetes() -> Dataset:
     """442 patients, 10 features centred and scaled by scikit-learn, disease progression uncentred (Efron 2004)."""
     from sklearn.datasets import load_diabetes
 
     X, y = load_diabetes(return_X_y=True)
-    return X, y[:, None]
+    return Dataset("diabetes", X, y[:, None])
 
 
-LOADERS: dict[str, Callable[[], tuple[np.ndarray, np.ndarray]]] = {
+def _who_home() -> Path:
+    """GDSTUDY_DATA_HOME, or the platform's cache folder."""
+    import pooch
+
+    return Path(os.environ.get("GDSTUDY_DATA_HOME") or pooch.os_cache("gdstudy"))
+
+
+def _who_life_expectancy() -> Dataset:
+    """1649 country-years without missing values, 17 features, life expectancy in years (WHO; Kaggle, K. Rajarshi)."""
+    import pooch
+
+    home = _who_home()
+    path = home / WHO_FILE
+    if path.is_file() and pooch.file_hash(str(path)) != WHO_SHA256:
+        raise StudyError(f"{path} is damaged (its SHA-256 is not {WHO_SHA256[:12]}…); delete it and run again")
+    if not path.is_file():
+        pooch.get_logger().setLevel("ERROR")  # the bar says it already
+        try:
+            downloader = pooch.HTTPDownloader(progressbar=True, timeout=30)
+            pooch.retrieve(WHO_URL, known_hash=WHO_SHA256, fname=WHO_FILE, path=home, downloader=downloader)
+        except ValueError as error:
+            if "hash" not in str(error):
+                raise
+            raise StudyError(
+                f"the download of who_life_expectancy is damaged (wrong SHA-256) and was not kept; run again, "
+                f"or put {WHO_FILE!r} into {home}"
+            ) from None
+        except Exception as error:  # requests has many names for no network
+            raise StudyError(
+                f"who_life_expectancy cannot be downloaded ({_brief(error)}); put {WHO_FILE!r} into {home}, "
+                "or set GDSTUDY_DATA_HOME to a folder that has it"
+            ) from None
+    with path.open(encoding="utf-8", newline="") as file:
+        complete = [row for row in csv.DictReader(file) if all(row.values())]
+    X = np.array([[float(row[name]) for name in WHO_FEATURES] for row in complete])
+    return Dataset("who_life_expectancy", X, np.array([[float(row[WHO_TARGET])] for row in complete]))
+
+
+def _linear_plus_cosine() -> Dataset:
+    """y = 2x + cos 25x at 1000 evenly spaced x in [−1, 1]: no noise, but no short polynomial either (App. C)."""
+    x = np.linspace(-1, 1, 1000)[:, None]
+    return Dataset("linear_plus_cosine", x, 2 * x + np.cos(25 * x))
+
+
+LOADERS: dict[str, Callable[[], Dataset]] = {
     "student_teacher": _student_teacher,
+    "california_housing": _california_housing,
     "diabetes": _diabetes,
+    "who_life_expectancy": _who_life_expectancy,
+    "linear_plus_cosine": _linear_plus_cosine,
 }
 
 
-def load_dataset(name: str, preprocess: str = "none") -> Dataset:
-    """One of the data sets of Fig. 1, all rows.
+def _brief(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:77] + '…' if len(text) > 78 else text}"
 
-    name: a key of LOADERS. preprocess, with statistics of all rows:
+
+def missing_download(name: str) -> str | None:
+    """What a first use of the data set downloads and where to, or None where nothing is missing."""
+    if name == "california_housing":
+        from sklearn.datasets import get_data_home
+
+        home, file, size = Path(get_data_home()), HOUSING_FILE, "0.4 MB"
+    elif name == "who_life_expectancy":
+        home, file, size = _who_home(), WHO_FILE, "0.3 MB"
+    else:
+        return None
+    return None if (home / file).is_file() else f"downloading {name} ({size}, once) into {home}"
+
+
+def load_dataset(name: str, preprocess: str = "none") -> Dataset:
+    """A data set by name, all rows: those of Fig. 1, and `linear_plus_cosine` for polynomial regression.
+
+    name: a key of LOADERS. `california_housing` and `who_life_expectancy` are downloaded at first use, with a
+    checksum, to scikit-learn's data folder (SCIKIT_LEARN_DATA) and to GDSTUDY_DATA_HOME.
+    preprocess, with statistics of all rows:
       none         raw features, no intercept, as in the paper
       center       columns of X and Y minus their means, which stands in for an intercept
       standardize  center, then columns of X divided by their standard deviation (a constant column stays 0)
-    ValueError, listing what there is, for an unknown name or preprocessing.
+    ValueError, listing what there is, for an unknown name or preprocessing. StudyError for a file that cannot be
+    downloaded or is damaged.
     """
     if name not in LOADERS:
         raise ValueError(f"unknown data set {name!r}; known: {', '.join(LOADERS)}")
     if preprocess not in ("none", "center", "standardize"):
         raise ValueError(f"unknown preprocess {preprocess!r}; known: none, center, standardize")
-    X, Y = LOADERS[name]()
-    X, Y = np.asarray(X, dtype=np.float64), np.asarray(Y, dtype=np.float64)
+    data = LOADERS[name]()
     if preprocess == "none":
-        return Dataset(name, X, Y)
-    X, Y = X - X.mean(0), Y - Y.mean(0)
+        return data
+    X, Y = data.X - data.X.mean(0), data.Y - data.Y.mean(0)
     if preprocess == "standardize":
         scale = X.std(0)
         X = X / np.where(scale > 0, scale, 1)
@@ -76,15 +204,16 @@ def split(n_rows: int, n_train: int, seed: int) -> tuple[np.ndarray, np.ndarray]
     return order[n_rows - n_train :], order[: n_rows - n_train]
 
 
-def training_stack(dataset: Dataset, cells: Sequence[tuple[int, int]], height: int) -> tuple[np.ndarray, np.ndarray]:
-    """Training rows of many cells, zero-padded to one height: X (C, height, D), Y (C, height, k).
+def training_rows(n_rows: int, cells: Sequence[tuple[int, int]], height: int) -> np.ndarray:
+    """Row numbers of the training sets of many cells, −1 beyond N: (C, height).
 
-    cells: (n_train, seed) pairs. Zero rows add nothing to a gradient, so padding is exact.
+    cells: (n_train, seed) pairs. Training sets of a seed are nested, so each seed is split once.
     """
-    n_rows, D = dataset.X.shape
-    X = np.zeros((len(cells), height, D))
-    Y = np.zeros((len(cells), height, dataset.Y.shape[1]))
+    rows = np.full((len(cells), height), -1)
+    largest: dict[int, int] = {}
+    for n_train, seed in cells:
+        largest[seed] = max(n_train, largest.get(seed, 0))
+    splits = {seed: split(n_rows, n_train, seed)[0] for seed, n_train in largest.items()}
     for c, (n_train, seed) in enumerate(cells):
-        rows, _ = split(n_rows, n_train, seed)
-        X[c, :n_train], Y[c, :n_train] = dataset.X[rows], dataset.Y[rows]
-    return X, Y
+        rows[c, :n_train] = splits[seed][-n_train:]
+    return rows

@@ -4,53 +4,109 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 
-def frobenius(W: Tensor) -> Tensor:
-    """‖W‖_F over the last two axes: (...,)."""
-    return W.flatten(-2).norm(dim=-1)
+def frobenius(W: Tensor, n_levels: int = 1) -> Tensor:
+    """‖W‖_F of L readouts side by side, W (..., P, L·k): (..., L), or (...,) for one."""
+    columns = W.square().sum(-2)
+    norms = columns.unflatten(-1, (n_levels, -1)).sum(-1).sqrt()
+    return norms if n_levels > 1 else norms.squeeze(-1)
 
 
-def relative_distance(W: Tensor, reference: Tensor) -> Tensor:
-    """‖W − W*‖_F / ‖W*‖_F: (...,), no unit; 0 where both are zero."""
-    gap, size = frobenius(W - reference), frobenius(reference)
+def relative_distance(W: Tensor, reference: Tensor, n_levels: int = 1) -> Tensor:
+    """‖W − W*‖_F / ‖W*‖_F of L readouts side by side: as `frobenius`, no unit; 0 where both are zero."""
+    gap, size = frobenius(W - reference, n_levels), frobenius(reference, n_levels)
     return torch.where(gap == 0, gap, gap / size)
 
 
-def row_space_leak(W: Tensor, Vt: Tensor, nonzero: Tensor) -> Tensor:
-    """‖(I − X⁺X)W‖_F / ‖W‖_F: how far a readout left the row space of X; 0 where W = 0.
+def row_space_leak(W: Tensor, Vt: Tensor, nonzero: Tensor, n_levels: int = 1) -> Tensor:
+    """‖(I − X⁺X)W‖_F / ‖W‖_F: how far readouts left the row space of X; as `frobenius`, 0 where W = 0.
 
-    W: (..., P, k); Vt: (..., R, P) right singular vectors; nonzero: (..., R) those of the row space.
+    W: (..., P, L·k), L readouts side by side; Vt: (..., R, P) right singular vectors; nonzero: (..., R) those of
+    the row space.
     """
-    V = Vt * nonzero.unsqueeze(-1)
-    gap, size = frobenius(W - V.mT @ (V @ W)), frobenius(W)
+    V = Vt.to(W.dtype) * nonzero.unsqueeze(-1)
+    gap, size = frobenius(W - V.mT @ (V @ W), n_levels), frobenius(W, n_levels)
     return torch.where(gap == 0, gap, gap / size)
 
 
 @dataclass(frozen=True)
-class SplitErrors:
-    """Train and test MSE of readouts on splits of one data set, without touching a test row.
+class AllRows:
+    """All rows [Φ Y] of a data set reduced to what sums over them need, one entry a draw of the features.
 
-    With the triangle R of the QR factorisation of all rows [Φ Y], the squared error over all rows is
-    ‖R [W; −I]‖²_F; the test rows' share is that minus the training rows'. Always in float64.
-
-    R: (P+k, P+k); X: (C, N, P), Y: (C, N, k) training rows, zero beyond n_train: (C,); n_rows: all rows.
+    R: (G, P+k, P+k) triangle of the QR factorisation of [Φ Y]: ‖[Φ Y]z‖ = ‖Rz‖. total: (G, P+k) column sums.
+    n_rows: how many rows.
     """
 
     R: Tensor
-    X: Tensor
-    Y: Tensor
-    n_train: Tensor
+    total: Tensor
     n_rows: int
 
-    def __call__(self, W: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
-        """(train_mse, test_mse) of W (c, P, k) on the given cells (c,): means over rows and outputs, units of Y²."""
-        W = W.to(torch.float64)
-        P, k = W.shape[-2:]
-        train = (self.X[cells] @ W - self.Y[cells]).square().sum((1, 2))
-        everything = (self.R[:, :P] @ W - self.R[:, P:]).square().sum((1, 2))
-        n_train = self.n_train[cells]
-        test = (everything - train).clamp(min=0)
-        return train / (n_train * k), test / ((self.n_rows - n_train) * k)
+    @classmethod
+    def of(cls, tables: list[np.ndarray]) -> AllRows:
+        """tables: [Φ Y] (n, P+k), one for each draw."""
+        R = np.stack([np.linalg.qr(table, mode="r") for table in tables])
+        return cls(torch.from_numpy(R), torch.from_numpy(np.stack([t.sum(0) for t in tables])), len(tables[0]))
+
+    def best_readout(self, P: int) -> np.ndarray:
+        """β* of all rows for each draw, the minimum-norm least-squares fit: (G, P, k)."""
+        # The triangle has the singular values and solutions of the rows themselves.
+        return np.stack([np.linalg.lstsq(R[:, :P], R[:, P:], rcond=None)[0] for R in self.R.numpy()])
+
+    def to(self, device: str) -> AllRows:
+        return AllRows(self.R.to(device), self.total.to(device), self.n_rows)
+
+
+@dataclass(frozen=True)
+class SplitErrors:
+    """Sums over the test rows of splits of one data set, without touching a test row: all rows minus training rows.
+
+    everything: of all rows; draw: (C,) which of its entries a cell uses.
+    rows: (C, N, P+k) training rows [φ(x) y], zero beyond n_train: (C,). Always in float64.
+    """
+
+    everything: AllRows
+    draw: Tensor
+    rows: Tensor
+    n_train: Tensor
+
+    @property
+    def n_test(self) -> Tensor:
+        return self.everything.n_rows - self.n_train
+
+    def sums(self, z: Tensor, shift: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Over the test rows of each cell, Σ ([φ y]·z + s)² and Σ ([φ y]·z + s): each (C, m).
+
+        z: (C, P+k, m), as many columns as there are errors to measure: [W; −I] gives predictions minus
+        targets, [w; 0] the values of a readout. shift: (C, m) s, default 0.
+        """
+        square_all, sum_all = z.new_empty(len(z), z.shape[2]), z.new_empty(len(z), z.shape[2])
+        for g in range(len(self.everything.R)):
+            one_draw = len(self.everything.R) == 1
+            cells = slice(None) if one_draw else (self.draw == g).nonzero().squeeze(-1)
+            part = z[cells].mT  # rows of features times R: one product for all cells
+            square_all[cells] = (part @ self.everything.R[g].mT).square().sum(-1)
+            sum_all[cells] = part @ self.everything.total[g]
+        on_rows = self.rows @ z
+        squares = square_all - on_rows.square().sum(1)
+        sums = sum_all - on_rows.sum(1)
+        if shift is not None:
+            squares = squares + 2 * shift * sums + self.n_test[:, None] * shift.square()
+            sums = sums + self.n_test[:, None] * shift
+        return squares.clamp(min=0), sums
+
+    def residual(self, W: Tensor) -> Tensor:
+        """z = [W; −I], whose value on a row is prediction minus target: (C, P+k, k) for W (C, P, k)."""
+        minus_one = -torch.eye(W.shape[-1], dtype=W.dtype, device=W.device)
+        return torch.cat([W, minus_one.expand(len(W), -1, -1)], 1)
+
+    def value(self, W: Tensor) -> Tensor:
+        """z = [W; 0], whose value on a row is x·W: (C, P+k, k) for W (C, P, k)."""
+        return torch.cat([W, W.new_zeros(len(W), W.shape[-1], W.shape[-1])], 1)
+
+    def at(self, cells: Tensor) -> SplitErrors:
+        """The same for the given cells (c,) of the stack."""
+        return SplitErrors(self.everything, self.draw[cells], self.rows[cells], self.n_train[cells])

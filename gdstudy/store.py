@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import io
+import itertools
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from gdstudy.config import StudyError
-from gdstudy.experiment import Batch, Columns, Records
+from gdstudy.experiment import Columns, Records
+from gdstudy.plan import Batch
 
 Table = dict[str, np.ndarray]
 
@@ -25,7 +26,7 @@ _KEYS = {
     "level": "REAL",
     "n_train": "INTEGER NOT NULL",
     "n_parameters": "INTEGER NOT NULL",
-    "seed": "INTEGER NOT NULL",
+    "seed": "INTEGER",
 }
 _MEASURED = dict.fromkeys(("train_mse", "test_mse", "distance", "weight_norm", "row_space_leak"), "REAL")
 RESULTS = {
@@ -34,7 +35,7 @@ RESULTS = {
     **_MEASURED,
     "smallest_singular_value": "REAL",
     "condition_number": "REAL",
-    "rank": "INTEGER NOT NULL",
+    "rank": "INTEGER",
     "status": "TEXT NOT NULL",
     "step_size": "REAL",
     "step_size_limit": "REAL",
@@ -42,6 +43,11 @@ RESULTS = {
     "slowest_singular_value": "REAL",
     "slowest_error_share": "REAL",
     "steps_to_tolerance": "REAL",
+    "variance_mean_of_squares": "REAL",
+    "bias_mean_of_squares": "REAL",
+    "bias_square_of_mean": "REAL",
+    "worst_mode_share": "REAL",
+    "mode_sum_error": "REAL",
 }
 CURVES = {
     **_KEYS,
@@ -56,12 +62,13 @@ CURVES = {
 _TABLES = {"results": RESULTS, "curves": CURVES}
 
 
+# Rows of a batch have row numbers of their own: writing it again replaces them, and no index has to be kept.
+_ROWS_PER_BATCH = 1 << 32
+
+
 def _schema() -> Iterator[str]:
-    keys = ", ".join("ifnull(level, '')" if key == "level" else key for key in _KEYS)
     for table, columns in _TABLES.items():
         yield f"CREATE TABLE {table} ({', '.join(f'{n} {kind}' for n, kind in columns.items())})"
-        # An index on an expression, because SQL holds two empty levels for different.
-        yield f"CREATE UNIQUE INDEX {table}_cell ON {table} ({keys}{', step' if table == 'curves' else ''})"
     yield "CREATE TABLE batches (number INTEGER PRIMARY KEY)"
     yield "CREATE TABLE study (config TEXT NOT NULL)"
 
@@ -116,12 +123,13 @@ class Store:
 
     def write(self, batch: Batch, records: Records) -> None:
         """Store a batch, once or again, with the same effect."""
+        first = batch.number * _ROWS_PER_BATCH
         with self._transaction():
             for table, groups in (("results", records.results), ("curves", records.curves)):
-                names = _TABLES[table]
-                marks = ", ".join("?" * len(names))
+                names, number = _TABLES[table], itertools.count(first)
+                insert = f"INSERT OR REPLACE INTO {table} (rowid, {', '.join(names)}) VALUES (?{', ?' * len(names)})"
                 for group in groups:
-                    self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", _rows(group, names))
+                    self._db.executemany(insert, _rows(group, names, number))
             self._db.execute("INSERT OR REPLACE INTO batches VALUES (?)", (batch.number,))
 
     def close(self) -> None:
@@ -132,7 +140,8 @@ class Store:
         self._db.close()
 
 
-def _rows(columns: Columns, names: dict[str, str]) -> Iterator[tuple[object, ...]]:
+def _rows(columns: Columns, names: dict[str, str], number: Iterator[int]) -> Iterator[tuple[object, ...]]:
+    """A row number and the values of `names` for each row of a group of columns; NaN and what is missing are empty."""
     if unknown := columns.keys() - names.keys():
         raise KeyError(f"no column {sorted(unknown)} in the store")
     length = max(len(v) for v in columns.values() if isinstance(v, np.ndarray))
@@ -140,7 +149,7 @@ def _rows(columns: Columns, names: dict[str, str]) -> Iterator[tuple[object, ...
     for name in names:
         value = columns.get(name)
         lists.append(value.tolist() if isinstance(value, np.ndarray) else [value] * length)
-    return zip(*lists, strict=True)
+    return zip(itertools.islice(number, length), *lists, strict=True)
 
 
 def _read(run_dir: str | Path, table: str) -> Table:
@@ -148,29 +157,38 @@ def _read(run_dir: str | Path, table: str) -> Table:
     if not path.is_file():
         raise StudyError(f"{run_dir} is no run: it has no results.sqlite")
     columns = _TABLES[table]
-    order = "dataset, model, estimator, ablation, level, n_parameters, n_train, seed, step"
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in columns}
     with _explained(path):
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
-            rows = db.execute(f"SELECT {', '.join(columns)} FROM {table} ORDER BY {order}").fetchall()
+            cursor = db.execute(f"SELECT {', '.join(columns)} FROM {table}")
+            # Piece by piece: a million rows as Python objects would fill the memory.
+            while rows := cursor.fetchmany(50_000):
+                for (name, kind), values in zip(columns.items(), zip(*rows, strict=True), strict=True):
+                    parts[name].append(np.array(values, dtype=str if kind.startswith("TEXT") else np.float64))
         finally:
             db.close()
-    values = list(zip(*rows, strict=True)) if rows else [()] * len(columns)
     result: Table = {}
-    for (name, kind), column in zip(columns.items(), values, strict=True):
-        if kind.startswith("TEXT"):
-            result[name] = np.array(column, dtype=str)
-        elif kind == "INTEGER NOT NULL":
-            result[name] = np.array(column, dtype=np.int64)
-        else:
-            result[name] = np.array(column, dtype=np.float64)  # empty becomes NaN
-    return result
+    for name, kind in columns.items():
+        text = kind.startswith("TEXT")
+        column = np.concatenate(parts[name]) if parts[name] else np.array([], dtype=str if text else np.float64)
+        whole = kind.startswith("INTEGER") and not np.isnan(column).any()
+        result[name] = column.astype(np.int64) if whole else column
+    keys = ("step", "seed", "n_train", "n_parameters", "level", "ablation", "estimator", "model", "dataset")
+    # Keys that sort fast: text by its place among its few values.
+    order = np.lexsort([result[k] if result[k].dtype.kind != "U" else _codes(result[k]) for k in keys])
+    return {name: column[order] for name, column in result.items()}
+
+
+def _codes(text: np.ndarray) -> np.ndarray:
+    return np.unique(text, return_inverse=True)[1]
 
 
 def load_results(run_dir: str | Path) -> Table:
     """Table `results` of a run: column name → array, one row per cell × estimator × ablation × level.
 
-    Empty values are NaN. `pandas.DataFrame(load_results(run_dir))` works. StudyError where there is no run.
+    Empty values are NaN (a column of whole numbers with one of them is float).
+    `pandas.DataFrame(load_results(run_dir))` works. StudyError where there is no run.
     """
     return _read(run_dir, "results")
 
@@ -180,30 +198,37 @@ def load_curves(run_dir: str | Path) -> Table:
     return _read(run_dir, "curves")
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is there whole or not at all."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A file to write that becomes `path` at the end, so that `path` is there whole or not at all."""
     part = path.with_name(path.name + ".part")
     try:
-        part.write_bytes(content)
+        yield part
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
 
 
-def export_csv(run_dir: Path) -> Path:
+def write_whole(path: Path, content: bytes) -> None:
+    with whole_file(path) as part:
+        part.write_bytes(content)
+
+
+def export_csv(run_dir: Path, results: Table) -> Path:
     """results.csv: table `results`, empty values left empty."""
-    table = load_results(run_dir)
-    lists = []
-    for name, column in table.items():
-        values = column.tolist()
-        if column.dtype.kind == "f":
-            whole = name == "step"
-            values = ["" if v != v else (int(v) if whole else repr(v)) for v in values]
-        lists.append(values)
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table)
-    writer.writerows(zip(*lists, strict=True))
     path = run_dir / "results.csv"
-    write_whole(path, text.getvalue().encode())
+    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(results)
+        for first in range(0, len(results["dataset"]), 50_000):
+            piece = [_as_text(name, column[first : first + 50_000]) for name, column in results.items()]
+            writer.writerows(zip(*piece, strict=True))
     return path
+
+
+def _as_text(name: str, column: np.ndarray) -> list[object]:
+    values = column.tolist()
+    if column.dtype.kind != "f":
+        return values
+    shown: type = int if RESULTS[name].startswith("INTEGER") else float
+    return ["" if v != v else shown(v) for v in values]

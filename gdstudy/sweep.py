@@ -10,16 +10,23 @@ from types import TracebackType
 from tqdm import tqdm
 
 from gdstudy.config import Study, StudyError
-from gdstudy.data import Dataset, load_dataset
-from gdstudy.experiment import plan, run_batch
+from gdstudy.data import Dataset, load_dataset, missing_download
+from gdstudy.experiment import run_batch
+from gdstudy.plan import Batch, plan, variants
 from gdstudy.store import Store
 
 PLAIN_LINE_SECONDS = 10
 
 
-def load_datasets(study: Study) -> list[Dataset]:
-    """The study's data, checked against its sizes. StudyError where N leaves no test row."""
-    datasets = [load_dataset(name, study.preprocess) for name in study.datasets]
+def load_datasets(study: Study, quiet: bool = True) -> list[Dataset]:
+    """The study's data, one for each of its variants, checked against its sizes.
+
+    StudyError where N leaves no test row, or for a file that cannot be downloaded or is damaged.
+    """
+    for name in study.datasets:
+        if (note := missing_download(name)) and not quiet:
+            print(note, file=sys.stderr, flush=True)
+    datasets = [load_dataset(variant.dataset, variant.preprocess) for variant in variants(study)]
     for dataset in datasets:
         if max(study.n_train) >= len(dataset.X):
             raise StudyError(
@@ -29,24 +36,38 @@ def load_datasets(study: Study) -> list[Dataset]:
     return datasets
 
 
-class Progress:
-    """One bar: share of the step budget spent or saved, cells finished, GD steps a second, time left.
+def _trainings(batch: Batch) -> int:
+    """How often the cells of a batch are trained; where only the test rows differ, they are not trained again."""
+    return sum(ablation not in ("leading_modes", "adversarial_test") for ablation, _ in batch.trained)
 
-    Off a terminal, a plain line every ten seconds.
+
+class Progress:
+    """One bar: share of the step budget spent or saved, trainings finished, GD steps a second, time left.
+
+    Off a terminal, a plain line every ten seconds. A closed form counts as one step.
     """
 
-    def __init__(self, n_cells: int, steps: int, quiet: bool) -> None:
-        self.n_cells, self.steps, self.quiet = n_cells, steps, quiet
+    def __init__(self, batches: Sequence[Batch], steps: int, quiet: bool) -> None:
+        self.steps, self.quiet = steps, quiet
+        self.n_cells = sum(self._cells(batch) for batch in batches)
         self.finished, self.taken, self.spent = 0, 0, 0
         self.started = self.last_line = time.monotonic()
         self.terminal = sys.stderr.isatty()
+        self.total = sum(self._budget(batch) for batch in batches)
         self._bar = tqdm(
-            total=n_cells * steps,
+            total=self.total,
             disable=quiet or not self.terminal,
             # Updates differ in size by orders of magnitude; by default tqdm would wait for one as large as the last.
             miniters=1,
-            bar_format="training {percentage:3.0f}%|{bar}| {desc} [{elapsed}<{remaining}]",
+            bar_format="{percentage:3.0f}%|{bar}| {desc} [{elapsed}<{remaining}]",
         )
+
+    @staticmethod
+    def _cells(batch: Batch) -> int:
+        return len(batch.cells) * max(1, _trainings(batch))
+
+    def _budget(self, batch: Batch) -> int:
+        return self._cells(batch) * (self.steps if _trainings(batch) else 1)
 
     def __enter__(self) -> Progress:
         return self
@@ -54,26 +75,36 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._bar.close()
 
-    def batch(self, n_cells: int) -> None:
-        self._batch_cells, self._running, self._t, self._before = n_cells, n_cells, 0, self.finished
+    def begin(self, batch: Batch) -> None:
+        self._batch, self._after = batch, self.finished + self._cells(batch)
+        self._end = self.spent + self._budget(batch)
+        self._restack()
+
+    def _restack(self) -> None:
+        """The cells of the batch are about to be trained, once or once more."""
+        self._running, self._t = len(self._batch.cells), 0
 
     def check(self, cell_steps: int, running: int) -> None:
         """Called by the trainer: so many cell-steps more, so many cells still running."""
         self._t += cell_steps // self._running
         self.taken += cell_steps
         # A cell that stops early gives back the steps it did not need.
-        saved = cell_steps + (self._running - running) * (self.steps - self._t)
-        self.finished, self._running = self._before + self._batch_cells - running, max(running, 1)
-        self._show(saved)
+        spent = cell_steps + (self._running - running) * (self.steps - self._t)
+        self.finished += self._running - running
+        self._running = running
+        if not running or self._t >= self.steps:
+            self.finished += running
+            self._restack()
+        self._show(spent)
 
-    def skip(self, n_cells: int) -> None:
-        self.finished += n_cells
-        self._bar.update(n_cells * self.steps)
+    def skip(self, batch: Batch) -> None:
+        self.finished += self._cells(batch)
+        self._show(self._budget(batch))
 
-    def end_batch(self) -> None:
-        """The cells still running have taken their last step and are stored."""
-        self.finished = self._before + self._batch_cells
-        self._show(0)
+    def end(self) -> None:
+        """The batch is computed and stored."""
+        self.finished = self._after
+        self._show(max(0, self._end - self.spent))
         self._bar.refresh()
 
     def _show(self, spent: int) -> None:
@@ -85,10 +116,10 @@ class Progress:
             self._bar.update(spent)
         elif not self.quiet and now - self.last_line > PLAIN_LINE_SECONDS:
             self.last_line = now
-            share = self.spent / (self.n_cells * self.steps)
+            share = self.spent / self.total
             left = (now - self.started) * (1 - share) / max(share, 1e-9)
             print(
-                f"training {share:4.0%}: {self.finished}/{self.n_cells} cells, {rate / 1e6:.1f}M GD steps/s, "
+                f"{share:4.0%}: {self.finished}/{self.n_cells} cells, {rate / 1e6:.1f}M GD steps/s, "
                 f"about {left:.0f} s left",
                 file=sys.stderr,
                 flush=True,
@@ -100,11 +131,11 @@ def run_missing(study: Study, datasets: Sequence[Dataset], store: Store, quiet: 
     by_name = {dataset.name: dataset for dataset in datasets}
     finished = store.finished()
     batches = plan(study, datasets)
-    with Progress(sum(len(b.cells) for b in batches), study.gd.steps, quiet) as progress:
+    with Progress(batches, study.gd.steps, quiet) as progress:
         for batch in batches:
             if batch.number in finished:
-                progress.skip(len(batch.cells))
+                progress.skip(batch)
                 continue
-            progress.batch(len(batch.cells))
+            progress.begin(batch)
             store.write(batch, run_batch(study, by_name[batch.dataset], batch, progress.check))
-            progress.end_batch()
+            progress.end()

@@ -35,7 +35,7 @@ def run_study(
     from gdstudy.sweep import load_datasets
 
     _check_device(study)
-    datasets = load_datasets(study)  # before anything is written: sizes are checked against the data
+    datasets = load_datasets(study, quiet)  # before anything is written: sizes are checked against the data
     folder = _new_run_dir(study, run_dir, name)
     _finish(study, datasets, folder, quiet)
     return folder
@@ -61,7 +61,7 @@ def resume_study(run_dir: str | Path, quiet: bool = True) -> Path:
             "put it back, or start a new run with --config"
         )
     _check_device(study)
-    _finish(study, load_datasets(study), folder, quiet)
+    _finish(study, load_datasets(study, quiet), folder, quiet)
     return folder
 
 
@@ -146,7 +146,7 @@ def _finish(study: Study, datasets: list[Any], folder: Path, quiet: bool) -> Non
     images = draw_figures(folder)
     results = load_results(folder)
     write_board(folder, (folder / "config.yaml").read_text(), results, load_curves(folder), images)
-    export_csv(folder)
+    export_csv(folder, results)
     if not quiet:
         print(report(study, results, folder))
 

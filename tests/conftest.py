@@ -1,13 +1,22 @@
+import os
+from pathlib import Path
+
 import pytest
 
-from gdstudy.config import GradientDescent, Study, TrainingSizes
+from gdstudy.config import GradientDescent, Sizes, Study
 from gdstudy.train import run_study
+
+# Where the two downloadable data sets lie beside the checkout (machines without internet), tests read them there.
+_BESIDE = Path(__file__).parents[2] / "shared" / "data"
+if _BESIDE.is_dir():
+    os.environ.setdefault("GDSTUDY_DATA_HOME", str(_BESIDE))
+    os.environ.setdefault("SCIKIT_LEARN_DATA", str(_BESIDE / "scikit_learn_data"))
 
 
 def small_study(**changes):
     """Both data sets around their thresholds, three batches a data set, a second or two."""
     gd = GradientDescent(steps=2000, checkpoints_per_decade=4)
-    values = {"n_train": TrainingSizes((3, 5, 10, 20, 40)), "seeds": 4, "batch_cells": 8, "gd": gd}
+    values = {"n_train": Sizes((3, 5, 10, 20, 40)), "seeds": 4, "batch_cells": 8, "gd": gd}
     return Study(**{**values, **changes})
 
 

@@ -15,8 +15,9 @@ ROWS = [
     {"board", "store"},
     {"summary"},
     {"experiment"},
-    {"descent", "closed_form"},
-    {"models", "metrics", "arrays"},
+    {"descent", "closed_form", "factors"},
+    {"spectrum"},
+    {"models", "features", "metrics", "theory", "arrays", "plan"},
     {"data"},
     {"config"},
 ]
@@ -39,7 +40,19 @@ def test_each_module_imports_only_from_rows_below_it(module):
 
 
 def test_numerics_never_print():
-    for module in ("arrays", "closed_form", "descent", "experiment", "metrics", "models", "summary"):
+    for module in (
+        "arrays",
+        "closed_form",
+        "descent",
+        "experiment",
+        "factors",
+        "features",
+        "metrics",
+        "models",
+        "spectrum",
+        "summary",
+        "theory",
+    ):
         assert "print(" not in (ROOT / "gdstudy" / f"{module}.py").read_text()
 
 

@@ -4,7 +4,7 @@ from sklearn.model_selection import train_test_split
 
 from gdstudy import load_dataset
 from gdstudy.config import DATASETS
-from gdstudy.data import LOADERS, split, training_stack
+from gdstudy.data import LOADERS, split, training_rows
 
 
 def test_student_teacher_is_the_published_one():
@@ -36,17 +36,15 @@ def test_preprocessing_names_the_data_set_and_leaves_the_raw_one_alone():
     np.testing.assert_allclose(scaled.X.std(0), 1)
 
 
-def test_stacks_hold_the_training_rows_and_zeros():
-    data = load_dataset("diabetes")
-    X, Y = training_stack(data, [(3, 1), (5, 2)], 5)
-    np.testing.assert_array_equal(X[0, :3], data.X[split(442, 3, 1)[0]])
-    assert not X[0, 3:].any()
-    assert not Y[0, 3:].any()
-    np.testing.assert_array_equal(Y[1], data.Y[split(442, 5, 2)[0]])
+def test_training_rows_of_many_cells_are_those_of_their_splits():
+    rows = training_rows(442, [(3, 1), (5, 2), (4, 1)], 5)
+    np.testing.assert_array_equal(rows[0], [*split(442, 3, 1)[0], -1, -1])
+    np.testing.assert_array_equal(rows[1], split(442, 5, 2)[0])
+    np.testing.assert_array_equal(rows[2], [*split(442, 4, 1)[0], -1])
 
 
 def test_unknown_names_are_refused_and_the_known_ones_listed():
-    with pytest.raises(ValueError, match="known: student_teacher, diabetes"):
+    with pytest.raises(ValueError, match="known: student_teacher, california_housing, diabetes"):
         load_dataset("iris")
     with pytest.raises(ValueError, match="standardize"):
         load_dataset("diabetes", "whiten")

@@ -8,9 +8,10 @@ from sklearn.metrics import mean_squared_error
 from sklearn.model_selection import train_test_split
 
 from gdstudy import load_curves, load_dataset, load_results
-from gdstudy.config import GradientDescent, StepSize, TrainingSizes
-from gdstudy.experiment import plan, run_batch
+from gdstudy.config import GradientDescent, Sizes, StepSize
+from gdstudy.experiment import run_batch
 from gdstudy.metrics import row_space_leak
+from gdstudy.plan import plan
 from gdstudy.summary import select
 
 
@@ -20,10 +21,10 @@ def test_min_norm_errors_equal_pinv_one_cell_at_a_time(name, dtype_tolerance):
     dtype, tolerance = dtype_tolerance
     sizes = tuple(range(1, 61)) if dtype == "float64" else (5, 40)
     gd = GradientDescent(steps=1)
-    study = small_study(datasets=[name], n_train=TrainingSizes(sizes), seeds=10, batch_cells=600, gd=gd, dtype=dtype)
+    study = small_study(datasets=[name], n_train=Sizes(sizes), seeds=10, batch_cells=600, gd=gd, dtype=dtype)
     data = load_dataset(name)
     (batch,) = plan(study, [data])
-    rows = run_batch(study, data, batch).results[2]
+    rows = run_batch(study, data, batch).results[0]
     for (n, seed), test_mse in zip(batch.cells, rows["test_mse"], strict=True):
         parts = train_test_split(data.X, data.Y, random_state=seed, test_size=len(data.X) - n)
         W = np.linalg.pinv(parts[0]) @ parts[2]
@@ -48,12 +49,12 @@ def test_the_row_space_leak_sees_a_leak():
 
 def test_the_certificate_predicts_the_steps_that_training_then_takes():
     data = load_dataset("student_teacher")
-    values = {"datasets": ["student_teacher"], "n_train": TrainingSizes((10, 40))}
+    values = {"datasets": ["student_teacher"], "n_train": Sizes((10, 40))}
     short = small_study(gd=GradientDescent(steps=100), **values)
     long = small_study(gd=GradientDescent(steps=100_000), **values)
     (batch,) = plan(short, [data])
-    early = run_batch(short, data, batch).results[0]
-    late = run_batch(long, data, batch).results[0]
+    early = run_batch(short, data, batch).results[1]
+    late = run_batch(long, data, batch).results[1]
     assert (early["status"] == "max_steps").all()
     assert (late["status"] == "converged").all()
     predicted = early["step"] + early["steps_to_tolerance"]
@@ -69,7 +70,7 @@ def test_a_step_size_too_large_for_some_cells_ends_those_diverged_and_no_others(
     study = small_study(datasets=["student_teacher"], gd=gd, batch_cells=100)
     data = load_dataset("student_teacher")
     (batch,) = plan(study, [data])
-    rows = run_batch(study, data, batch).results[0]
+    rows = run_batch(study, data, batch).results[1]
     unstable = rows["step_size"] > rows["step_size_limit"]
     assert 0 < unstable.sum() < len(unstable)
     np.testing.assert_array_equal(rows["status"] == "diverged", unstable)

@@ -1,0 +1,58 @@
+"""Frozen feature maps φ: inputs (n, D) → features (n, P). Only the readout on top of them is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gdstudy.data import stream
+
+
+def legendre(X: np.ndarray, P: int) -> np.ndarray:
+    """Legendre polynomials of degree 1 … P, without a constant: (n, 1) inputs in [−1, 1] → (n, P).
+
+    The basis of the polynomial regression of App. C. ValueError for inputs of another shape or range.
+    """
+    if X.shape[1] != 1 or np.abs(X).max() > 1:
+        raise ValueError(f"legendre needs one input in [−1, 1]; there are {X.shape[1]}, up to {np.abs(X).max():.3g}")
+    return np.polynomial.legendre.legvander(X[:, 0], P)[:, 1:]
+
+
+def random_relu(X: np.ndarray, P: int, seed: int) -> np.ndarray:
+    """φ_p(x) = √(2/P) max(0, a_p·x) with a_p ~ N(0, I_D / D) (Cho & Saul 2009): (n, P).
+
+    The first P features of a wider map, up to their scale: a longer draw extends a shorter one.
+    """
+    A = stream(seed, "random_relu").standard_normal((P, X.shape[1])) / np.sqrt(X.shape[1])
+    return np.sqrt(2 / P) * np.maximum(X @ A.T, 0)
+
+
+def random_fourier(X: np.ndarray, P: int, seed: int) -> np.ndarray:
+    """φ_p(x) = √(2/P) cos(a_p·x + b_p), a_p ~ N(0, I_D / D), b_p ~ U[0, 2π) (Rahimi & Recht 2007): (n, P).
+
+    For standardised inputs a_p·x has variance about 1. A longer draw extends a shorter one.
+    """
+    A = stream(seed, "random_fourier").standard_normal((P, X.shape[1])) / np.sqrt(X.shape[1])
+    b = stream(seed, "random_fourier phases").uniform(0, 2 * np.pi, P)
+    return np.sqrt(2 / P) * np.cos(X @ A.T + b)
+
+
+RANDOM: dict[str, Callable[[np.ndarray, int, int], np.ndarray]] = {
+    "random_relu": random_relu,
+    "random_fourier": random_fourier,
+}
+
+
+def feature_map(model: str, X: np.ndarray, P: int, seed: int) -> np.ndarray:
+    """Features of all rows under a model of the study: `linear` (φ(x) = x), `legendre` or one of RANDOM.
+
+    seed: of the random maps; the others have no randomness. ValueError for an unknown model.
+    """
+    if model == "linear":
+        return X
+    if model == "legendre":
+        return legendre(X, P)
+    if model not in RANDOM:
+        raise ValueError(f"unknown model {model!r}; known: linear, legendre, {', '.join(RANDOM)}")
+    return RANDOM[model](X, P, seed)
