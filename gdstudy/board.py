@@ -47,7 +47,7 @@ def _sweep(rows: Table) -> Scalars:
     if (rows["estimator"] == "gd").all():
         sizes = np.unique(rows["n_train"])
         share = np.array([(rows["status"][rows["n_train"] == n] == "converged").mean() for n in sizes])
-        yield "sweep/fraction_converged", Curve(sizes, share, share, share)
+        yield "sweep/fraction_converged", Curve(sizes, share, share, share, share)
 
 
 def _convergence(estimator: str, rows: Table, curves: Table) -> Scalars:
@@ -62,7 +62,7 @@ def _convergence(estimator: str, rows: Table, curves: Table) -> Scalars:
             else:
                 # A horizontal line: what training tends to.
                 limit, steps = by_size(select(rows, n_train=n), value), np.unique(trained["step"])
-                yield tag, Curve(steps, *(np.repeat(v, len(steps)) for v in (limit.low, limit.median, limit.high)))
+                yield tag, Curve(steps, *(np.repeat(v, len(steps)) for v in (limit.low, limit.median, limit.high, limit.mean)))
 
 
 def _write_curve(writer: SummaryWriter, tag: str, curve: Curve) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
+from gdstudy.config import DATASETS
 
 Table = dict[str, np.ndarray]
 QUANTILES = (0.25, 0.5, 0.75)
@@ -13,12 +16,16 @@ _INFINITE = 1e306
 
 @dataclass(frozen=True)
 class Curve:
-    """Median and quartiles over seeds: each (n,), beside x (n,)."""
+    """Median, quartiles and mean over seeds: each (n,), beside x (n,).
+
+    The mean is a second figure only: near N = P the distribution of test errors need not have one.
+    """
 
     x: np.ndarray
     low: np.ndarray
     median: np.ndarray
     high: np.ndarray
+    mean: np.ndarray
 
 
 def select(table: Table, **equal: object) -> Table:
@@ -27,6 +34,39 @@ def select(table: Table, **equal: object) -> Table:
     for name, value in equal.items():
         keep &= table[name] == value
     return {name: column[keep] for name, column in table.items()}
+
+
+def groups(table: Table, *names: str) -> Iterator[tuple[tuple, Table]]:
+    """(values of the named columns, their rows) of a loaded table, in the order of the data sets of Fig. 1.
+
+    Rows of a group must lie together, as they do for dataset, model, estimator, ablation, level, n_parameters,
+    n_train (in this order) in what the store returns. Groups are views: nothing is copied.
+    """
+    length = len(next(iter(table.values())))
+    if not length:
+        return
+    change = np.zeros(length - 1, dtype=bool)
+    for name in names:
+        before, after = table[name][:-1], table[name][1:]
+        differs = before != after
+        if table[name].dtype.kind == "f":
+            differs &= ~(np.isnan(before) & np.isnan(after))
+        change |= differs
+    edges = [0, *(np.flatnonzero(change) + 1).tolist(), length]
+    found = []
+    for first, last in zip(edges, edges[1:], strict=False):
+        rows = {name: column[first:last] for name, column in table.items()}
+        found.append((tuple(rows[name][0].item() for name in names), rows))
+    if "dataset" in names:
+        place = names.index("dataset")
+        found.sort(key=lambda group: _paper_order(group[0][place]))
+    yield from found
+
+
+def _paper_order(dataset: str) -> tuple[bool, int]:
+    """The study's own data sets first, then those that only GD was given, each as in Fig. 1."""
+    name, _, preprocess = dataset.partition("+")
+    return bool(preprocess), DATASETS.index(name) if name in DATASETS else len(DATASETS)
 
 
 def quantiles(values: np.ndarray) -> np.ndarray:
@@ -49,11 +89,15 @@ def _unless_diverged(table: Table, value: str) -> np.ndarray:
     return np.where(table["status"] == "diverged", np.inf, table[value])
 
 
-def by_size(table: Table, value: str) -> Curve:
-    """Quartiles of a column over seeds, for each N. A diverged cell counts as infinite."""
-    sizes, values = np.unique(table["n_train"]), _unless_diverged(table, value)
-    bands = np.stack([quantiles(values[table["n_train"] == n]) for n in sizes], axis=1)
-    return Curve(sizes, *bands)
+def by_size(table: Table, value: str, size: str = "n_train") -> Curve:
+    """Quartiles and mean of a column over seeds, for each N (or each P: size="n_parameters").
+
+    A diverged cell counts as infinite.
+    """
+    sizes, values = np.unique(table[size]), _unless_diverged(table, value)
+    parts = [values[table[size] == n] for n in sizes]
+    low, median, high = np.stack([quantiles(part) for part in parts], axis=1)
+    return Curve(sizes, low, median, high, np.array([part.mean() for part in parts]))
 
 
 def at_steps(curves: Table, value: str, steps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -79,7 +123,8 @@ def by_step(curves: Table, value: str) -> Curve:
     last = curves["step"][np.r_[np.diff(curves["step"]) <= 0, True]]
     steps = steps[rows == (last[:, None] >= steps).sum(0)]
     _, values = at_steps(curves, value, steps)
-    return Curve(steps, *quantiles(values))
+    low, median, high = quantiles(values)
+    return Curve(steps, low, median, high, values.mean(0))
 
 
 def representative_sizes(sizes: np.ndarray, n_parameters: int) -> list[int]:
