@@ -1,5 +1,6 @@
 """TensorBoard: one run per estimator, the same tags in each, so that curves overlay in one card.
 
+Each level of an ablation is a run of its own under its estimator, with the tags of the unablated one.
 Written once, at the end, in increasing step: TensorBoard drops what comes out of order.
 """
 
@@ -12,47 +13,75 @@ from pathlib import Path
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from gdstudy.summary import Curve, Table, by_size, by_step, representative_sizes, select
+from gdstudy.summary import Curve, Sweep, Table, by_size, by_step, groups, representative_sizes, select, sweeps
 
-SWEEP = ("test_mse", "train_mse", "smallest_singular_value", "distance")
+VALUES = ("test_mse", "train_mse", "smallest_singular_value", "distance")
+PARTS = ("variance_mean_of_squares", "bias_mean_of_squares", "bias_square_of_mean", "worst_mode_share")
 CONVERGENCE = ("distance", "test_mse", "train_mse")
 Scalars = Iterator[tuple[str, Curve]]
 
 
-def write_board(run_dir: Path, config: str, results: Table, curves: Table, images: dict[str, np.ndarray]) -> None:
-    """Write <dataset>/<estimator>/events… and, for config and figures, events… of the run itself.
+def write_board(
+    run_dir: Path, texts: dict[str, str], results: Table, curves: Table, images: dict[str, np.ndarray]
+) -> None:
+    """Write <dataset>/<estimator>/events… and, for texts and figures, events… of the run itself.
 
-    images: figure name → (H, W, 3) uint8. An earlier board of the same run is replaced.
+    Models other than `linear` have a folder of their own: <dataset>/<model>/<estimator>; levels of an ablation:
+    …/<estimator>/<ablation>/<level>. texts: name → Markdown; images: figure name → (H, W, 3) uint8.
+    An earlier board of the same run is replaced.
     """
     for old in run_dir.glob("events.out.tfevents.*"):
         old.unlink()
     with SummaryWriter(str(run_dir)) as writer:
-        writer.add_text("config", f"```yaml\n{config}\n```")
+        for name, text in texts.items():
+            writer.add_text(name, text)
         for name, pixels in images.items():
             writer.add_image(name, pixels, dataformats="HWC")
     for dataset in np.unique(results["dataset"]):
-        data, data_curves = select(results, dataset=dataset), select(curves, dataset=dataset)
         shutil.rmtree(run_dir / dataset, ignore_errors=True)
-        for estimator in np.unique(data["estimator"]):
-            rows = select(data, estimator=estimator)
-            with SummaryWriter(str(run_dir / dataset / estimator)) as writer:
-                for tag, curve in [*_sweep(rows), *_convergence(estimator, rows, data_curves)]:
-                    _write_curve(writer, tag, curve)
-                _write_hparams(writer, rows)
+    writers: dict[Path, SummaryWriter] = {}
+    try:
+        for sweep in sweeps(results, curves):
+            for (estimator, ablation, level), rows in groups(sweep.results, "estimator", "ablation", "level"):
+                folder = _folder(run_dir, rows, estimator, ablation, level)
+                if first := folder not in writers:
+                    writers[folder] = SummaryWriter(str(folder))
+                for tag, curve in _scalars(sweep, estimator, ablation, rows):
+                    _write_curve(writers[folder], tag, curve)
+                if first and ablation == "none" and estimator != "theory":
+                    _write_hparams(writers[folder], sweep, estimator, rows)
+    finally:
+        for writer in writers.values():
+            writer.close()
 
 
-def _sweep(rows: Table) -> Scalars:
-    for value in SWEEP:
-        yield f"sweep/{value}", by_size(rows, value)
-    if (rows["estimator"] == "gd").all():
-        sizes = np.unique(rows["n_train"])
-        share = np.array([(rows["status"][rows["n_train"] == n] == "converged").mean() for n in sizes])
-        yield "sweep/fraction_converged", Curve(sizes, share, share, share, share)
+def _folder(run_dir: Path, rows: Table, estimator: str, ablation: str, level: float) -> Path:
+    model = str(rows["model"][0])
+    folder = run_dir / str(rows["dataset"][0]) / ("" if model == "linear" else model) / estimator
+    if ablation != "none":
+        folder /= ablation if np.isnan(level) else f"{ablation}/{level:.3g}"
+    return folder
 
 
-def _convergence(estimator: str, rows: Table, curves: Table) -> Scalars:
-    for n in representative_sizes(rows["n_train"], int(rows["n_parameters"][0])):
-        trained = select(curves, n_train=n)
+def _scalars(sweep: Sweep, estimator: str, ablation: str, rows: Table) -> Scalars:
+    """Tags `sweep/…` have N as their step, tags `sweep_p/…` have P."""
+    group = "sweep" if sweep.size == "n_train" else "sweep_p"
+    parts = PARTS if estimator == "min_norm" and ablation == "none" else ()
+    for value in ("test_mse",) if estimator == "theory" else (*VALUES, *parts):
+        yield f"{group}/{value}", by_size(rows, value, sweep.size)
+    if estimator == "gd":
+        sizes = np.unique(rows[sweep.size])
+        share = np.array([(rows["status"][rows[sweep.size] == n] == "converged").mean() for n in sizes])
+        yield f"{group}/fraction_converged", Curve(sizes, share, share, share, share)
+    if sweep.size == "n_train" and ablation == "none" and len(sweep.curves["step"]):
+        yield from _convergence(sweep, estimator, rows)
+
+
+def _convergence(sweep: Sweep, estimator: str, rows: Table) -> Scalars:
+    if estimator == "theory":
+        return
+    for n in representative_sizes(rows["n_train"], sweep.threshold):
+        trained = select(sweep.curves, n_train=n)
         for value in CONVERGENCE:
             tag = f"convergence/N={n}/{value}"
             if estimator == "gd":
@@ -62,7 +91,8 @@ def _convergence(estimator: str, rows: Table, curves: Table) -> Scalars:
             else:
                 # A horizontal line: what training tends to.
                 limit, steps = by_size(select(rows, n_train=n), value), np.unique(trained["step"])
-                yield tag, Curve(steps, *(np.repeat(v, len(steps)) for v in (limit.low, limit.median, limit.high, limit.mean)))
+                bands = (limit.low, limit.median, limit.high, limit.mean)
+                yield tag, Curve(steps, *(np.repeat(band, len(steps)) for band in bands))
 
 
 def _write_curve(writer: SummaryWriter, tag: str, curve: Curve) -> None:
@@ -75,12 +105,11 @@ def _write_curve(writer: SummaryWriter, tag: str, curve: Curve) -> None:
                 writer.add_scalar(name, y, x)
 
 
-def _write_hparams(writer: SummaryWriter, rows: Table) -> None:
+def _write_hparams(writer: SummaryWriter, sweep: Sweep, estimator: str, rows: Table) -> None:
     P = int(rows["n_parameters"][0])
-    sizes = representative_sizes(rows["n_train"], P)
-    at = by_size(select(rows, n_train=min(sizes, key=lambda n: abs(n - P))), "test_mse")
-    keys = ("dataset", "model", "estimator")
-    hparams = {key: str(rows[key][0]) for key in keys} | {"n_parameters": P}
-    metrics = {"final/test_mse_at_threshold": float(at.median[0])}
+    sizes = representative_sizes(rows[sweep.size], sweep.threshold)
+    at = min(sizes, key=lambda n: abs(n - sweep.threshold))
+    hparams = {"dataset": str(rows["dataset"][0]), "model": str(rows["model"][0]), "estimator": estimator}
+    metrics = {"final/test_mse_at_threshold": sweep.at(rows, at)}
     metrics["final/median_distance"] = float(np.nanmedian(rows["distance"]))
-    writer.add_hparams(hparams, metrics, run_name=".")
+    writer.add_hparams({**hparams, "n_parameters": P}, metrics, run_name=".")

@@ -7,6 +7,7 @@ import os
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -190,6 +191,13 @@ def load_dataset(name: str, preprocess: str = "none") -> Dataset:
     return Dataset(f"{name}+{preprocess}", X, Y)
 
 
+@lru_cache(maxsize=128)  # a stack asks for the same seeds at every N
+def _order(n_rows: int, seed: int) -> np.ndarray:
+    order = np.random.RandomState(seed).permutation(n_rows)
+    order.flags.writeable = False
+    return order
+
+
 def split(n_rows: int, n_train: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers (train, test) of the paper's split: the last N of RandomState(seed).permutation(n) train.
 
@@ -200,7 +208,7 @@ def split(n_rows: int, n_train: int, seed: int) -> tuple[np.ndarray, np.ndarray]
         raise ValueError(
             f"n_train={n_train} must lie in 1 … {n_rows - 1}: at least one of {n_rows} rows is for testing"
         )
-    order = np.random.RandomState(seed).permutation(n_rows)
+    order = _order(n_rows, seed)
     return order[n_rows - n_train :], order[: n_rows - n_train]
 
 

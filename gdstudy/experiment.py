@@ -63,7 +63,7 @@ class _Stack:
         test, _ = errors.sums(_side_by_side(gaps), torch.cat(shifts, -1))
         every_W = _side_by_side(W)
         predictions = errors.rows[..., : problem.X.shape[-1]] @ every_W
-        train = (predictions - _side_by_side([p.Y for p in problems])).square().sum(1)
+        train = predictions.sub_(_side_by_side([p.Y for p in problems])).square_().sum(1)
 
         def mean_over_outputs(columns: Tensor) -> Tensor:
             return columns.unflatten(-1, (n_levels, k)).mean(-1)

@@ -83,16 +83,15 @@ class SplitErrors:
         z: (C, P+k, m), as many columns as there are errors to measure: [W; −I] gives predictions minus
         targets, [w; 0] the values of a readout. shift: (C, m) s, default 0.
         """
-        square_all, sum_all = z.new_empty(len(z), z.shape[2]), z.new_empty(len(z), z.shape[2])
+        squares, sums = z.new_empty(len(z), z.shape[2]), z.new_empty(len(z), z.shape[2])
         for g in range(len(self.everything.R)):
             one_draw = len(self.everything.R) == 1
             cells = slice(None) if one_draw else (self.draw == g).nonzero().squeeze(-1)
             part = z[cells].mT  # rows of features times R: one product for all cells
-            square_all[cells] = (part @ self.everything.R[g].mT).square().sum(-1)
-            sum_all[cells] = part @ self.everything.total[g]
-        on_rows = self.rows @ z
-        squares = square_all - on_rows.square().sum(1)
-        sums = sum_all - on_rows.sum(1)
+            squares[cells] = (part @ self.everything.R[g].mT).square_().sum(-1)
+            sums[cells] = part @ self.everything.total[g]
+        squares -= (self.rows @ z).square_().sum(1)
+        sums -= (self.rows.sum(1, keepdim=True) @ z).squeeze(1)
         if shift is not None:
             squares = squares + 2 * shift * sums + self.n_test[:, None] * shift.square()
             sums = sums + self.n_test[:, None] * shift

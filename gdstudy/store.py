@@ -126,10 +126,14 @@ class Store:
         first = batch.number * _ROWS_PER_BATCH
         with self._transaction():
             for table, groups in (("results", records.results), ("curves", records.curves)):
-                names, number = _TABLES[table], itertools.count(first)
-                insert = f"INSERT OR REPLACE INTO {table} (rowid, {', '.join(names)}) VALUES (?{', ?' * len(names)})"
+                number = itertools.count(first)
                 for group in groups:
-                    self._db.executemany(insert, _rows(group, names, number))
+                    if unknown := group.keys() - _TABLES[table].keys():
+                        raise KeyError(f"no column {sorted(unknown)} in the store")
+                    # Columns that a group lacks are left out of the statement: they stay empty.
+                    columns = f"rowid, {', '.join(group)}"
+                    insert = f"INSERT OR REPLACE INTO {table} ({columns}) VALUES (?{', ?' * len(group)})"
+                    self._db.executemany(insert, _rows(group, number))
             self._db.execute("INSERT OR REPLACE INTO batches VALUES (?)", (batch.number,))
 
     def close(self) -> None:
@@ -140,15 +144,10 @@ class Store:
         self._db.close()
 
 
-def _rows(columns: Columns, names: dict[str, str], number: Iterator[int]) -> Iterator[tuple[object, ...]]:
-    """A row number and the values of `names` for each row of a group of columns; NaN and what is missing are empty."""
-    if unknown := columns.keys() - names.keys():
-        raise KeyError(f"no column {sorted(unknown)} in the store")
+def _rows(columns: Columns, number: Iterator[int]) -> Iterator[tuple[object, ...]]:
+    """A row number and the values of each row of a group of columns."""
     length = max(len(v) for v in columns.values() if isinstance(v, np.ndarray))
-    lists = []
-    for name in names:
-        value = columns.get(name)
-        lists.append(value.tolist() if isinstance(value, np.ndarray) else [value] * length)
+    lists = [v.tolist() if isinstance(v, np.ndarray) else itertools.repeat(v, length) for v in columns.values()]
     return zip(itertools.islice(number, length), *lists, strict=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,3 +133,49 @@ def representative_sizes(sizes: np.ndarray, n_parameters: int) -> list[int]:
     targets = np.array([n_parameters / 2, n_parameters, 2 * n_parameters])
     nearest = [int(available[np.argmin(np.abs(np.log(available / t)))]) for t in targets]
     return sorted(set(nearest))
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Results of one data set and model along N at one P, or along P at one N.
+
+    size: the swept column; threshold: its value at N = P; rows: unablated X⁺y; results: every estimator and
+    ablation; curves: trained cells at their checkpoints.
+    """
+
+    size: str
+    threshold: int
+    rows: Table
+    results: Table
+    curves: Table
+
+    def median(self, table: Table, value: str = "test_mse") -> Curve:
+        return by_size(table, value, self.size)
+
+    def at(self, table: Table, size: float, value: str = "test_mse") -> float:
+        """Median over seeds at one size, or NaN where it was not studied."""
+        here = {name: column[table[self.size] == size] for name, column in table.items()}
+        return float(self.median(here, value).median[0]) if len(here[self.size]) else np.nan
+
+    def ablation(self, name: str, strongest: Callable[[np.ndarray], float]) -> Table | None:
+        """X⁺y's rows of an ablation at one of its levels, or None where it was not studied."""
+        rows = select(self.results, estimator="min_norm", ablation=name)
+        if not len(rows["level"]):
+            return None
+        return rows if np.isnan(rows["level"]).all() else select(rows, level=strongest(rows["level"]))
+
+
+def sweeps(results: Table, curves: Table) -> Iterator[Sweep]:
+    """Each data set and model along N at its middle P and, where several P were studied, along P at its middle N."""
+    curves_of = dict(groups(curves, "dataset", "model"))
+    nothing = {name: column[:0] for name, column in curves.items()}
+    for key, table in groups(results, "dataset", "model"):
+        trained = curves_of.get(key, nothing)
+        for size, fixed in (("n_train", "n_parameters"), ("n_parameters", "n_train")):
+            values = np.unique(table[fixed])
+            middle = int(values[np.abs(np.log(values / np.median(values))).argmin()])
+            part = select(table, **{fixed: middle})
+            rows = select(part, estimator="min_norm", ablation="none")
+            several = len(np.unique(rows[size])) > 1
+            if several or (size == "n_train" and len(values) == 1):
+                yield Sweep(size, middle, rows, part, select(trained, **{fixed: middle}))

@@ -9,15 +9,12 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from gdstudy import __version__
 from gdstudy.config import Study, StudyError, as_dict, as_yaml, build, read_study, study_parser
-
-if TYPE_CHECKING:
-    from gdstudy.summary import Table
 
 PROG = "gdstudy.train"
 
@@ -138,56 +135,29 @@ def _finish(study: Study, datasets: list[Any], folder: Path, quiet: bool) -> Non
     finally:
         store.close()
     if not quiet:
-        print("drawing figures …", file=sys.stderr)
+        print("drawing figures, writing tables …", file=sys.stderr)
     from gdstudy.board import write_board
+    from gdstudy.claims import decide
     from gdstudy.figures import draw_figures
-    from gdstudy.store import export_csv, load_curves, load_results
+    from gdstudy.report import claims_csv, claims_markdown, claims_text, report
+    from gdstudy.store import export_csv, load_curves, load_results, write_whole
 
-    images = draw_figures(folder)
-    results = load_results(folder)
-    write_board(folder, (folder / "config.yaml").read_text(), results, load_curves(folder), images)
+    results, curves = load_results(folder), load_curves(folder)
+    images = draw_figures(folder, results, curves)
+    claims = decide(results, curves)
+    markdown = claims_markdown(claims, f"Claims of the paper, measured by {folder.name}") if claims else ""
+    texts = {"config": f"```yaml\n{(folder / 'config.yaml').read_text()}\n```"} | (
+        {"claims": markdown} if claims else {}
+    )
+    write_board(folder, texts, results, curves, images)
     export_csv(folder, results)
+    if claims:
+        write_whole(folder / "claims.md", markdown.encode())
+        write_whole(folder / "claims.csv", claims_csv(claims).encode())
     if not quiet:
-        print(report(study, results, folder))
-
-
-def report(study: Study, results: Table, folder: Path) -> str:
-    """What the terminal shows at the end: a table a data set, warnings, where things are."""
-    import numpy as np
-
-    from gdstudy.summary import by_size, representative_sizes, select
-
-    lines: list[str] = []
-    for dataset in np.unique(results["dataset"]):
-        rows = select(results, dataset=dataset)
-        P = int(rows["n_parameters"][0])
-        lines += [f"\n{dataset}  (P = {P}; medians over {study.seeds} seeds)"]
-        lines += [f"{'N':>9}{'test MSE, GD':>15}{'X⁺y':>12}{'distance':>11}{'converged':>11}{'steps left':>12}"]
-        for n in representative_sizes(rows["n_train"], P):
-            gd, exact = (select(rows, n_train=n, estimator=e) for e in ("gd", "min_norm"))
-            mark = "<" if n < P else "=" if n == P else ">"
-            values = [by_size(gd, c).median[0] for c in ("test_mse", "distance", "steps_to_tolerance")]
-            share = (gd["status"] == "converged").mean()
-            exact_mse = by_size(exact, "test_mse").median[0]
-            lines += [
-                f"{n:>5} {mark} P{values[0]:>15.4g}{exact_mse:>12.4g}{values[1]:>11.1e}{share:>11.0%}{values[2]:>12.2g}"
-            ]
-        gd = select(rows, estimator="gd")
-        if diverged := int((gd["status"] == "diverged").sum()):
-            limit = gd["step_size_limit"].min()
-            lines += [
-                f"  {diverged} of {len(gd['status'])} cells diverged: gd.step_size={study.gd.step_size} must lie below "
-                f"2/σ₁², which is {limit:.3g} for the narrowest cell; use `auto`"
-            ]
-        if unfinished := int((gd["status"] == "max_steps").sum()):
-            lines += [f"  {unfinished} of {len(gd['status'])} cells were cut off at gd.steps={study.gd.steps:,}"]
-    lines += [
-        f"\nresults   {folder / 'results.csv'} and results.sqlite",
-        f"figures   {folder / 'figures'}",
-        f"browse    tensorboard --logdir {folder}",
-        "          then open http://localhost:6006/?smoothing=0#timeseries",
-    ]
-    return "\n".join(lines)
+        if claims:
+            print("\n" + claims_text(claims))
+        print(report(study, results, curves, folder))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -10,9 +10,10 @@ ROOT = Path(__file__).parent.parent
 # Each module imports only from rows below its own. `train` draws through `figures`, so it stands above it.
 ROWS = [
     {"train"},
-    {"figures"},
+    {"figures", "report"},
     {"sweep"},
     {"board", "store"},
+    {"claims"},
     {"summary"},
     {"experiment"},
     {"descent", "closed_form", "factors"},

@@ -1,10 +1,21 @@
+import contextlib
+import os
+import shutil
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
 import numpy as np
+import pooch
 import pytest
+import requests
+from sklearn.datasets import get_data_home
 from sklearn.model_selection import train_test_split
 
 from gdstudy import load_dataset
-from gdstudy.config import DATASETS
-from gdstudy.data import LOADERS, split, training_rows
+from gdstudy.config import DATASETS, StudyError
+from gdstudy.data import HOUSING_FILE, LOADERS, WHO_FEATURES, WHO_FILE, missing_download, split, training_rows
 
 
 def test_student_teacher_is_the_published_one():
@@ -26,6 +37,14 @@ def test_the_split_is_scikit_learns_and_nested(seed, n_train):
     np.testing.assert_array_equal(test, theirs[1])
     if n_train < 441:
         assert set(train) < set(split(442, n_train + 1, seed)[0])
+
+
+def test_what_a_caller_does_to_a_split_does_not_change_the_next():
+    train, _ = split(442, 10, 0)
+    kept = train.copy()
+    with contextlib.suppress(ValueError):  # refused, or done to a copy
+        train[:] = 0
+    np.testing.assert_array_equal(split(442, 10, 0)[0], kept)
 
 
 def test_preprocessing_names_the_data_set_and_leaves_the_raw_one_alone():
@@ -51,3 +70,198 @@ def test_unknown_names_are_refused_and_the_known_ones_listed():
     with pytest.raises(ValueError, match="n_train=442"):
         split(442, 442, 0)
     assert tuple(LOADERS) == DATASETS
+
+
+# The two data sets that are downloaded
+
+
+def test_california_housing_is_scikit_learns():
+    data = load_dataset("california_housing")
+    assert data.X.shape == (20640, 8)
+    assert data.Y.shape == (20640, 1)
+    first = [8.3252, 41, 6.98412698, 1.02380952, 322, 2.55555556, 37.88, -122.23]
+    np.testing.assert_allclose(data.X[0], first, rtol=1e-8)
+    assert data.Y[0, 0] == pytest.approx(4.526)
+    assert data.Y.mean() == pytest.approx(2.0685581691)
+
+
+def test_who_life_expectancy_is_the_authors_file_without_its_incomplete_rows():
+    data = load_dataset("who_life_expectancy")
+    assert data.X.shape == (1649, 17) == (1649, len(WHO_FEATURES))
+    assert data.Y.shape == (1649, 1)
+    first = {
+        "Adult Mortality": 263,
+        "infant deaths": 62,
+        "Alcohol": 0.01,
+        "percentage expenditure": 71.27962362,
+        "Hepatitis B": 65,
+        "Measles ": 1154,
+        " BMI ": 19.1,
+        "under-five deaths ": 83,
+        "Polio": 6,
+        "Total expenditure": 8.16,
+        "Diphtheria ": 65,
+        " HIV/AIDS": 0.1,
+        "GDP": 584.25921,
+        "Population": 33736494,
+        " thinness  1-19 years": 17.2,
+        " thinness 5-9 years": 17.3,
+        "Schooling": 10.1,
+    }
+    assert tuple(first) == WHO_FEATURES
+    np.testing.assert_array_equal(data.X[0], list(first.values()))
+    np.testing.assert_array_equal(data.Y[[0, -1], 0], [65, 46])
+    assert data.Y.mean() == pytest.approx(69.3023044269)
+    assert np.isfinite(data.X).all()
+    with (Path(os.environ["GDSTUDY_DATA_HOME"]) / WHO_FILE).open() as file:
+        assert len(file.readlines()) - 1 == 2938  # rows were dropped
+
+
+def test_linear_plus_cosine_is_its_formula_on_a_grid():
+    data = load_dataset("linear_plus_cosine")
+    assert data.X.shape == data.Y.shape == (1000, 1)
+    assert (data.X[0, 0], data.X[-1, 0]) == (-1, 1)
+    np.testing.assert_allclose(np.diff(data.X[:, 0]), 2 / 999)
+    np.testing.assert_allclose(data.Y, 2 * data.X + np.cos(25 * data.X))
+    # No straight line fits it: there are residuals without noise.
+    line = np.linalg.lstsq(data.X, data.Y, rcond=None)[0]
+    assert np.abs(data.Y - data.X @ line).max() > 0.9
+
+
+@pytest.mark.parametrize("name", ["california_housing", "who_life_expectancy"])
+def test_loading_again_gives_equal_rows_that_belong_to_the_caller(name):
+    first = load_dataset(name)
+    kept = first.X.copy()
+    first.X[:] = 0
+    np.testing.assert_array_equal(load_dataset(name).X, kept)
+
+
+def one_line(error):
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def downloader(fetch):
+    """In place of pooch.HTTPDownloader, which is made with options and called with (url, file, pooch)."""
+    return lambda **_: lambda url, output_file, _: fetch(url, Path(output_file))
+
+
+def no_network(*_):
+    raise requests.exceptions.ConnectionError("HTTPSConnectionPool(host='raw.githubusercontent.com', port=443): " * 3)
+
+
+@pytest.fixture
+def who_home(tmp_path, monkeypatch):
+    """An empty folder for the WHO file, and no network."""
+    monkeypatch.setenv("GDSTUDY_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setattr(pooch, "HTTPDownloader", downloader(no_network))
+    return tmp_path / "data"
+
+
+def test_without_a_network_one_line_says_which_file_goes_where(who_home):
+    with pytest.raises(StudyError, match="who_life_expectancy cannot be downloaded") as error:
+        load_dataset("who_life_expectancy")
+    line = one_line(error)
+    assert f"put {WHO_FILE!r} into {who_home}" in line
+    assert "GDSTUDY_DATA_HOME" in line
+    assert "ConnectionError" in line
+    assert len(line) < 300 + len(str(who_home))  # not the whole of a stack of network errors
+    assert not (who_home / WHO_FILE).exists()
+
+
+def test_a_damaged_file_is_refused_and_left_as_it_was(who_home):
+    who_home.mkdir()
+    (who_home / WHO_FILE).write_text("Country,Year\n")
+    with pytest.raises(StudyError, match=r"is damaged .*delete it") as error:
+        load_dataset("who_life_expectancy")
+    assert str(who_home / WHO_FILE) in one_line(error)
+    assert (who_home / WHO_FILE).read_text() == "Country,Year\n"
+
+
+def test_a_damaged_download_is_refused_and_not_kept(who_home, monkeypatch):
+    monkeypatch.setattr(pooch, "HTTPDownloader", downloader(lambda url, file: file.write_text("<html>404</html>")))
+    with pytest.raises(StudyError, match=r"download of who_life_expectancy is damaged .*not kept") as error:
+        load_dataset("who_life_expectancy")
+    line = one_line(error)
+    assert WHO_FILE in line
+    assert str(who_home) in line
+    assert list(who_home.iterdir()) == []
+    assert missing_download("who_life_expectancy") is not None
+
+
+def test_a_good_download_is_kept_and_not_repeated(tmp_path, monkeypatch):
+    real = Path(os.environ["GDSTUDY_DATA_HOME"]) / WHO_FILE
+    expected, home, urls = load_dataset("who_life_expectancy"), tmp_path / "new" / "data", []
+    monkeypatch.setenv("GDSTUDY_DATA_HOME", str(home))
+
+    def fetch(url, file):
+        urls.append(url)
+        shutil.copyfile(real, file)
+
+    monkeypatch.setattr(pooch, "HTTPDownloader", downloader(fetch))
+    for _ in range(2):
+        np.testing.assert_array_equal(load_dataset("who_life_expectancy").X, expected.X)
+    assert len(urls) == 1
+    assert urls[0].startswith("https://raw.githubusercontent.com/RylanSchaeffer/")
+    assert [path.name for path in home.iterdir()] == [WHO_FILE]
+    assert (home / WHO_FILE).read_bytes() == real.read_bytes()
+
+
+@pytest.fixture
+def housing_home(tmp_path, monkeypatch):
+    """An empty folder for scikit-learn's file, no network, and no waiting between its attempts."""
+
+    def no_urlopen(*_, **__):
+        raise urllib.error.URLError("[Errno -3] Temporary failure in name resolution")
+
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "sk"))
+    monkeypatch.setattr(urllib.request, "urlopen", no_urlopen)
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    return tmp_path / "sk"
+
+
+def test_california_housing_without_a_network_says_which_file_goes_where(housing_home):
+    with pytest.raises(StudyError, match="california_housing cannot be downloaded") as error:
+        load_dataset("california_housing")
+    line = one_line(error)
+    assert f"put scikit-learn's {HOUSING_FILE} into {housing_home}" in line
+    assert HOUSING_FILE == "cal_housing_py3.pkz"
+    assert "SCIKIT_LEARN_DATA" in line
+    assert "URLError" in line
+    assert not (housing_home / HOUSING_FILE).exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not a pickle", b"half"])
+def test_a_damaged_california_housing_is_refused_and_left_as_it_was(housing_home, monkeypatch, content):
+    if content == b"half":  # a copy that was cut off
+        monkeypatch.undo()
+        real = Path(get_data_home()) / HOUSING_FILE
+        content = real.read_bytes()[: real.stat().st_size // 2]
+        monkeypatch.setenv("SCIKIT_LEARN_DATA", str(housing_home))
+    housing_home.mkdir()
+    (housing_home / HOUSING_FILE).write_bytes(content)
+    with pytest.raises(StudyError, match=r"is damaged .*delete it") as error:
+        load_dataset("california_housing")
+    assert str(housing_home / HOUSING_FILE) in one_line(error)
+    assert (housing_home / HOUSING_FILE).read_bytes() == content
+
+
+@pytest.mark.parametrize(("name", "file"), [("california_housing", HOUSING_FILE), ("who_life_expectancy", WHO_FILE)])
+def test_a_missing_download_is_announced_with_its_folder_and_a_cached_one_is_not(name, file, tmp_path, monkeypatch):
+    assert missing_download(name) is None
+    for variable in ("GDSTUDY_DATA_HOME", "SCIKIT_LEARN_DATA"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    announced = missing_download(name)
+    assert announced.startswith(f"downloading {name} (")
+    assert announced.endswith(f"into {tmp_path}")
+    (tmp_path / file).touch()
+    assert missing_download(name) is None
+
+
+def test_data_sets_that_need_no_download_announce_none(tmp_path, monkeypatch):
+    for variable in ("GDSTUDY_DATA_HOME", "SCIKIT_LEARN_DATA"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    for name in ("student_teacher", "diabetes", "linear_plus_cosine"):
+        assert missing_download(name) is None
+        assert len(load_dataset(name).X) > 0
+    assert list(tmp_path.iterdir()) == []

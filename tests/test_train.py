@@ -46,9 +46,19 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
         (["--config", "small.yaml", "--datasets", "[]"], "datasets=[] is empty"),
         (["--config", "small.yaml", "--n_train", "[]"], "n_train"),
         (["--config", "small.yaml", "--n_train", "9-3"], "n_train"),
-        (["--config", "small.yaml", "--datasets", "[iris]"], "unknown 'iris'; known: student_teacher, diabetes"),
+        (["--config", "small.yaml", "--datasets", "[iris]"], "unknown 'iris'; known: student_teacher, california_housing, diabetes"),
         (["--config", "small.yaml", "--n_train", "442"], "n_train=442 is too many for diabetes: it has 442 rows"),
         (["--config", "small.yaml", "--preprocess", "whiten"], "preprocess"),
+        (["--config", "small.yaml", "--estimators", "[gd]"], "must include min_norm"),
+        (["--config", "small.yaml", "--estimators", "[min_norm, sgd]"], "estimators: unknown 'sgd'"),
+        (["--config", "small.yaml", "--models", "[random_relu]"], "needs n_parameters"),
+        (["--config", "small.yaml", "--n_parameters", "3-5"], "n_parameters=3-5 has no effect"),
+        (["--config", "small.yaml", "--models", "[legendre]", "--n_parameters", "3"], "use linear_plus_cosine"),
+        (["--config", "small.yaml", "--gd.ablations", "[dropout]"], "gd.ablations: unknown 'dropout'"),
+        (["--config", "small.yaml", "--gd.ablations", "[no_residuals]"], "no_residuals has no levels"),
+        (["--config", "small.yaml", "--ablations.adversarial_test", "[-1]"], "ablations.adversarial_test"),
+        (["--config", "small.yaml", "--ablations.leading_modes", "0-3"], "ablations.leading_modes"),
+        (["--config", "small.yaml", "--ablations.cutoff", "[1]"], "unknown key 'ablations.cutoff'"),
         (["--config", "small.yaml", "--device", "cuda:9"], "CUDA devices are here"),
         (["--config", "small.yaml", "--run_dir", "/proc/nowhere"], "cannot write the run folder /proc/nowhere"),
         (["--config", "broken.yaml"], "broken.yaml, line 2: not valid YAML"),
@@ -100,7 +110,8 @@ def test_a_run_leaves_what_the_design_says_and_reports_it(tmp_path, capsys):
     assert re.search(r"20 = P +[\d.e+]+", out)
     assert "tensorboard --logdir mine" in out
     names = {p.name for p in (tmp_path / "mine").iterdir() if not p.name.startswith("events")}
-    assert names == {"config.yaml", "results.sqlite", "results.csv", "figures", "student_teacher", "diabetes"}
+    files = {"config.yaml", "results.sqlite", "results.csv", "claims.md", "claims.csv"}
+    assert names == files | {"figures", "student_teacher", "diabetes"}
     config = (tmp_path / "mine/config.yaml").read_text()
     assert "torch" in config
     assert config.endswith(as_yaml(read_study("small.yaml")))

@@ -1,0 +1,371 @@
+"""The paper's claims, each as the number that decides it, its threshold and the verdict, from stored results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdstudy.summary import Sweep, Table, at_steps, quantiles, select, sweeps
+
+HOLDS, PARTLY, DOES_NOT_HOLD = "holds", "partly", "does not hold"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim on one data set. number: what `measure` says; threshold: what it must meet to hold."""
+
+    claim: str
+    source: str
+    dataset: str
+    model: str
+    number: float
+    threshold: str
+    verdict: str
+    measure: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a claim is decided. number: from a sweep, NaN where the run cannot tell. It holds at or beyond `holds`
+    (at most, or at least: `sense`), and partly at or beyond `partly`."""
+
+    claim: str
+    source: str
+    measure: str
+    number: Callable[[Sweep], float]
+    sense: str
+    holds: float
+    partly: float
+
+    def decide(self, sweep: Sweep) -> Claim | None:
+        number = self.number(sweep)
+        if np.isnan(number):
+            return None
+
+        def meets(bound: float) -> bool:
+            return number >= bound if self.sense == "≥" else number <= bound
+
+        verdict = HOLDS if meets(self.holds) else PARTLY if meets(self.partly) else DOES_NOT_HOLD
+        first = {name: sweep.rows[name][0] for name in ("dataset", "model")}
+        axis = "P" if sweep.size == "n_parameters" else "N"
+        model = str(first["model"]) if first["model"] == "linear" else f"{first['model']}, along {axis}"
+        bound = f"{self.sense} {self.holds:g}"
+        return Claim(self.claim, self.source, str(first["dataset"]), model, number, bound, verdict, self.measure)
+
+
+def _spike(sweep: Sweep) -> float:
+    """Median test error at the threshold over the larger of those at half and at twice it, as far as studied."""
+    sizes, T = np.unique(sweep.rows[sweep.size]), sweep.threshold
+    below, above = sizes[sizes <= 0.75 * T], sizes[sizes >= 1.5 * T]
+    if T not in sizes or not len(below) or not len(above):
+        return np.nan
+    sides = (below[np.abs(below - T / 2).argmin()], above[np.abs(above - 2 * T).argmin()])
+    return sweep.at(sweep.rows, T) / max(sweep.at(sweep.rows, n) for n in sides)
+
+
+def _offset(sweep: Sweep, value: str, extreme: Callable[[np.ndarray], np.intp]) -> float:
+    curve = sweep.median(sweep.rows, value)
+    if len(curve.x) < 5 or sweep.threshold not in curve.x:
+        return np.nan
+    return float(abs(curve.x[extreme(curve.median)] - sweep.threshold))
+
+
+def _left(name: str, level: Callable[[np.ndarray], float]) -> Callable[[Sweep], float]:
+    """What an ablation leaves of the median test error at N = P, as a share of the unablated one."""
+
+    def number(sweep: Sweep) -> float:
+        ablated = sweep.ablation(name, level)
+        if ablated is None:
+            return np.nan
+        return sweep.at(ablated, sweep.threshold) / sweep.at(sweep.rows, sweep.threshold)
+
+    return number
+
+
+def _median_at_threshold(value: Callable[[Table], np.ndarray]) -> Callable[[Sweep], float]:
+    def number(sweep: Sweep) -> float:
+        here = sweep.rows[sweep.size] == sweep.threshold
+        return float(np.median(value(sweep.rows)[here])) if here.any() else np.nan
+
+    return number
+
+
+def _largest(value: np.ndarray, where: np.ndarray) -> float:
+    return float(np.nanmax(value[where])) if where.any() else np.nan
+
+
+def _bias_beyond_threshold(sweep: Sweep) -> float:
+    rows = sweep.rows
+    enough = (rows["n_train"] >= rows["n_parameters"]) & (rows["rank"] == rows["n_parameters"])
+    return _largest(rows["bias_mean_of_squares"] / rows["test_mse"], enough)
+
+
+def _trained(sweep: Sweep) -> Table:
+    return select(sweep.results, estimator="gd", ablation="none")
+
+
+def _distance_of_converged(sweep: Sweep) -> float:
+    rows = _trained(sweep)
+    return _largest(rows["distance"], rows["status"] == "converged")
+
+
+def _leak(sweep: Sweep) -> float:
+    rows = _trained(sweep)
+    return _largest(rows["row_space_leak"], rows["status"] != "diverged")
+
+
+def _deviation(sweep: Sweep) -> float:
+    rows = sweep.curves
+    return _largest(rows["deviation"], rows["status"] != "diverged")
+
+
+def _train_error_below(sweep: Sweep) -> float:
+    rows = _trained(sweep)
+    below = (rows["n_train"] < rows["n_parameters"]) & (rows["rank"] == rows["n_train"])
+    return _largest(rows["train_mse"] / rows["test_mse"], below & (rows["status"] == "converged"))
+
+
+def _slowest(sweep: Sweep) -> float:
+    rows = _trained(sweep)
+    needed = {**rows, "needed": rows["step"] + rows["steps_to_tolerance"]}
+    twice = sweep.at(needed, 2 * sweep.threshold, "needed")
+    return sweep.at(needed, sweep.threshold, "needed") / twice
+
+
+def _early(sweep: Sweep) -> float:
+    here = sweep.curves[sweep.size] == sweep.threshold
+    if not here.any():
+        return np.nan
+    _, values = at_steps({name: column[here] for name, column in sweep.curves.items()}, "test_mse", np.array([100]))
+    return float(quantiles(values[:, 0])[1]) / sweep.at(sweep.rows, sweep.threshold)
+
+
+def _theory(sweep: Sweep) -> float:
+    exact = select(sweep.results, estimator="theory")
+    if not len(exact["test_mse"]) or sweep.size != "n_train":
+        return np.nan
+    measured = sweep.median(sweep.rows)
+    away = (measured.x <= sweep.threshold / 2) | (measured.x >= 1.5 * sweep.threshold)
+    risk = dict(zip(exact["n_train"].tolist(), exact["test_mse"].tolist(), strict=True))
+    ratios = measured.mean[away] / np.array([risk[n] for n in measured.x[away].tolist()])
+    return float(np.abs(ratios - 1).max()) if away.any() else np.nan
+
+
+_AT_P = "median test MSE at N = P over that without the ablation"
+RULES = (
+    Rule(
+        "the test error spikes at the interpolation threshold",
+        "Fig. 1, App. C",
+        "median test MSE at N = P over the larger of those at half and twice",
+        _spike,
+        "≥",
+        5,
+        2,
+    ),
+    Rule(
+        "the test error is largest at the threshold",
+        "Fig. 1, App. C",
+        "distance from N = P of the largest median test MSE, in rows or parameters",
+        lambda s: _offset(s, "test_mse", np.argmax),
+        "≤",
+        1,
+        3,
+    ),
+    Rule(
+        "smallest non-zero singular value: smallest near N = P",
+        "Fig. 5, App. A",
+        "distance from N = P of the smallest median σ_R, in rows or parameters",
+        lambda s: _offset(s, "smallest_singular_value", np.argmin),
+        "≤",
+        1,
+        3,
+    ),
+    Rule(
+        "prediction error = sum over modes + bias",
+        "Eqn. 1",
+        "largest relative RMS of what modes and bias leave of ŷ − y*, over all cells",
+        lambda s: float(np.nanmax(s.rows["mode_sum_error"])),
+        "≤",
+        1e-10,
+        1e-6,
+    ),
+    Rule(
+        "the variance term makes the spike",
+        "Eqn. 1",
+        "median share of X⁺E's mean square in the test MSE at N = P",
+        _median_at_threshold(lambda rows: rows["variance_mean_of_squares"] / rows["test_mse"]),
+        "≥",
+        0.9,
+        0.5,
+    ),
+    Rule(
+        "a single mode carries most of it",
+        "Eqn. 1",
+        "median share of the worst mode at N = P",
+        _median_at_threshold(lambda rows: rows["worst_mode_share"]),
+        "≥",
+        0.5,
+        0.3,
+    ),
+    Rule(
+        "no bias once N ≥ P",
+        "Eqn. 1",
+        "largest bias (mean of squares) over test MSE, cells with N ≥ P of full rank",
+        _bias_beyond_threshold,
+        "≤",
+        1e-12,
+        1e-6,
+    ),
+    Rule(
+        "factor 1: without small singular values the spike goes (largest cutoff)",
+        "Fig. 2",
+        _AT_P,
+        _left("singular_value_cutoff", np.max),
+        "≤",
+        0.1,
+        0.5,
+    ),
+    Rule(
+        "factor 1: the smallest cutoff leaves the spike",
+        "Fig. 2",
+        _AT_P,
+        _left("singular_value_cutoff", np.min),
+        "≥",
+        0.9,
+        0.5,
+    ),
+    Rule(
+        "factor 2: test features in the leading modes, and the spike goes (fewest modes)",
+        "Fig. 3",
+        _AT_P,
+        _left("leading_modes", np.min),
+        "≤",
+        0.1,
+        0.5,
+    ),
+    Rule(
+        "factor 2: the most modes leave the spike",
+        "Fig. 3",
+        _AT_P,
+        _left("leading_modes", np.max),
+        "≥",
+        0.9,
+        0.5,
+    ),
+    Rule(
+        "factor 3: without residuals the spike goes",
+        "Fig. 4",
+        _AT_P,
+        _left("no_residuals", np.max),
+        "≤",
+        1e-6,
+        0.5,
+    ),
+    Rule(
+        "adversarial test data, moved along v_R, raise the spike (strongest)",
+        "longer paper",
+        _AT_P,
+        _left("adversarial_test", np.max),
+        "≥",
+        5,
+        1.5,
+    ),
+    Rule(
+        "adversarial test data of strength 0 change nothing (weakest)",
+        "longer paper",
+        _AT_P + ", minus 1",
+        lambda s: abs(_left("adversarial_test", np.min)(s) - 1),
+        "≤",
+        1e-9,
+        0.1,
+    ),
+    Rule(
+        "adversarial training data, moved along u_R, raise the spike (strongest)",
+        "longer paper",
+        _AT_P,
+        _left("adversarial_train", np.max),
+        "≥",
+        5,
+        1.5,
+    ),
+    Rule(
+        "adversarial training data of strength 0 change nothing (weakest)",
+        "longer paper",
+        _AT_P + ", minus 1",
+        lambda s: abs(_left("adversarial_train", np.min)(s) - 1),
+        "≤",
+        1e-9,
+        0.1,
+    ),
+    Rule(
+        "the mean test error is the exact expected risk away from N = P",
+        "Hastie et al. 2022",
+        "largest relative gap of the mean over seeds to theory, N ≤ P/2 or N ≥ 1.5 P; splits share one sample",
+        _theory,
+        "≤",
+        0.1,
+        0.3,
+    ),
+    Rule(
+        "trained GD from zero ends at X⁺y",
+        "App. D",
+        "largest ‖W − X⁺y‖ / ‖X⁺y‖ of the converged cells",
+        _distance_of_converged,
+        "≤",
+        1e-4,
+        1e-2,
+    ),
+    Rule(
+        "GD from zero never leaves the row space",
+        "App. D",
+        "largest ‖(I − X⁺X)W‖ / ‖W‖ of all trained cells",
+        _leak,
+        "≤",
+        1e-10,
+        1e-6,
+    ),
+    Rule(
+        "trained GD is its closed form at every step",
+        "App. D",
+        "largest ‖W_t − exact W_t‖ / ‖exact W_t‖ over all checkpoints",
+        _deviation,
+        "≤",
+        1e-8,
+        1e-4,
+    ),
+    Rule(
+        "with N < P, GD fits the training data exactly",
+        "App. D",
+        "largest train over test MSE of converged cells, N < P",
+        _train_error_below,
+        "≤",
+        1e-9,
+        1e-4,
+    ),
+    Rule(
+        "GD is slowest at N = P",
+        "App. D",
+        "median steps to the tolerance at N = P over those at 2 P",
+        _slowest,
+        "≥",
+        5,
+        2,
+    ),
+    Rule(
+        "GD stopped early hides the spike",
+        "App. D",
+        "median test MSE after 100 steps at N = P over that of X⁺y",
+        _early,
+        "≤",
+        0.5,
+        0.9,
+    ),
+)
+
+
+def decide(results: Table, curves: Table) -> list[Claim]:
+    """Every claim that the run can decide, claim by claim, in the order of the data sets of Fig. 1."""
+    studied = list(sweeps(results, curves))
+    return [claim for rule in RULES for sweep in studied if (claim := rule.decide(sweep)) is not None]

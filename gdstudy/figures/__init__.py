@@ -1,0 +1,87 @@
+"""Stored results → figures. `python -m gdstudy.figures RUN_DIR` redraws them; nothing here trains."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from gdstudy.config import ABLATIONS, StudyError
+from gdstudy.figures import ablations, errors, feature_maps, spectra, training
+from gdstudy.figures.style import STYLE, as_files
+from gdstudy.store import load_curves, load_results, write_whole
+from gdstudy.summary import Table
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A figure, and whether a run holds what it shows."""
+
+    draw: Callable[[Table, Table], Figure]
+    wanted: Callable[[Table, Table], bool]
+
+
+FIGURES: dict[str, Entry] = {
+    "divergence": Entry(errors.divergence, errors.wanted),
+    "mse_against_n": Entry(training.mse_against_n, training.wanted),
+    "test_mse_by_steps": Entry(training.test_mse_by_steps, training.wanted),
+    "distance_by_steps": Entry(training.distance_by_steps, training.wanted),
+    "early_stopping": Entry(training.early_stopping, training.wanted_stopping),
+    **{a: Entry(partial(ablations.ablation, name=a), partial(ablations.wanted, name=a)) for a in ABLATIONS},
+    **{
+        f"{a}_trained": Entry(partial(ablations.ablation_trained, name=a), partial(ablations.wanted_trained, name=a))
+        for a in ABLATIONS
+    },
+    "bias": Entry(errors.bias, errors.wanted),
+    "worst_mode": Entry(errors.worst_mode, errors.wanted),
+    "smallest_singular_value": Entry(spectra.smallest_singular_value, errors.wanted),
+    "singular_directions": Entry(spectra.singular_directions, errors.wanted),
+    "polynomial_error": Entry(feature_maps.polynomial_error, feature_maps.wanted_polynomial),
+    "polynomial_fits": Entry(feature_maps.polynomial_fits, feature_maps.wanted_polynomial),
+    "feature_grid": Entry(feature_maps.feature_grid, feature_maps.wanted_grid),
+    "feature_sweeps": Entry(feature_maps.feature_sweeps, feature_maps.wanted_sweeps),
+}
+
+
+def draw_figures(run_dir: Path, results: Table | None = None, curves: Table | None = None) -> dict[str, np.ndarray]:
+    """Draw every figure a run has the data for into figures/*.png and *.pdf.
+
+    results, curves: the run's tables where they are loaded already. Returns name → (H, W, 3) uint8 pixels.
+    """
+    results = load_results(run_dir) if results is None else results
+    curves = load_curves(run_dir) if curves is None else curves
+    if not len(results["dataset"]):
+        raise StudyError(f"{run_dir} holds no finished batch yet; finish it with --resume {run_dir}")
+    folder = run_dir / "figures"
+    folder.mkdir(exist_ok=True)
+    images = {}
+    wanted = {name: entry.draw for name, entry in FIGURES.items() if entry.wanted(results, curves)}
+    # Silent off a terminal.
+    bar = tqdm(wanted.items(), desc="drawing figures", unit="figure", disable=None, leave=False)
+    with matplotlib.rc_context(STYLE):
+        for name, draw in bar:
+            images[name], png, pdf = as_files(draw(results, curves))
+            write_whole(folder / f"{name}.png", png)
+            write_whole(folder / f"{name}.pdf", pdf)
+    return images
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="gdstudy.figures", description="Redraw a run's figures from stored results.")
+    parser.add_argument("run_dir", type=Path, help="a run's folder, such as runs/linear/20260101-120000")
+    run_dir = parser.parse_args(argv).run_dir
+    try:
+        names = draw_figures(run_dir)
+    except (StudyError, OSError) as error:
+        print(f"gdstudy.figures: {error}", file=sys.stderr)
+        return 2
+    print(f"{len(names)} figures (PNG and PDF) in {run_dir / 'figures'}")
+    return 0

@@ -1,0 +1,5 @@
+import sys
+
+from gdstudy.figures import main
+
+sys.exit(main())

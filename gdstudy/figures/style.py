@@ -1,0 +1,201 @@
+"""The look all figures share: colours, panels, curves with their bands, axes, legends, PNG and PDF files.
+
+Colours are Okabe and Ito's (2008), told apart by colour-blind readers; levels are steps of cividis.
+"""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
+from PIL import Image
+
+from gdstudy.summary import Curve, Table, groups
+
+BLACK, BLUE, ORANGE, GREEN, PINK, SKY = "#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
+GREY = "0.45"
+DPI = 110
+STYLE: Any = {
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "figure.titlesize": 12,
+    "legend.fontsize": 8.5,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "axes.axisbelow": True,
+    "pdf.fonttype": 42,
+}
+_NAMES = {
+    "student_teacher": "Student–teacher",
+    "california_housing": "California housing",
+    "diabetes": "Diabetes",
+    "who_life_expectancy": "WHO life expectancy",
+    "linear_plus_cosine": "y = 2x + cos 25x",
+    "random_relu": "random ReLU",
+    "random_fourier": "random Fourier",
+    "legendre": "Legendre",
+    "center": "centred",
+    "standardize": "standardised",
+}
+MSE = "MSE (squared units of y)"
+ROWS = "training data N (rows)"
+_MEAN = "mean"  # marks lines that may leave their panel
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What one panel shows: the rows of a linear readout on one data set, by estimator and ablation."""
+
+    dataset: str
+    P: int
+    rows: dict[tuple[str, str], Table]
+
+    def title(self) -> str:
+        return f"{readable(self.dataset)} (P = {self.P})".replace(", ", "\n")
+
+    def floor(self, share: float) -> float:
+        """This share of the smallest test error of X⁺y: what lies below counts as zero."""
+        return share * float(np.nanmin(self.rows["min_norm", "none"]["test_mse"]))
+
+
+def panels(results: Table, *needed: tuple[str, str], raw: bool = False) -> list[Panel]:
+    """Data sets with a linear readout that have all the (estimator, ablation) pairs, in the order of Fig. 1.
+
+    raw: only those as they are, without preprocessing, unless all have one.
+    """
+    found = []
+    for (dataset, model), rows in groups(results, "dataset", "model"):
+        if model == "linear":
+            parts = dict(groups(rows, "estimator", "ablation"))
+            if all(pair in parts for pair in [("min_norm", "none"), *needed]):
+                found.append(Panel(dataset, int(rows["n_parameters"][0]), parts))
+    plain = [panel for panel in found if "+" not in panel.dataset]
+    return plain if raw and plain else found
+
+
+def readable(name: str) -> str:
+    """`diabetes+standardize` → Diabetes, standardised."""
+    return ", ".join(_NAMES.get(part, part) for part in name.split("+"))
+
+
+def grid(title: str, n_columns: int, n_rows: int = 1, height: float = 2.5) -> tuple[Figure, np.ndarray]:
+    """A figure titled with the question it answers, and its axes: (n_rows, n_columns)."""
+    figure = Figure(figsize=(max(2.9 * n_columns, 5) + 0.6, height * n_rows + 1.1), layout="constrained", dpi=DPI)
+    figure.suptitle(title)
+    return figure, figure.subplots(n_rows, n_columns, squeeze=False)
+
+
+def draw(axis: Axes, curve: Curve, label: str, color: Any, band: float = 0.18, **style: Any) -> Line2D:
+    """The median of a curve, with its quartiles as a band of this opacity; infinite values are left out."""
+    finite = np.isfinite(curve.median)
+    (line,) = axis.plot(curve.x[finite], curve.median[finite], label=label, color=color, **style)
+    if band:
+        both = finite & np.isfinite(curve.high)
+        axis.fill_between(curve.x[both], curve.low[both], curve.high[both], color=color, alpha=band, linewidth=0)
+    return line
+
+
+def draw_mean(axis: Axes, curve: Curve, label: str, color: Any) -> None:
+    """The mean over seeds as a thin line. Near N = P it follows the one worst split."""
+    finite = np.isfinite(curve.mean)
+    axis.plot(curve.x[finite], curve.mean[finite], label=label, color=color, linewidth=0.7, alpha=0.8, gid=_MEAN)
+
+
+def threshold(axis: Axes, value: float, label: str = "threshold N = P") -> None:
+    axis.axvline(value, color=GREY, linestyle=":", linewidth=1.2, label=label)
+
+
+def log_axes(axis: Axes, xlabel: str, ylabel: str) -> None:
+    axis.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
+
+
+def count_ticks(axis: Axes, both: bool = False) -> None:
+    """1, 2, 5, 10, … rather than powers of ten along a counted quantity: x, or x and y."""
+    for scale in (axis.xaxis, axis.yaxis) if both else (axis.xaxis,):
+        scale.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        scale.set_major_formatter("{x:g}")
+        scale.set_minor_formatter(NullFormatter())
+
+
+def fit_y(axis: Axes, floor: float = 0.0, note: str = "lower edge: zero\nup to rounding") -> None:
+    """A log axis around what is drawn above the floor; what lies below runs along its lower edge, with a note.
+
+    Means may leave the panel: one split of fifty can lie decades above all quartiles.
+    """
+    lines = [line for line in axis.lines if line.get_transform() == axis.transData and line.get_gid() != _MEAN]
+    drawn = [np.asarray(line.get_ydata(), dtype=float) for line in lines]
+    bands = [path.vertices for shape in axis.collections for path in shape.get_paths()]
+    values = np.concatenate([*drawn, *(vertices[:, 1] for vertices in bands), [0.0]])
+    shown = values[np.isfinite(values) & (values > floor)]
+    if not len(shown):
+        return
+    margin = (shown.max() / shown.min()) ** 0.05 * 1.1
+    bottom = shown.min() / margin
+    axis.set_ylim(bottom, shown.max() * margin)
+    if any((part <= floor).any() for part in drawn):
+        note_in(axis, note, 0.03, 0.04)
+    # A line to 10⁻³⁰ would leave the panel where the last value above it stands, not where it gets there.
+    for line, part in zip(lines, drawn, strict=True):
+        line.set_ydata(np.maximum(part, bottom))
+    for vertices in bands:
+        vertices[:, 1] = np.maximum(vertices[:, 1], bottom)
+
+
+def note_in(axis: Axes, text: str, x: float, y: float) -> None:
+    axis.text(x, y, text, transform=axis.transAxes, fontsize=7.5, color="0.35", style="italic", linespacing=1)
+
+
+def shared_legend(figure: Figure, *axes: Axes, note: str = "") -> None:
+    """One legend below all panels, with each label once, as wide as the figure; the note stands above it."""
+    entries: dict[str, Any] = {}
+    for axis in axes:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            entries.setdefault(label, handle)
+    width = figure.get_figwidth() * 72  # points; a letter takes about five, a handle and its gap fifty
+    columns = max(1, min(len(entries), int(width / (4.6 * max(map(len, entries)) + 50))))
+    legend = figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns)
+    if note:
+        legend.set_title(textwrap.fill(note, int(width / 4.8)), prop={"size": 8.5})
+
+
+def level_colours(levels: Sequence[float]) -> dict[float, Any]:
+    """One colour a level, the same in all panels."""
+    steps = matplotlib.colormaps["viridis"](np.linspace(0, 0.92, len(levels)))
+    return {float(level): tuple(step) for level, step in zip(levels, steps, strict=True)}
+
+
+def level_bar(figure: Figure, axes: np.ndarray, colours: dict[float, Any], label: str) -> None:
+    """The shared colour bar of levels, a field each."""
+    n = len(colours)
+    norm = BoundaryNorm(np.arange(n + 1) - 0.5, n)
+    scale = ScalarMappable(norm, ListedColormap(list(colours.values())))
+    bar = figure.colorbar(scale, ax=axes, ticks=np.arange(n), label=label, pad=0.01, aspect=40)
+    bar.ax.set_yticklabels([f"{level:.3g}" for level in colours])
+    bar.ax.minorticks_off()
+
+
+def as_files(figure: Figure) -> tuple[np.ndarray, bytes, bytes]:
+    """A figure as pixels (H, W, 3) uint8, as PNG and as PDF."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    figure.set_layout_engine("none")  # the layout stands; PDF need not find it again
+    pixels = np.array(canvas.buffer_rgba(), dtype=np.uint8)[..., :3]
+    png, pdf = io.BytesIO(), io.BytesIO()
+    # 256 colours are enough for lines and bands, and a third of the bytes.
+    image = Image.fromarray(pixels).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    image.save(png, "PNG", optimize=True)
+    figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
+    return pixels, png.getvalue(), pdf.getvalue()

@@ -1,0 +1,63 @@
+"""The closed form of paper.yaml, stacked, over the same numbers one cell at a time, both timed in this run.
+
+4 data sets × N 1 … 60 × 50 seeds at every ablation level. Stacked: splits, SVDs, every level's test and train MSE
+and Eqn. 1's parts; its storing is printed apart, since the other side stores nothing. One cell at a time:
+tests/one_cell.py on every tenth split, times ten.
+"""
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from gdstudy.config import as_yaml, find_config, read_study
+from gdstudy.experiment import run_batch
+from gdstudy.plan import plan
+from gdstudy.store import Store
+from gdstudy.sweep import load_datasets
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import one_cell
+
+EVERY = 10
+
+
+def main() -> None:
+    study = read_study(find_config("paper.yaml"))
+    study.estimators = ["min_norm", "theory"]
+    datasets = load_datasets(study)
+    batches = plan(study, datasets)
+    by_name = {data.name: data for data in datasets}
+
+    one_at_a_time, n_errors = 0.0, 0
+    for data in datasets:
+        levels = next(batch.closed for batch in batches if batch.dataset == data.name)
+        cells = [cell for batch in batches if batch.dataset == data.name for cell in batch.cells]
+        started = time.perf_counter()
+        beta = np.linalg.lstsq(data.X, data.Y, rcond=None)[0]
+        for n, seed in cells[::EVERY]:
+            one_cell.test_errors(data.X, data.Y, n, seed, levels, beta)
+        one_at_a_time += EVERY * (time.perf_counter() - started)
+        n_errors += len(cells) * len(levels)
+
+    run_batch(study, by_name[batches[0].dataset], batches[0])  # first calls load libraries
+    started = time.perf_counter()
+    records = [run_batch(study, by_name[batch.dataset], batch) for batch in batches]
+    stacked = time.perf_counter() - started
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder), config=as_yaml(study))
+        started = time.perf_counter()
+        for batch, record in zip(batches, records, strict=True):
+            store.write(batch, record)
+        storing = time.perf_counter() - started
+        store.close()
+    print(
+        f"{n_errors} test errors: one cell at a time {one_at_a_time:.0f} s, stacked {stacked:.2f} s, "
+        f"ratio {one_at_a_time / stacked:.0f}; with storing {one_at_a_time / (stacked + storing):.0f}"
+    )
+
+
+if __name__ == "__main__":
+    main()
