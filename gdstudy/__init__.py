@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gdstudy.closed_form import gd_iterate, min_norm_solution, ridge_solution
     from gdstudy.data import load_dataset
     from gdstudy.descent import gradient_descent
+    from gdstudy.factors import prediction_error_modes
     from gdstudy.store import load_curves, load_results
     from gdstudy.train import run_study
 
@@ -21,6 +22,7 @@ _HOME = {
     "min_norm_solution": "closed_form",
     "ridge_solution": "closed_form",
     "gradient_descent": "descent",
+    "prediction_error_modes": "factors",
     "load_dataset": "data",
     "load_results": "store",
     "load_curves": "store",
@@ -34,6 +36,7 @@ __all__ = [
     "load_dataset",
     "load_results",
     "min_norm_solution",
+    "prediction_error_modes",
     "ridge_solution",
     "run_study",
 ]

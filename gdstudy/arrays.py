@@ -19,9 +19,14 @@ def as_tensor(name: str, value: np.ndarray | Tensor, min_ndim: int = 0) -> Tenso
     ValueError, naming `name`, for too few axes, a non-numeric or complex type, NaN or infinity.
     """
     if not isinstance(value, Tensor):
-        value = np.asarray(value)
+        try:
+            value = np.asarray(value)
+        except ValueError as error:  # a ragged list
+            raise ValueError(f"{name} must be an array: {error}") from None
         if value.dtype.kind not in "biuf":
             raise ValueError(f"{name} must hold real numbers; its dtype is {value.dtype}")
+        if value.dtype not in (np.float32, np.float64):
+            value = value.astype(np.float64)
         # A copy only where torch needs one: read-only or negatively strided memory.
         value = torch.from_numpy(np.require(value, requirements=["C", "W"]))
     if value.is_complex():
@@ -34,6 +39,12 @@ def as_tensor(name: str, value: np.ndarray | Tensor, min_ndim: int = 0) -> Tenso
         bad = int((~torch.isfinite(value)).sum())
         raise ValueError(f"{name} holds {bad} NaN or infinite values of {value.numel()}; remove or impute them")
     return value
+
+
+def check_rtol(rtol: float | None) -> None:
+    """ValueError unless a relative cutoff is None or in [0, 1)."""
+    if rtol is not None and not 0 <= rtol < 1:
+        raise ValueError(f"rtol={rtol} must lie in [0, 1)")
 
 
 def regression_problem(X: Array, Y: Array) -> tuple[Tensor, Tensor, Callable[[Tensor], Array]]:
@@ -65,6 +76,6 @@ def regression_problem(X: Array, Y: Array) -> tuple[Tensor, Tensor, Callable[[Te
 
     def restore(W: Tensor) -> Array:
         W = W.squeeze(-1) if vector else W
-        return W.numpy() if numpy_in else W  # type: ignore[return-value]
+        return W.numpy(force=True) if numpy_in else W  # type: ignore[return-value]
 
     return x, y, restore

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy.arrays import Array, as_tensor, regression_problem
+from gdstudy.arrays import Array, as_tensor, check_rtol, regression_problem
 from gdstudy.spectrum import Spectrum, spectrum
 
 
@@ -80,8 +80,7 @@ def min_norm_solution(X: Array, Y: Array, rtol: float | None = None) -> Array:
     Returns W: (..., P) or (..., P, k), in units of Y per unit of X, NumPy or torch as X is.
     ValueError for NaN or infinite values, shapes that do not match, or rtol out of range.
     """
-    if rtol is not None and not 0 <= rtol < 1:
-        raise ValueError(f"rtol={rtol} must lie in [0, 1)")
+    check_rtol(rtol)
     x, y, restore = regression_problem(X, Y)
     spec = spectrum(x, rtol)
     return restore(spec.filtered(min_norm_filter(spec).unsqueeze(-1), y))

@@ -243,10 +243,11 @@ class Study:
             raise StudyError(f"n_parameters={self.n_parameters} has no effect: linear has the columns of the data")
         for name in self.datasets:
             # Legendre polynomials are a basis on [−1, 1], which standardised inputs leave.
-            if "legendre" in self.models and (name != "linear_plus_cosine" or self.preprocess == "standardize"):
+            scaled = "standardize" in (self.preprocess, self.gd.preprocess)
+            if "legendre" in self.models and (name != "linear_plus_cosine" or scaled):
                 raise StudyError(
-                    f"models: legendre needs one input in [−1, 1]; {name}, preprocess={self.preprocess}, has others: "
-                    "use linear_plus_cosine with preprocess: none"
+                    f"models: legendre needs one input in [−1, 1]; use datasets: [linear_plus_cosine] without "
+                    f"standardizing (here {name}, preprocess={self.preprocess}, gd.preprocess={self.gd.preprocess})"
                 )
         studied = {ablation for name in self.datasets for ablation, _ in self.ablations.levels(name)}
         for ablation in self.gd.ablations:

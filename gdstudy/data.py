@@ -98,7 +98,7 @@ def _who_home() -> Path:
     """GDSTUDY_DATA_HOME, or the platform's cache folder."""
     import pooch
 
-    return Path(os.environ.get("GDSTUDY_DATA_HOME") or pooch.os_cache("gdstudy"))
+    return Path(os.environ.get("GDSTUDY_DATA_HOME") or pooch.os_cache("gdstudy")).expanduser()
 
 
 def _who_life_expectancy() -> Dataset:
@@ -114,14 +114,12 @@ def _who_life_expectancy() -> Dataset:
         try:
             downloader = pooch.HTTPDownloader(progressbar=True, timeout=30)
             pooch.retrieve(WHO_URL, known_hash=WHO_SHA256, fname=WHO_FILE, path=home, downloader=downloader)
-        except ValueError as error:
-            if "hash" not in str(error):
-                raise
-            raise StudyError(
-                f"the download of who_life_expectancy is damaged (wrong SHA-256) and was not kept; run again, "
-                f"or put {WHO_FILE!r} into {home}"
-            ) from None
         except Exception as error:  # requests has many names for no network
+            if isinstance(error, ValueError) and "hash" in str(error):
+                raise StudyError(
+                    "the download of who_life_expectancy is damaged (wrong SHA-256) and was not kept; run again, "
+                    f"or put {WHO_FILE!r} into {home}"
+                ) from None
             raise StudyError(
                 f"who_life_expectancy cannot be downloaded ({_brief(error)}); put {WHO_FILE!r} into {home}, "
                 "or set GDSTUDY_DATA_HOME to a folder that has it"

@@ -15,10 +15,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Generic
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy.arrays import Array, as_tensor, regression_problem
+from gdstudy.arrays import Array, as_tensor, check_rtol, regression_problem
 from gdstudy.spectrum import Spectrum, spectrum
 
 
@@ -49,16 +50,22 @@ def prediction_error_modes(
     X: (..., N, P) training features; Y: (..., N) or (..., N, k) targets; X_test: (..., M, P);
     beta: (..., P) or (..., P, k), the best linear readout β*, such as `min_norm_solution` of all data.
     rtol: singular values at or below rtol·σ₁ count as zero; default max(N, P)·eps.
-    ValueError for NaN or infinite values and shapes that do not match.
+    ValueError for NaN or infinite values, shapes that do not match, or rtol out of [0, 1).
     """
+    check_rtol(rtol)
     x, y, _ = regression_problem(X, Y)
-    test = as_tensor("X_test", X_test, 2).to(x)
-    best = as_tensor("beta", beta, 1).to(x)
-    best = best.unsqueeze(-1) if best.ndim == x.ndim - 1 or best.ndim == 1 else best
-    if test.shape[-1] != x.shape[-1] or best.shape[-2:] != (x.shape[-1], y.shape[-1]):
+    test, best = as_tensor("X_test", X_test, 2).to(x), as_tensor("beta", beta, 1).to(x)
+    if np.ndim(Y) == np.ndim(X) - 1:  # one output, as a vector
+        best = best.unsqueeze(-1)
+    fits = best.shape[-2:] == (x.shape[-1], y.shape[-1]) and test.shape[-1] == x.shape[-1]
+    try:
+        torch.broadcast_shapes(x.shape[:-2], test.shape[:-2], best.shape[:-2])
+    except RuntimeError:
+        fits = False
+    if not fits:
         raise ValueError(
-            f"X_test must be (..., M, P) and beta (..., P) or (..., P, k) for X {tuple(x.shape)}, Y {tuple(y.shape)}; "
-            f"they are {tuple(test.shape)} and {tuple(best.shape)}"
+            f"X_test must be (..., M, P) and beta (..., P) or (..., P, k), as Y is, for X {tuple(np.shape(X))} and "
+            f"Y {tuple(np.shape(Y))}; they are {tuple(np.shape(X_test))} and {tuple(np.shape(beta))}"
         )
     spec = spectrum(x, rtol)
     inverse = torch.where(spec.nonzero, 1 / spec.s, 0)
@@ -66,7 +73,7 @@ def prediction_error_modes(
     residuals = spec.U.mT @ (y - x @ best)
     modes = projections.unsqueeze(-1) * (inverse.unsqueeze(-1) * residuals).unsqueeze(-3)
     terms = (inverse, projections, residuals, modes, test @ bias_readout(spec, best))
-    return PredictionError(*(t if isinstance(X, Tensor) else t.numpy() for t in terms))
+    return PredictionError(*(t if isinstance(X, Tensor) else t.numpy(force=True) for t in terms))
 
 
 def bias_readout(spec: Spectrum, beta: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ def legendre(X: np.ndarray, P: int) -> np.ndarray:
 
     The basis of the polynomial regression of App. C. ValueError for inputs of another shape or range.
     """
-    if X.shape[1] != 1 or np.abs(X).max() > 1:
+    if X.shape[1] != 1 or not np.abs(X).max() <= 1:
         raise ValueError(f"legendre needs one input in [−1, 1]; there are {X.shape[1]}, up to {np.abs(X).max():.3g}")
     return np.polynomial.legendre.legvander(X[:, 0], P)[:, 1:]
 

@@ -70,7 +70,7 @@ def spectrum(X: Tensor, rtol: float | Tensor | None = None) -> Spectrum:
 
 def _thin_svd(X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """torch.linalg.svd; stacks on a CPU go through numpy's, a part a thread: twice as fast for small matrices."""
-    if X.device.type != "cpu" or X.ndim < 3:
+    if X.device.type != "cpu" or X.ndim < 3 or X.requires_grad:
         return torch.linalg.svd(X, full_matrices=False)
     stack = X.reshape(-1, *X.shape[-2:]).numpy(force=True)
     parts = np.array_split(stack, torch.get_num_threads() if len(stack) >= 64 else 1)

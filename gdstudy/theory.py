@@ -17,7 +17,7 @@ def gaussian_test_mse(n_train: np.ndarray, n_parameters: int, signal: float, noi
     n_train: (n,) rows; signal: ‖β‖²; noise: σ², both in squared units of y. Returns (n,), squared units of y.
     ValueError for a negative signal or noise.
     """
-    if signal < 0 or noise < 0:
+    if not (signal >= 0 and noise >= 0):
         raise ValueError(f"signal={signal:g} and noise={noise:g} are squares and cannot be negative")
     N, P = np.asarray(n_train, dtype=np.float64), n_parameters
     below, above = N <= P - 2, N >= P + 2

@@ -113,7 +113,7 @@ def test_who_life_expectancy_is_the_authors_file_without_its_incomplete_rows():
     np.testing.assert_array_equal(data.Y[[0, -1], 0], [65, 46])
     assert data.Y.mean() == pytest.approx(69.3023044269)
     assert np.isfinite(data.X).all()
-    with (Path(os.environ["GDSTUDY_DATA_HOME"]) / WHO_FILE).open() as file:
+    with who_file().open() as file:
         assert len(file.readlines()) - 1 == 2938  # rows were dropped
 
 
@@ -134,6 +134,11 @@ def test_loading_again_gives_equal_rows_that_belong_to_the_caller(name):
     kept = first.X.copy()
     first.X[:] = 0
     np.testing.assert_array_equal(load_dataset(name).X, kept)
+
+
+def who_file():
+    """Where the loaded WHO file lies on this machine."""
+    return Path(os.environ.get("GDSTUDY_DATA_HOME") or pooch.os_cache("gdstudy")) / WHO_FILE
 
 
 def one_line(error):
@@ -190,7 +195,7 @@ def test_a_damaged_download_is_refused_and_not_kept(who_home, monkeypatch):
 
 
 def test_a_good_download_is_kept_and_not_repeated(tmp_path, monkeypatch):
-    real = Path(os.environ["GDSTUDY_DATA_HOME"]) / WHO_FILE
+    real = who_file()
     expected, home, urls = load_dataset("who_life_expectancy"), tmp_path / "new" / "data", []
     monkeypatch.setenv("GDSTUDY_DATA_HOME", str(home))
 
@@ -235,6 +240,7 @@ def test_california_housing_without_a_network_says_which_file_goes_where(housing
 def test_a_damaged_california_housing_is_refused_and_left_as_it_was(housing_home, monkeypatch, content):
     if content == b"half":  # a copy that was cut off
         monkeypatch.undo()
+        load_dataset("california_housing")
         real = Path(get_data_home()) / HOUSING_FILE
         content = real.read_bytes()[: real.stat().st_size // 2]
         monkeypatch.setenv("SCIKIT_LEARN_DATA", str(housing_home))
@@ -248,6 +254,7 @@ def test_a_damaged_california_housing_is_refused_and_left_as_it_was(housing_home
 
 @pytest.mark.parametrize(("name", "file"), [("california_housing", HOUSING_FILE), ("who_life_expectancy", WHO_FILE)])
 def test_a_missing_download_is_announced_with_its_folder_and_a_cached_one_is_not(name, file, tmp_path, monkeypatch):
+    load_dataset(name)
     assert missing_download(name) is None
     for variable in ("GDSTUDY_DATA_HOME", "SCIKIT_LEARN_DATA"):
         monkeypatch.setenv(variable, str(tmp_path))

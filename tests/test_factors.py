@@ -183,7 +183,7 @@ def test_nan_is_refused_by_the_name_of_its_argument(name):
         ({"X_test": np.ones(8)}, "X_test must have at least 2 axes"),
         ({"beta": np.ones((7, 2))}, r"beta .*\(7, 2\)"),
         ({"beta": np.ones((8, 3))}, r"beta .*\(8, 3\)"),
-        ({"beta": np.ones(8)}, r"beta .*\(8, 1\)"),  # two outputs need two columns
+        ({"beta": np.ones(8)}, r"beta .*\(8,\)"),  # two outputs need two columns
         ({"Y": np.ones((5, 2))}, "Y must be .* with the same N"),
         ({"X": np.ones(8)}, "X must have at least 2 axes"),
     ],
@@ -362,8 +362,7 @@ def test_adversarial_training_targets_move_the_readout_by_c_over_sigma_along_v(n
     random = torch.from_numpy(np.random.default_rng(3).standard_normal(u.shape))
     pushed = Problem(p.X, p.Y + c * (random / random.norm(dim=1, keepdim=True)).unsqueeze(-1), p.spectrum, p.beta)
     gap, other = (min_norm(q) - min_norm(p) for q in (attacked, pushed))
-    if n > 4 or rank == 3:
-        assert (gap.flatten(1).norm(dim=1) > 1.05 * other.flatten(1).norm(dim=1)).all()
+    assert (gap.flatten(1).norm(dim=1) > 1.05 * other.flatten(1).norm(dim=1)).all()
 
 
 def test_adversarial_data_are_the_data_themselves_where_x_is_zero():

@@ -46,7 +46,10 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
         (["--config", "small.yaml", "--datasets", "[]"], "datasets=[] is empty"),
         (["--config", "small.yaml", "--n_train", "[]"], "n_train"),
         (["--config", "small.yaml", "--n_train", "9-3"], "n_train"),
-        (["--config", "small.yaml", "--datasets", "[iris]"], "unknown 'iris'; known: student_teacher, california_housing, diabetes"),
+        (
+            ["--config", "small.yaml", "--datasets", "[iris]"],
+            "unknown 'iris'; known: student_teacher, california_housing, diabetes",
+        ),
         (["--config", "small.yaml", "--n_train", "442"], "n_train=442 is too many for diabetes: it has 442 rows"),
         (["--config", "small.yaml", "--preprocess", "whiten"], "preprocess"),
         (["--config", "small.yaml", "--estimators", "[gd]"], "must include min_norm"),

@@ -27,6 +27,7 @@ from gdstudy.figures.style import (
 )
 from gdstudy.summary import Table, by_size
 
+_MEANS = "Near N = P the mean need not exist: it follows the worst split. "
 _LUCK = (
     "Shaded: |N − P| ≤ 1, where the expected test error is infinite. The expectation is over fresh samples; "
     "all splits here are of one fixed sample of 1000 rows and share its luck."
@@ -58,7 +59,7 @@ def divergence(results: Table, curves: Table) -> Figure:
         rows = panel.rows["min_norm", "none"]
         test = by_size(rows, "test_mse")
         draw(axis, test, "test, median and quartiles", BLUE)
-        draw_mean(axis, test, "test, mean (near N = P it need not exist, and may leave the panel)", BLUE)
+        draw_mean(axis, test, "test, mean (may leave the panel)", BLUE)
         draw(axis, by_size(rows, "train_mse"), "train, median and quartiles", ORANGE)
         log_axes(axis, ROWS, MSE)
         fit_y(axis, panel.floor(1e-6))
@@ -68,7 +69,7 @@ def divergence(results: Table, curves: Table) -> Figure:
         count_ticks(axis)
         axis.set_title(panel.title())
     theory = any(("theory", "none") in panel.rows for panel in shown)
-    shared_legend(figure, *axes[0], note=_LUCK if theory else "")
+    shared_legend(figure, *axes[0], note=_MEANS + (_LUCK if theory else ""))
     return figure
 
 

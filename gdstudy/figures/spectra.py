@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from mpl_toolkits.mplot3d import Axes3D
 
 from gdstudy.figures.style import (
     BLUE,
@@ -70,16 +69,17 @@ def singular_directions(results: Table, curves: Table) -> Figure:
     figure = Figure(figsize=(11.5, 4.8), layout="constrained", dpi=DPI)
     figure.suptitle("Why is the smallest singular value smallest at N = P?")
     for k, n in enumerate(_SIZES):
-        _draw_directions(cast(Axes3D, figure.add_subplot(1, 3, k + 1, projection="3d")), X, n)
+        _draw_directions(figure.add_subplot(1, 3, k + 1, projection="3d"), X, n)
     shared_legend(
         figure,
         *figure.axes,
-        note=f"P = 3 features. Of {_SEEDS} random clouds, the one whose three smallest σ rank nearest to their medians.",
+        note=f"P = 3 features. Lines: right singular vectors of the training rows, ± σ/√N long. "
+        f"Of {_SEEDS} random clouds, the one whose three smallest σ rank nearest to their medians.",
     )
     return figure
 
 
-def _draw_directions(axis: Axes3D, X: np.ndarray, n: int) -> None:
+def _draw_directions(axis: Any, X: np.ndarray, n: int) -> None:
     rows = X[:n]
     _, s, Vt = np.linalg.svd(rows, full_matrices=False)
     inside = X[(np.abs(X) < 2).all(1)]
@@ -89,13 +89,13 @@ def _draw_directions(axis: Axes3D, X: np.ndarray, n: int) -> None:
         last = r == len(s) - 1
         end = v * sigma / np.sqrt(n)
         colour, width = (ORANGE, 3.5) if last else (SKY, 2)
-        label = "σ_R v_R / √N, the weakest direction" if last else "σ_r v_r / √N, the other directions"
+        label = "weakest direction" if last else "other directions"
         axis.plot(*zip(-end, end, strict=True), color=colour, linewidth=width, label=label)
     sign = "<" if n < 3 else "=" if n == 3 else ">"
     axis.set_title(f"N = {n} {sign} P: smallest σ = {s[-1]:.2f}, σ/√N = {s[-1] / np.sqrt(n):.2f}")
     axis.set(xlabel="x₁ (units of X)", ylabel="x₂ (units of X)", zlabel="x₃ (units of X)")
     axis.set(xlim=(-2, 2), ylim=(-2, 2), zlim=(-2, 2))
-    axis.set_box_aspect((1, 1, 1), zoom=1.2)
+    axis.set_box_aspect((1, 1, 1), zoom=0.95)
     axis.view_init(elev=20, azim=-60)
     for scale in (axis.xaxis, axis.yaxis, axis.zaxis):
         scale.set_ticks([-2, 0, 2])

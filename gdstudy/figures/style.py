@@ -9,15 +9,17 @@ import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image
@@ -26,7 +28,7 @@ from gdstudy.summary import Curve, Table, groups
 
 BLACK, BLUE, ORANGE, GREEN, PINK, SKY = "#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
 GREY = "0.45"
-DPI = 110
+DPI = 100
 STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 9.5,
@@ -36,7 +38,6 @@ STYLE: Any = {
     "grid.alpha": 0.25,
     "legend.frameon": False,
     "axes.axisbelow": True,
-    "pdf.fonttype": 42,
 }
 _NAMES = {
     "student_teacher": "Student–teacher",
@@ -137,7 +138,7 @@ def fit_y(axis: Axes, floor: float = 0.0, note: str = "lower edge: zero\nup to r
     """
     lines = [line for line in axis.lines if line.get_transform() == axis.transData and line.get_gid() != _MEAN]
     drawn = [np.asarray(line.get_ydata(), dtype=float) for line in lines]
-    bands = [path.vertices for shape in axis.collections for path in shape.get_paths()]
+    bands = [cast(np.ndarray, path.vertices) for shape in axis.collections for path in shape.get_paths()]
     values = np.concatenate([*drawn, *(vertices[:, 1] for vertices in bands), [0.0]])
     shown = values[np.isfinite(values) & (values > floor)]
     if not len(shown):
@@ -155,7 +156,9 @@ def fit_y(axis: Axes, floor: float = 0.0, note: str = "lower edge: zero\nup to r
 
 
 def note_in(axis: Axes, text: str, x: float, y: float) -> None:
-    axis.text(x, y, text, transform=axis.transAxes, fontsize=7.5, color="0.35", style="italic", linespacing=1)
+    style: Any = {"fontsize": 7.5, "color": "0.35", "style": "italic", "linespacing": 1}
+    behind = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.8}
+    axis.text(x, y, text, transform=axis.transAxes, bbox=behind, **style)
 
 
 def shared_legend(figure: Figure, *axes: Axes, note: str = "") -> None:
@@ -168,7 +171,7 @@ def shared_legend(figure: Figure, *axes: Axes, note: str = "") -> None:
     columns = max(1, min(len(entries), int(width / (4.6 * max(map(len, entries)) + 50))))
     legend = figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=columns)
     if note:
-        legend.set_title(textwrap.fill(note, int(width / 4.8)), prop={"size": 8.5})
+        legend.set_title(textwrap.fill(note, int(width / 4.8)), prop=FontProperties(size=8.5))
 
 
 def level_colours(levels: Sequence[float]) -> dict[float, Any]:
@@ -194,8 +197,8 @@ def as_files(figure: Figure) -> tuple[np.ndarray, bytes, bytes]:
     figure.set_layout_engine("none")  # the layout stands; PDF need not find it again
     pixels = np.array(canvas.buffer_rgba(), dtype=np.uint8)[..., :3]
     png, pdf = io.BytesIO(), io.BytesIO()
-    # 256 colours are enough for lines and bands, and a third of the bytes.
-    image = Image.fromarray(pixels).quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    # 64 colours are enough for lines and bands, and a quarter of the bytes.
+    image = Image.fromarray(pixels).quantize(64, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     image.save(png, "PNG", optimize=True)
-    figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
+    FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None})  # savefig would draw once more, unseen
     return pixels, png.getvalue(), pdf.getvalue()

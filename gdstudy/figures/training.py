@@ -87,10 +87,6 @@ def test_mse_by_steps(results: Table, curves: Table) -> Figure:
     return figure
 
 
-# pytest takes every test_… that a test module imports for a test.
-test_mse_by_steps.__test__ = False  # type: ignore[attr-defined]
-
-
 def distance_by_steps(results: Table, curves: Table) -> Figure:
     """Distance to X⁺y against t below, at and above the threshold, trained over predicted."""
     shown = _trained(results, curves)
