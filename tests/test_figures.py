@@ -278,6 +278,8 @@ def test_tables_that_are_loaded_need_not_be_loaded_again(runs, tmp_path):
         assert (pixels.dtype, pixels.ndim, pixels.shape[2]) == (np.uint8, 3, 3)
         png = matplotlib.image.imread(tmp_path / "figures" / f"{name}.png")
         assert png.shape[:2] == pixels.shape[:2]
+        assert np.abs(png[..., :3] * 255.0 - pixels).max() < 40  # 256 colours, but no line changes its own
+        assert (png[0, 0] == 1).all()
 
 
 def test_a_folder_that_is_no_run_is_one_line(tmp_path, capsys):

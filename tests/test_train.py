@@ -56,7 +56,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
         (["--config", "small.yaml", "--estimators", "[min_norm, sgd]"], "estimators: unknown 'sgd'"),
         (["--config", "small.yaml", "--models", "[random_relu]"], "needs n_parameters"),
         (["--config", "small.yaml", "--n_parameters", "3-5"], "n_parameters=3-5 has no effect"),
-        (["--config", "small.yaml", "--models", "[legendre]", "--n_parameters", "3"], "use linear_plus_cosine"),
+        (["--config", "small.yaml", "--models", "[legendre]", "--n_parameters", "3"], "linear_plus_cosine"),
         (["--config", "small.yaml", "--gd.ablations", "[dropout]"], "gd.ablations: unknown 'dropout'"),
         (["--config", "small.yaml", "--gd.ablations", "[no_residuals]"], "no_residuals has no levels"),
         (["--config", "small.yaml", "--ablations.adversarial_test", "[-1]"], "ablations.adversarial_test"),

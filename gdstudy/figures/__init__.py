@@ -31,8 +31,8 @@ class Entry:
 
 FIGURES: dict[str, Entry] = {
     "divergence": Entry(errors.divergence, errors.wanted),
-    "mse_against_n": Entry(training.mse_against_n, training.wanted),
-    "test_mse_by_steps": Entry(training.test_mse_by_steps, training.wanted),
+    "mse_against_n": Entry(training.mse_against_n, training.wanted_sweep),
+    "test_mse_by_steps": Entry(training.test_mse_by_steps, training.wanted_sweep),
     "distance_by_steps": Entry(training.distance_by_steps, training.wanted),
     "early_stopping": Entry(training.early_stopping, training.wanted_stopping),
     **{a: Entry(partial(ablations.ablation, name=a), partial(ablations.wanted, name=a)) for a in ABLATIONS},

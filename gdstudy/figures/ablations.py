@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from gdstudy.figures.style import (
     BLACK,
     BLUE,
+    ROUNDING,
     ROWS,
     Panel,
     count_ticks,
@@ -22,6 +23,7 @@ from gdstudy.figures.style import (
     log_axes,
     panels,
     shared_legend,
+    swept,
     threshold,
 )
 from gdstudy.summary import Table, by_size, groups
@@ -64,11 +66,11 @@ _ABLATIONS = {
 
 
 def wanted(results: Table, curves: Table, name: str) -> bool:
-    return bool(panels(results, ("min_norm", name)))
+    return swept(panels(results, ("min_norm", name)))
 
 
 def wanted_trained(results: Table, curves: Table, name: str) -> bool:
-    return bool(panels(results, ("min_norm", name), ("gd", name), ("gd", "none")))
+    return swept(panels(results, ("min_norm", name), ("gd", name), ("gd", "none")))
 
 
 def ablation(results: Table, curves: Table, name: str) -> Figure:
@@ -96,7 +98,7 @@ def _figure(shown: list[Panel], name: str, question: str, estimator: str) -> Fig
         for axis, value in zip(column, ("test_mse", "train_mse"), strict=True):
             _draw_levels(axis, panel, name, value, colours, estimator)
             log_axes(axis, ROWS if value == "train_mse" else "", f"{value[:-4]} MSE (squared units of y)")
-            note = "lower edge: zero up\nto rounding" + (" and tolerance" if estimator == "gd" else "")
+            note = ROUNDING + (" or\ntolerance" if estimator == "gd" else "")
             fit_y(axis, panel.floor(1e-10 if name == "no_residuals" else 1e-6), note)
             threshold(axis, panel.P)
             count_ticks(axis)
@@ -110,7 +112,10 @@ def _figure(shown: list[Panel], name: str, question: str, estimator: str) -> Fig
 
 def _draw_levels(axis: Axes, panel: Panel, name: str, value: str, colours: dict[float, Any], estimator: str) -> None:
     """Medians of all levels; quartiles of the strongest one and of nothing ablated: more would hide each other."""
-    who, what = ("trained GD" if estimator == "gd" else "X⁺y"), ("no residuals" if len(colours) == 1 else "ablated")
+    who, what = (
+        ("trained GD" if estimator == "gd" else "X⁺y"),
+        ("no residuals" if name == "no_residuals" else "ablated"),
+    )
     levels = _levels(panel, name, estimator)
     strongest = min(levels) if name == "leading_modes" else max(levels)
     for level, rows in levels.items():

@@ -23,6 +23,7 @@ from gdstudy.figures.style import (
     log_axes,
     panels,
     shared_legend,
+    swept,
     threshold,
 )
 from gdstudy.summary import Table, by_size
@@ -36,7 +37,7 @@ _LUCK = (
 
 def wanted(results: Table, curves: Table) -> bool:
     """There is a linear readout, studied at more than one N."""
-    return any(len(np.unique(p.rows["min_norm", "none"]["n_train"])) > 1 for p in panels(results))
+    return swept(panels(results))
 
 
 def _expected_risk(axis: Axes, panel: Panel) -> None:
@@ -106,7 +107,7 @@ def worst_mode(results: Table, curves: Table) -> Figure:
         draw_mean(axis, curve, "mean", BLUE)
         equal = 1 / np.minimum(curve.x, panel.P)
         axis.plot(curve.x, equal, color=BLACK, linestyle="--", linewidth=1, label="all modes alike, 1/min(N, P)")
-        axis.set(xscale="log", xlabel=ROWS, ylabel="share of the variance term (no unit)", ylim=(0, 1.03))
+        axis.set(xscale="log", xlabel=ROWS, ylabel="share of variance (no unit)", ylim=(0, 1.03))
         threshold(axis, panel.P)
         count_ticks(axis)
         axis.set_title(panel.title())

@@ -57,7 +57,16 @@ def wanted_grid(results: Table, curves: Table) -> bool:
 
 
 def wanted_sweeps(results: Table, curves: Table) -> bool:
-    return any(model != "legendre" or _sizes(rows, "n_train") > 1 for _, model, rows in _maps(results))
+    return bool(_swept(results))
+
+
+def _swept(results: Table) -> list[tuple[str, str, Table]]:
+    """Feature maps along N, or random ones along P: polynomials along P have a figure of their own."""
+    found = []
+    for dataset, model, rows in _maps(results):
+        if _sizes(rows, "n_train") > 1 or (model != "legendre" and _sizes(rows, "n_parameters") > 1):
+            found.append((dataset, model, rows))
+    return found
 
 
 def _nearest(values: np.ndarray, target: float) -> int:
@@ -126,7 +135,7 @@ def _draw_fit(axis: Axes, loaded: data.Dataset, train: np.ndarray, P: int) -> No
     bottom, top = loaded.Y.min() - 0.5 * reach, loaded.Y.max() + 0.5 * reach
     axis.set(xlabel="x (no unit)", ylabel="y (no unit)", ylim=(bottom, top))
     if fit.min() < bottom or fit.max() > top:
-        note_in(axis, f"clipped: the fit reaches |y| = {np.abs(fit).max():.2g}", 0.03, 0.03)
+        note_in(axis, f"clipped: the fit\nreaches |y| = {np.abs(fit).max():.2g}")
 
 
 def feature_grid(results: Table, curves: Table) -> Figure:
@@ -160,7 +169,7 @@ def _edges(values: np.ndarray) -> np.ndarray:
 
 def feature_sweeps(results: Table, curves: Table) -> Figure:
     """Test MSE against N at a fixed P, and against P at a fixed N: X⁺y and trained GD."""
-    shown = [m for m in _maps(results) if m[1] != "legendre" or _sizes(m[2], "n_train") > 1]
+    shown = _swept(results)
     figure, axes = grid("Does the test error peak at N = P whichever is swept?", len(shown), 2, height=2.3)
     for column, (dataset, model, rows) in zip(axes.T, shown, strict=True):
         P, N = (_nearest(np.unique(rows[name]), _TYPICAL) for name in ("n_parameters", "n_train"))

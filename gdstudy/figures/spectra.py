@@ -66,7 +66,7 @@ def singular_directions(results: Table, curves: Table) -> Figure:
     features span all directions, but the last one only by what the other rows happen to leave of it.
     """
     X = _cloud(typical_seed())
-    figure = Figure(figsize=(11.5, 4.8), layout="constrained", dpi=DPI)
+    figure = Figure(figsize=(11.5, 4.4), layout="constrained", dpi=DPI)
     figure.suptitle("Why is the smallest singular value smallest at N = P?")
     for k, n in enumerate(_SIZES):
         _draw_directions(figure.add_subplot(1, 3, k + 1, projection="3d"), X, n)
@@ -95,7 +95,7 @@ def _draw_directions(axis: Any, X: np.ndarray, n: int) -> None:
     axis.set_title(f"N = {n} {sign} P: smallest σ = {s[-1]:.2f}, σ/√N = {s[-1] / np.sqrt(n):.2f}")
     axis.set(xlabel="x₁ (units of X)", ylabel="x₂ (units of X)", zlabel="x₃ (units of X)")
     axis.set(xlim=(-2, 2), ylim=(-2, 2), zlim=(-2, 2))
-    axis.set_box_aspect((1, 1, 1), zoom=0.95)
+    axis.set_box_aspect((1, 1, 1), zoom=0.85)
     axis.view_init(elev=20, azim=-60)
     for scale in (axis.xaxis, axis.yaxis, axis.zaxis):
         scale.set_ticks([-2, 0, 2])

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -53,6 +54,7 @@ _NAMES = {
 }
 MSE = "MSE (squared units of y)"
 ROWS = "training data N (rows)"
+ROUNDING = "lower edge:\nzero up to\nrounding"
 _MEAN = "mean"  # marks lines that may leave their panel
 
 
@@ -85,6 +87,11 @@ def panels(results: Table, *needed: tuple[str, str], raw: bool = False) -> list[
                 found.append(Panel(dataset, int(rows["n_parameters"][0]), parts))
     plain = [panel for panel in found if "+" not in panel.dataset]
     return plain if raw and plain else found
+
+
+def swept(found: list[Panel]) -> bool:
+    """Some of them were studied at more than one N, which a curve against N needs."""
+    return any(len(np.unique(panel.rows["min_norm", "none"]["n_train"])) > 1 for panel in found)
 
 
 def readable(name: str) -> str:
@@ -131,7 +138,7 @@ def count_ticks(axis: Axes, both: bool = False) -> None:
         scale.set_minor_formatter(NullFormatter())
 
 
-def fit_y(axis: Axes, floor: float = 0.0, note: str = "lower edge: zero\nup to rounding") -> None:
+def fit_y(axis: Axes, floor: float = 0.0, note: str = ROUNDING) -> None:
     """A log axis around what is drawn above the floor; what lies below runs along its lower edge, with a note.
 
     Means may leave the panel: one split of fifty can lie decades above all quartiles.
@@ -142,12 +149,16 @@ def fit_y(axis: Axes, floor: float = 0.0, note: str = "lower edge: zero\nup to r
     values = np.concatenate([*drawn, *(vertices[:, 1] for vertices in bands), [0.0]])
     shown = values[np.isfinite(values) & (values > floor)]
     if not len(shown):
+        note_in(axis, "nothing finite to show:\nmost cells diverged")
+        axis.set(xlim=(1, 10), ylim=(1, 10))
         return
-    margin = (shown.max() / shown.min()) ** 0.05 * 1.1
-    bottom = shown.min() / margin
-    axis.set_ylim(bottom, shown.max() * margin)
+    # Between bounds matplotlib can draw: what diverges reaches 10³⁰⁰.
+    low, high = np.log10(np.clip([shown.min(), shown.max()], 1e-250, 1e250))
+    margin = 0.05 * (high - low) + 0.04
+    bottom = float(10 ** (low - margin))
+    axis.set_ylim(bottom, 10 ** (high + margin))
     if any((part <= floor).any() for part in drawn):
-        note_in(axis, note, 0.03, 0.04)
+        note_in(axis, note)
     # A line to 10⁻³⁰ would leave the panel where the last value above it stands, not where it gets there.
     for line, part in zip(lines, drawn, strict=True):
         line.set_ydata(np.maximum(part, bottom))
@@ -155,10 +166,10 @@ def fit_y(axis: Axes, floor: float = 0.0, note: str = "lower edge: zero\nup to r
         vertices[:, 1] = np.maximum(vertices[:, 1], bottom)
 
 
-def note_in(axis: Axes, text: str, x: float, y: float) -> None:
-    style: Any = {"fontsize": 7.5, "color": "0.35", "style": "italic", "linespacing": 1}
-    behind = {"facecolor": "white", "alpha": 0.75, "linewidth": 0, "pad": 0.8}
-    axis.text(x, y, text, transform=axis.transAxes, bbox=behind, **style)
+def note_in(axis: Axes, text: str) -> None:
+    """A remark in the lower right corner, where few curves come."""
+    style: Any = {"fontsize": 7.5, "color": "0.3", "style": "italic", "linespacing": 1, "ha": "right"}
+    axis.text(0.985, 0.04, text, transform=axis.transAxes, **style)
 
 
 def shared_legend(figure: Figure, *axes: Axes, note: str = "") -> None:
@@ -197,8 +208,21 @@ def as_files(figure: Figure) -> tuple[np.ndarray, bytes, bytes]:
     figure.set_layout_engine("none")  # the layout stands; PDF need not find it again
     pixels = np.array(canvas.buffer_rgba(), dtype=np.uint8)[..., :3]
     png, pdf = io.BytesIO(), io.BytesIO()
-    # 64 colours are enough for lines and bands, and a quarter of the bytes.
-    image = Image.fromarray(pixels).quantize(64, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    image.save(png, "PNG", optimize=True)
+    # A heat map needs its own colours; elsewhere 256 do.
+    data = [axis for axis in figure.axes if axis.get_label() != "<colorbar>"]
+    heat_map = any(isinstance(shape, QuadMesh) for axis in data for shape in axis.collections)
+    (Image.fromarray(pixels) if heat_map else _as_palette(pixels)).save(png, "PNG", optimize=True)
     FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None})  # savefig would draw once more, unseen
     return pixels, png.getvalue(), pdf.getvalue()
+
+
+def _as_palette(pixels: np.ndarray) -> Image.Image:
+    """The image in 256 colours, two thirds of the bytes. The palette is of colours, not of pixels: thin lines count."""
+    rough = (np.round(pixels / 15) * 15).astype(np.uint8)
+    colours = np.unique(rough.reshape(-1, 3), axis=0)
+    palette = Image.fromarray(colours[None]).quantize(256, Image.Quantize.MEDIANCUT)
+    image = Image.fromarray(rough).quantize(palette=palette, dither=Image.Dither.NONE)
+    table = np.array(image.getpalette(), dtype=np.uint8).reshape(-1, 3)
+    table[table.astype(int).sum(1).argmax()] = 255  # the lightest is the background
+    image.putpalette(table.tobytes())
+    return image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import matplotlib
@@ -16,6 +17,7 @@ from gdstudy.figures.style import (
     GREEN,
     MSE,
     ORANGE,
+    ROUNDING,
     ROWS,
     Panel,
     count_ticks,
@@ -25,6 +27,7 @@ from gdstudy.figures.style import (
     log_axes,
     panels,
     shared_legend,
+    swept,
     threshold,
 )
 from gdstudy.summary import Table, at_steps, by_size, by_step, groups, quantiles, representative_sizes, select
@@ -36,6 +39,11 @@ _EXACT: Any = {"color": BLACK, "linestyle": "--", "linewidth": 1.0}
 def wanted(results: Table, curves: Table) -> bool:
     """A linear readout was trained."""
     return bool(_trained(results, curves))
+
+
+def wanted_sweep(results: Table, curves: Table) -> bool:
+    """A linear readout was trained, at more than one N."""
+    return swept([panel for panel, _ in _trained(results, curves)])
 
 
 def _trained(results: Table, curves: Table) -> list[tuple[Panel, Table]]:
@@ -55,7 +63,7 @@ def mse_against_n(results: Table, curves: Table) -> Figure:
             draw(axis, by_size(gd, value), f"{value[:-4]}, trained GD", colour, linewidth=2)
             draw(axis, by_size(exact, value), "X⁺y", band=0, **_EXACT)
         log_axes(axis, ROWS, MSE)
-        fit_y(axis, panel.floor(1e-6), "lower edge: zero up to\nrounding and tolerance")
+        fit_y(axis, panel.floor(1e-6), ROUNDING + " or\ntolerance")
         threshold(axis, panel.P)
         count_ticks(axis)
         axis.set_title(panel.title())
@@ -162,10 +170,8 @@ def _draw_cutoffs(axis: Axes, panel: Panel, trained: Table, cut: Table) -> None:
     whole = select(panel.rows["min_norm", "none"], n_train=panel.P)
     eta = float(np.median(select(panel.rows["gd", "none"], n_train=panel.P)["step_size"]))
     curve = by_step(trained, "test_mse")
-    started = curve.x > 0
-    x = 1 / np.sqrt(eta * curve.x[started])
-    axis.plot(x, curve.median[started], color=BLUE, linewidth=2, label="trained GD after t steps, at 1/√(ηt)")
-    axis.fill_between(x, curve.low[started], curve.high[started], color=BLUE, alpha=0.18, linewidth=0)
+    started = replace(curve, x=1 / np.sqrt(eta * np.where(curve.x > 0, curve.x, np.nan)))
+    draw(axis, started, "trained GD after t steps, at 1/√(ηt)", BLUE, linewidth=2)
     hard = by_size(cut, "test_mse", size="level")
     draw(axis, hard, "hard cutoff of σ (X⁺y)", ORANGE, marker="o", markersize=4)
     level = float(quantiles(whole["test_mse"])[1])
