@@ -64,12 +64,13 @@ def _folder(run_dir: Path, rows: Table, estimator: str, ablation: str, level: fl
 
 
 def _scalars(sweep: Sweep, estimator: str, ablation: str, rows: Table) -> Scalars:
-    """Tags `sweep/…` have N as their step, tags `sweep_p/…` have P."""
+    """Tags `sweep/…` have N as their step, tags `sweep_p/…` have P. Ablation levels have test and train MSE only."""
     group = "sweep" if sweep.size == "n_train" else "sweep_p"
     parts = PARTS if estimator == "min_norm" and ablation == "none" else ()
-    for value in ("test_mse",) if estimator == "theory" else (*VALUES, *parts):
+    values = ("test_mse",) if estimator == "theory" else VALUES[:2] if ablation != "none" else (*VALUES, *parts)
+    for value in values:
         yield f"{group}/{value}", by_size(rows, value, sweep.size)
-    if estimator == "gd":
+    if estimator == "gd" and ablation == "none":
         sizes = np.unique(rows[sweep.size])
         share = np.array([(rows["status"][rows[sweep.size] == n] == "converged").mean() for n in sizes])
         yield f"{group}/fraction_converged", Curve(sizes, share, share, share, share)

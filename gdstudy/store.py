@@ -157,6 +157,7 @@ def _read(run_dir: str | Path, table: str) -> Table:
         raise StudyError(f"{run_dir} is no run: it has no results.sqlite")
     columns = _TABLES[table]
     parts: dict[str, list[np.ndarray]] = {name: [] for name in columns}
+    words: dict[str, int] = {}  # each text once, numbered: a million strings would be slow to sort and to hold
     with _explained(path):
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
@@ -164,23 +165,26 @@ def _read(run_dir: str | Path, table: str) -> Table:
             # Piece by piece: a million rows as Python objects would fill the memory.
             while rows := cursor.fetchmany(50_000):
                 for (name, kind), values in zip(columns.items(), zip(*rows, strict=True), strict=True):
-                    parts[name].append(np.array(values, dtype=str if kind.startswith("TEXT") else np.float64))
+                    texts = kind.startswith("TEXT")
+                    coded = [words.setdefault(v, len(words)) for v in values] if texts else values
+                    parts[name].append(np.array(coded, dtype=np.float64))
         finally:
             db.close()
+    numbers = {name: np.concatenate(part) if part else np.array([]) for name, part in parts.items()}
+    spelled = np.array(list(words), dtype=str)
+    place = np.argsort(np.argsort(spelled))  # of each text in alphabetical order
+    text = {name for name, kind in columns.items() if kind.startswith("TEXT")}
+    keys = ("step", "seed", "n_train", "n_parameters", "level", "ablation", "estimator", "model", "dataset")
+    sortable = [place[numbers[key].astype(np.int64)] if key in text else numbers[key] for key in keys]
+    order = np.lexsort(sortable)
     result: Table = {}
     for name, kind in columns.items():
-        text = kind.startswith("TEXT")
-        column = np.concatenate(parts[name]) if parts[name] else np.array([], dtype=str if text else np.float64)
+        column = numbers[name][order]
         whole = kind.startswith("INTEGER") and not np.isnan(column).any()
-        result[name] = column.astype(np.int64) if whole else column
-    keys = ("step", "seed", "n_train", "n_parameters", "level", "ablation", "estimator", "model", "dataset")
-    # Keys that sort fast: text by its place among its few values.
-    order = np.lexsort([result[k] if result[k].dtype.kind != "U" else _codes(result[k]) for k in keys])
-    return {name: column[order] for name, column in result.items()}
-
-
-def _codes(text: np.ndarray) -> np.ndarray:
-    return np.unique(text, return_inverse=True)[1]
+        result[name] = (
+            spelled[column.astype(np.int64)] if name in text else column.astype(np.int64) if whole else column
+        )
+    return result
 
 
 def load_results(run_dir: str | Path) -> Table:
