@@ -145,7 +145,7 @@ def _finish(study: Study, datasets: list[Any], folder: Path, quiet: bool) -> Non
     results, curves = load_results(folder), load_curves(folder)
     images = draw_figures(folder, results, curves)
     claims = decide(results, curves)
-    markdown = claims_markdown(claims, f"Claims of the paper, measured by {folder.name}") if claims else ""
+    markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
     texts = {"config": f"```yaml\n{(folder / 'config.yaml').read_text()}\n```"} | (
         {"claims": markdown} if claims else {}
     )

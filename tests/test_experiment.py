@@ -206,3 +206,15 @@ def test_the_spike_is_at_the_threshold(run_dir):
         rows = select(results, dataset=name)
         medians = {n: np.median(rows["test_mse"][rows["n_train"] == n]) for n in (3, P, 40)}
         assert medians[P] > 4 * max(medians[3], medians[40])
+
+
+def test_polynomials_diverge_at_p_equal_n_without_noise():
+    data = load_dataset("linear_plus_cosine")
+    sizes = {"n_train": Sizes((15,)), "n_parameters": Sizes((1, 15, 200))}
+    study = small_study(
+        datasets=[data.name], models=["legendre"], estimators=["min_norm"], seeds=400, batch_cells=400, **sizes
+    )
+    medians = [np.median(run_batch(study, data, batch).results[0]["test_mse"]) for batch in plan(study, [data])]
+    assert medians[0] == pytest.approx(0.51, abs=0.02)
+    assert medians[1] > 1e5
+    assert medians[2] == pytest.approx(0.56, abs=0.02)
