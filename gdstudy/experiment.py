@@ -61,22 +61,21 @@ class _Stack:
         ]
         # All levels side by side: one product with the rows for all of them.
         test, _ = errors.sums(_side_by_side(gaps), torch.cat(shifts, -1))
-        every_W = _side_by_side(W)
+        # Where only the test rows differ, W and Y are the very same: what the training rows say is said once.
+        which, first = _distinct([(id(w), id(p.Y)) for p, w in zip(problems, W, strict=True)])
+        n_distinct, every_W = len(first), _side_by_side([W[i] for i in first])
         predictions = errors.rows[..., : problem.X.shape[-1]] @ every_W
-        train = predictions.sub_(_side_by_side([p.Y for p in problems])).square_().sum(1)
-
-        def mean_over_outputs(columns: Tensor) -> Tensor:
-            return columns.unflatten(-1, (n_levels, k)).mean(-1)
-
+        train = predictions.sub_(_side_by_side([problems[i].Y for i in first])).square_().sum(1)
         spec = problem.spectrum
         values = {
-            "train_mse": mean_over_outputs(train / errors.n_train[:, None]),
-            "test_mse": mean_over_outputs(test / errors.n_test[:, None]),
-            "distance": relative_distance(every_W, _side_by_side(references), n_levels),
-            "weight_norm": frobenius(every_W, n_levels),
-            "row_space_leak": row_space_leak(every_W, spec.Vt, spec.nonzero, n_levels),
+            "train_mse": (train / errors.n_train[:, None]).unflatten(-1, (n_distinct, k)).mean(-1),
+            "distance": relative_distance(every_W, _side_by_side([references[i] for i in first]), n_distinct),
+            "weight_norm": frobenius(every_W, n_distinct),
+            "row_space_leak": row_space_leak(every_W, spec.Vt, spec.nonzero, n_distinct),
         }
-        return {name: value.reshape(-1, n_levels).T.flatten().cpu().numpy() for name, value in values.items()}
+        values = {name: value.reshape(-1, n_distinct)[:, which] for name, value in values.items()}
+        values["test_mse"] = (test / errors.n_test[:, None]).unflatten(-1, (n_levels, k)).mean(-1)
+        return {name: value.T.flatten().cpu().numpy() for name, value in values.items()}
 
 
 def run_batch(
@@ -140,12 +139,21 @@ def _side_by_side(columns: list[Tensor]) -> Tensor:
     return torch.cat([c.mT for c in columns], 1).mT
 
 
+def _distinct(keys: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    """(number of each key among the distinct ones, where each distinct one comes first)."""
+    numbers: dict[tuple[int, int], int] = {}
+    which = [numbers.setdefault(key, len(numbers)) for key in keys]
+    return which, [which.index(number) for number in range(len(numbers))]
+
+
 def _min_norm(problems: list[Problem]) -> list[Tensor]:
-    """X⁺Y of problems that share their singular vectors: one product for all of them."""
-    spec, k = problems[0].spectrum, problems[0].Y.shape[-1]
-    filters = torch.stack([closed_form.min_norm_filter(p.spectrum) for p in problems], -1)
-    W = spec.filtered(filters.repeat_interleave(k, -1), _side_by_side([p.Y for p in problems]))
-    return list(W.split(k, -1))
+    """X⁺Y of problems that share their singular vectors: one product for all; one tensor where all is shared."""
+    which, first = _distinct([(id(p.Y), id(p.spectrum)) for p in problems])
+    parts = [problems[i] for i in first]
+    filters = torch.stack([closed_form.min_norm_filter(p.spectrum) for p in parts], -1)
+    k = parts[0].Y.shape[-1]
+    W = parts[0].spectrum.filtered(filters.repeat_interleave(k, -1), _side_by_side([p.Y for p in parts])).split(k, -1)
+    return [W[number] for number in which]
 
 
 def _step_sizes(study: Study, problem: Problem) -> Tensor:
