@@ -13,11 +13,29 @@ from pathlib import Path
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from gdstudy.summary import Curve, Sweep, Table, by_size, by_step, groups, representative_sizes, select, sweeps
+from gdstudy.config import AUTOENCODERS
+from gdstudy.summary import (
+    CLOSED_FORMS,
+    REFERENCES,
+    Curve,
+    Sweep,
+    Table,
+    by_size,
+    by_step,
+    groups,
+    relative,
+    representative_sizes,
+    select,
+    sweeps,
+)
 
 VALUES = ("test_mse", "train_mse", "smallest_singular_value", "distance")
 PARTS = ("variance_mean_of_squares", "bias_mean_of_squares", "bias_square_of_mean", "worst_mode_share")
 CONVERGENCE = ("distance", "test_mse", "train_mse")
+# Of an autoencoder: errors over the mean square of its inputs, and what it stores.
+SHARES = ("relative_test_mse", "relative_train_mse")
+DIMENSIONS = ("data_point_dimension", "feature_dimension", "weight_norm")
+GROUPS = {"n_train": "sweep", "n_parameters": "sweep_p", "n_hidden": "sweep_hidden"}
 Scalars = Iterator[tuple[str, Curve]]
 
 
@@ -41,7 +59,7 @@ def write_board(
         shutil.rmtree(run_dir / dataset, ignore_errors=True)
     writers: dict[Path, SummaryWriter] = {}
     try:
-        for sweep in sweeps(results, curves):
+        for sweep in sweeps(relative(results), curves):
             for (estimator, ablation, level), rows in groups(sweep.results, "estimator", "ablation", "level"):
                 folder = _folder(run_dir, rows, estimator, ablation, level)
                 if first := folder not in writers:
@@ -64,18 +82,29 @@ def _folder(run_dir: Path, rows: Table, estimator: str, ablation: str, level: fl
 
 
 def _scalars(sweep: Sweep, estimator: str, ablation: str, rows: Table) -> Scalars:
-    """Tags `sweep/…` have N as their step, tags `sweep_p/…` have P. Ablation levels have test and train MSE only."""
-    group = "sweep" if sweep.size == "n_train" else "sweep_p"
-    parts = PARTS if estimator == "min_norm" and ablation == "none" else ()
-    values = ("test_mse",) if estimator == "theory" else VALUES[:2] if ablation != "none" else (*VALUES, *parts)
-    for value in values:
-        yield f"{group}/{value}", by_size(rows, value, sweep.size)
-    if estimator == "gd" and ablation == "none":
+    """Tags `sweep/…` have N as their step, `sweep_p/…` P, `sweep_hidden/…` the hidden width. Ablation levels have test
+    and train MSE only."""
+    group = GROUPS[sweep.size]
+    for value in _values(sweep.model, estimator, ablation):
+        if np.isfinite(rows[value].astype(float)).any():
+            yield f"{group}/{value}", by_size(rows, value, sweep.size)
+    if estimator not in CLOSED_FORMS and ablation == "none":
         sizes = np.unique(rows[sweep.size])
         share = np.array([(rows["status"][rows[sweep.size] == n] == "converged").mean() for n in sizes])
         yield f"{group}/fraction_converged", Curve(sizes, share, share, share, share)
     if sweep.size == "n_train" and ablation == "none" and len(sweep.curves["step"]):
         yield from _convergence(sweep, estimator, rows)
+
+
+def _values(model: str, estimator: str, ablation: str) -> tuple[str, ...]:
+    autoencoder = model in AUTOENCODERS
+    if estimator == "theory":
+        return ("test_mse", "relative_test_mse") if autoencoder else ("test_mse",)
+    if ablation != "none":
+        return (*VALUES[:2], *SHARES) if autoencoder else VALUES[:2]
+    if autoencoder:
+        return (*VALUES, *SHARES, *DIMENSIONS)
+    return (*VALUES, *PARTS) if estimator == "min_norm" else VALUES
 
 
 def _convergence(sweep: Sweep, estimator: str, rows: Table) -> Scalars:
@@ -85,10 +114,10 @@ def _convergence(sweep: Sweep, estimator: str, rows: Table) -> Scalars:
         trained = select(sweep.curves, n_train=n)
         for value in CONVERGENCE:
             tag = f"convergence/N={n}/{value}"
-            if estimator == "gd":
-                yield tag, by_step(trained, value)
-            elif estimator == "gd_closed_form":
-                yield tag, by_step(trained, f"exact_{value}")
+            name = f"exact_{value}" if estimator == "gd_closed_form" else value
+            if estimator not in REFERENCES:
+                if np.isfinite(trained[name]).any():
+                    yield tag, by_step(trained, name)
             else:
                 # A horizontal line: what training tends to.
                 limit, steps = by_size(select(rows, n_train=n), value), np.unique(trained["step"])
@@ -112,5 +141,6 @@ def _write_hparams(writer: SummaryWriter, sweep: Sweep, estimator: str, rows: Ta
     at = min(sizes, key=lambda n: abs(n - sweep.threshold))
     hparams = {"dataset": str(rows["dataset"][0]), "model": str(rows["model"][0]), "estimator": estimator}
     metrics = {"final/test_mse_at_threshold": sweep.at(rows, at)}
-    metrics["final/median_distance"] = float(np.nanmedian(rows["distance"]))
+    if np.isfinite(rows["distance"]).any():
+        metrics["final/median_distance"] = float(np.nanmedian(rows["distance"]))
     writer.add_hparams({**hparams, "n_parameters": P}, metrics, run_name=".")

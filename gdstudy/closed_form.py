@@ -125,6 +125,56 @@ def gd_iterate(X: Array, Y: Array, step_size: float | np.ndarray | Tensor, t: fl
     return restore(spec.filtered(gd_filter(spec.s, eta, steps).unsqueeze(-1), y))
 
 
+def reduced_rank(spec: Spectrum, Y: Tensor, rank: int) -> Tensor:
+    """`reduced_rank_solution` from the spectrum of X: (..., P, k)."""
+    fit = spec.U.mT @ Y * spec.nonzero.unsqueeze(-1)  # what X⁺ sees of Y: the fit is U times this
+    _, _, Vt = torch.linalg.svd(fit, full_matrices=False)
+    leading = Vt[..., :rank, :]
+    return spec.filtered(min_norm_filter(spec).unsqueeze(-1), Y) @ leading.mT @ leading
+
+
+def reduced_rank_solution(X: Array, Y: Array, rank: int) -> Array:
+    """Least-squares map of at most this rank, W = X⁺Y V_k V_kᵀ (Eckart & Young 1936; Izenman 1975).
+
+    V_k: leading right singular vectors of the fit XX⁺Y. For Y = X it is the projector P_k = V_k V_kᵀ on the k leading
+    principal components (of X as it is, not centred): the optimum of a linear autoencoder through k hidden units
+    (Baldi & Hornik 1989). Unique where the k-th singular value of the fit is above the next.
+
+    X: (..., N, P); Y: (..., N, k); rank ≥ 1. Returns W: (..., P, k), in units of Y per unit of X.
+    ValueError for a rank below 1, NaN or infinite values, shapes that do not match.
+    """
+    if rank < 1:
+        raise ValueError(f"rank={rank} must be at least 1")
+    x, y, restore = regression_problem(X, Y)
+    return restore(reduced_rank(spectrum(x), y, rank))
+
+
+def bottleneck_iterate(strength: Tensor, rate: Tensor, t: Tensor, target: float = 1.0) -> Tensor:
+    """Strength a_t = u_t² of a mode of a two-layer linear network after t steps of gradient descent, exactly:
+
+        u ← u + ηλu(s − u²)
+
+    Both layers start balanced and aligned with the singular vectors of the data, A = V diag(u) and B = Aᵀ. λ: σ_r² of
+    X; s: what XᵀY has over λ in this mode, 1 for an autoencoder. Converges to s for ηλs < 1.
+
+    strength: a₀; rate: ηλ; t: whole numbers of steps; all broadcastable, no unit. Returns a_t.
+    """
+    u, rate, t = torch.broadcast_tensors(strength.sqrt(), rate, t)
+    for step in range(int(t.max()) if t.numel() else 0):
+        u = torch.where(t > step, u + rate * u * (target - u.square()), u)
+    return u.square()
+
+
+def bottleneck_flow(strength: Tensor, curvature: Tensor, time: Tensor | float, target: float = 1.0) -> Tensor:
+    """The same under gradient flow, to which descent tends as η → 0 (Saxe, McClelland & Ganguli 2014, for λ = 1):
+
+        a(τ) = s e^{2sλτ} / (e^{2sλτ} − 1 + s/a₀),    τ = ηt.
+
+    strength: a₀ > 0; curvature: λ = σ_r² of X, in squared units of X; time: τ, in 1/units of λ. Returns a(τ).
+    """
+    return target / (1 + (target / strength - 1) * torch.exp(-2 * target * curvature * time))
+
+
 def _per_problem(name: str, value: float | np.ndarray | Tensor, X: Tensor) -> Tensor:
     """A number or one number per problem as a float64 tensor with a trailing axis for the modes: (..., 1)."""
     tensor = as_tensor(name, value if isinstance(value, Tensor) else np.asarray(value))

@@ -9,20 +9,34 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
-import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings  # type: ignore[attr-defined]
 from jsonargparse.typing import register_type
 
-set_parsing_settings(docstring_parse_attribute_docstrings=True)
-
 # In the order of Fig. 1.
-DATASETS = ("student_teacher", "california_housing", "diabetes", "who_life_expectancy", "linear_plus_cosine")
-# `linear` has as many features as the data has columns; the others as many as `n_parameters` says.
-MODELS = ("linear", "legendre", "random_relu", "random_fourier")
+DATASETS = (
+    *("student_teacher", "california_housing", "diabetes", "who_life_expectancy", "linear_plus_cosine"),
+    *("digits", "isotropic", "power_law", "sparse_features"),
+)
+# These have inputs and no y: an autoencoder's data.
+INPUTS_ONLY = ("isotropic", "power_law", "sparse_features")
+
+# Readouts, linear in what is trained. An autoencoder's target is its input x; the others' is y.
+FEATURE_MAPS = ("linear", "legendre", "random_relu", "random_fourier", "random_tanh", "mirrored_relu")
+READOUT_AUTOENCODERS = tuple(f"{name}_autoencoder" for name in FEATURE_MAPS if name != "legendre")
+# Autoencoders that are not linear in what is trained, by their start: small (or Xavier's), aligned, zero.
+BOTTLENECKS = ("bottleneck", "bottleneck_aligned", "bottleneck_zero")
+SUPERPOSITIONS = ("superposition", "superposition_zero")
+NONLINEAR = (*BOTTLENECKS, *SUPERPOSITIONS)
+AUTOENCODERS = (*READOUT_AUTOENCODERS, *NONLINEAR)
+MODELS = (*FEATURE_MAPS, *AUTOENCODERS)
+# These have as many parameters P as the data has columns; the others as many as `n_parameters` says.
+AS_WIDE_AS_DATA = ("linear", "linear_autoencoder", *NONLINEAR)
+
 ESTIMATORS = ("min_norm", "gd", "theory")
+# What torch.optim calls them, in lower case; `gd` is plain gradient descent, a step size of its own for each cell.
+# Those that treat every number by itself: in a stack they do to a cell what they do to it alone.
+OPTIMIZERS = ("gd", "sgd", "adam", "adamw", "adamax", "nadam", "radam", "rmsprop", "adagrad", "adadelta", "rprop")
 
 
 class StudyError(Exception):
@@ -101,12 +115,13 @@ register_type(StepSize, serializer=str, deserializer=StepSize.parse)
 
 @dataclass
 class GradientDescent:
-    """Full-batch gradient descent from W = 0 on ½‖φ(X)W − Y‖²_F."""
+    """Full-batch training; of readouts, gradient descent from W = 0 on ½‖φ(X)W − Y‖²_F."""
 
     steps: int = 100_000
     """Most steps a cell may take, at least 1."""
     step_size: StepSize = StepSize("auto")
-    """η in W ← W − η Xᵀ(XW − Y), in 1/units of X²; stable below 2/σ₁². `auto`: 1/σ₁² of each cell."""
+    """η in W ← W − η Xᵀ(XW − Y), in 1/units of X²; stable below 2/σ₁². `auto`: 1/σ₁² of each cell; for a bottleneck
+    half its limit at the optimum, 1/(2σ₁²) or less. With another optimizer: its learning rate, a number."""
     tolerance: float = 1e-10
     """A cell has converged when ‖∇L‖ falls below this share of its start, in (0, 1); at least 100 eps of dtype."""
     checkpoints_per_decade: int = 10
@@ -118,6 +133,17 @@ class GradientDescent:
     about κ² steps, and raw κ reaches 10⁹."""
     ablations: list[str] = field(default_factory=list)
     """Ablations of the study that are also trained, each at all its levels."""
+    optimizer: str = "gd"
+    """gd, or one of torch.optim for bottleneck and superposition, which then names the estimator."""
+    optimizer_options: dict[str, float] = field(default_factory=dict)
+    """More arguments of the torch.optim class, such as {weight_decay: 0.01}."""
+    warmup: float = 0.0
+    """Share of the steps over which the step size rises from 0, in [0, 1); for bottleneck and superposition."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """The step size after the warm-up: constant, or falling to 0 at the last step as half a cosine."""
+    init_scale: float = 1e-3
+    """Start of a bottleneck: standard deviation of its weights, projected on the row space; for bottleneck_aligned
+    the square root of each mode's strength. Superposition starts from Xavier's uniform weights."""
 
 
 @dataclass
@@ -136,6 +162,10 @@ class Ablations:
     """Test rows are moved by this times v_R, the weakest direction of the training features; units of X."""
     adversarial_train: Levels = Levels()
     """Training targets are moved by this times u_R, the weakest left direction; units of y."""
+    learning_rate: Levels = Levels()
+    """Step sizes that bottleneck and superposition are trained with as well, at the smallest n_hidden."""
+    restarts: Sizes = Sizes()
+    """Bottleneck and superposition at the smallest n_hidden, the best of so many starts by its training loss."""
 
     def levels(self, dataset: str) -> list[tuple[str, float | None]]:
         """(ablation, level) pairs of a data set, in the order of the schema."""
@@ -147,9 +177,26 @@ class Ablations:
         pairs += [("adversarial_train", x) for x in self.adversarial_train]
         return pairs
 
+    def trainings(self) -> list[tuple[str, float | None]]:
+        """(ablation, level) pairs that change how a model is trained, not its data."""
+        pairs: list[tuple[str, float | None]] = [("learning_rate", x) for x in self.learning_rate]
+        return pairs + [("restarts", k) for k in self.restarts]
 
-# Keys of Ablations that name one.
+
+# Keys of Ablations that name one, of the data.
 ABLATIONS = ("singular_value_cutoff", "leading_modes", "no_residuals", "adversarial_test", "adversarial_train")
+
+
+@dataclass
+class Synthetic:
+    """The sizes of the data sets isotropic, power_law and sparse_features."""
+
+    n_inputs: int = 16
+    """Columns D, at least 1."""
+    n_rows: int = 5000
+    """Rows in all, training and test, at least 2."""
+    p_nonzero: float = 0.05
+    """sparse_features: probability that an entry is not zero, in (0, 1]."""
 
 
 @dataclass
@@ -158,21 +205,31 @@ class Study:
 
     datasets: list[str] = field(default_factory=lambda: ["student_teacher", "diabetes"])
     """Data sets: student_teacher (P = 20), california_housing (P = 8), diabetes (P = 10), who_life_expectancy
-    (P = 17), linear_plus_cosine (one input, for legendre)."""
+    (P = 17), linear_plus_cosine (one input, for legendre), digits (8×8 pixels in [0, 1]; y: one of ten classes);
+    for autoencoders also isotropic (Σ = I), power_law (Σ = diag 1/i) and sparse_features (rows of length 1)."""
+    synthetic: Synthetic = field(default_factory=Synthetic)
+    """Synthetic data sets."""
+    input_noise: Levels = Levels((0.0,))
+    """Standard deviations of Gaussian noise that autoencoders see on their inputs (training and test, drawn for each
+    seed) while their target stays clean; units of X. 0: none."""
     preprocess: Literal["none", "center", "standardize"] = "none"
     """Columns as they are; minus their means; or also over their standard deviation (statistics of all rows)."""
     models: list[str] = field(default_factory=lambda: ["linear"])
-    """Zero-initialised readouts on features φ(x): linear (x itself), legendre (polynomials of degree 1 … P),
-    random_relu, random_fourier (drawn anew for each seed)."""
+    """Zero-initialised readouts of y on features φ(x): linear (x itself), legendre (polynomials of degree 1 … P),
+    random_relu, random_fourier, random_tanh, mirrored_relu (random, drawn for each seed). <any of these but
+    legendre>_autoencoder: the same with x as its target. bottleneck, bottleneck_aligned, bottleneck_zero: two linear
+    layers, D → n_hidden → D, by their start. superposition, superposition_zero: x̂ = ReLU(WᵀWx + b)."""
     n_train: Sizes = Sizes(range(1, 61))
     """Training-set sizes N in rows, such as 1-60 or [5, 10, 20]; each below the rows of every data set."""
     n_parameters: Sizes = Sizes()
-    """Numbers of features P of legendre, random_relu and random_fourier; linear has the columns of the data."""
+    """Numbers of features P of legendre and the random maps; linear has the columns of the data."""
+    n_hidden: Sizes = Sizes()
+    """Widths of the hidden layer of bottleneck and superposition."""
     seeds: int = 50
     """Number of random splits for each N, at least 1: seeds 0, 1, …"""
     estimators: list[str] = field(default_factory=lambda: ["min_norm", "gd"])
-    """min_norm (X⁺y, always), gd (trained, beside its exact iterate), theory (exact expected risk, where the data
-    has one)."""
+    """min_norm (the closed form, always: X⁺Y, for a bottleneck `pca` or, with input noise, `reduced_rank`), gd
+    (trained, beside its exact iterate where there is one), theory (exact expected risk, where the data has one)."""
     ablations: Ablations = field(default_factory=Ablations)
     """Ablations."""
     gd: GradientDescent = field(default_factory=GradientDescent)
@@ -197,7 +254,7 @@ class Study:
                 raise StudyError(f"{key}=[] is empty; name at least one of: {', '.join(known)}")
             for name in names:
                 if name not in known:
-                    raise StudyError(f"{key}: unknown {name!r}{_suggestion(name, known)}; known: {', '.join(known)}")
+                    raise StudyError(f"{key}: unknown {name!r}{suggestion(name, known)}; known: {', '.join(known)}")
             if len(set(names)) < len(names):
                 raise StudyError(f"{key}={names} names one twice; keep one")
         if not self.n_train:
@@ -207,20 +264,31 @@ class Study:
             ("batch_cells", self.batch_cells, 1, 10**6),
             ("gd.steps", self.gd.steps, 1, 10**12),
             ("gd.checkpoints_per_decade", self.gd.checkpoints_per_decade, 1, 100),
+            ("synthetic.n_inputs", self.synthetic.n_inputs, 1, 10**6),
+            ("synthetic.n_rows", self.synthetic.n_rows, 2, 10**7),
         ):
             if not low <= value <= high:
                 raise StudyError(f"{key}={value} must lie in {low} … {high}")
         if not 0 < self.gd.tolerance < 1:
             raise StudyError(f"gd.tolerance={self.gd.tolerance:g} must lie in (0, 1)")
+        for key, share, good in (
+            ("gd.warmup", self.gd.warmup, 0 <= self.gd.warmup < 1),
+            ("synthetic.p_nonzero", self.synthetic.p_nonzero, 0 < self.synthetic.p_nonzero <= 1),
+            ("gd.init_scale", self.gd.init_scale, 0 < self.gd.init_scale <= 1),
+        ):
+            if not good:
+                raise StudyError(f"{key}={share:g} must lie in {'[0, 1)' if key == 'gd.warmup' else '(0, 1]'}")
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise StudyError(f"device={self.device!r} must be cpu, cuda or cuda:<number>")
         self._check_combinations()
 
     def _convert(self) -> None:
         """Plain lists and numbers, from YAML or Python, become their types."""
-        kinds: list[tuple[Any, str, Any]] = [(self, "n_train", Sizes), (self, "n_parameters", Sizes)]
-        kinds += [(self.gd, "step_size", StepSize), (self.ablations, "leading_modes", Sizes)]
-        kinds += [(self.ablations, key, Levels) for key in ABLATIONS if key not in ("leading_modes", "no_residuals")]
+        kinds: list[tuple[Any, str, Any]] = [(self, key, Sizes) for key in ("n_train", "n_parameters", "n_hidden")]
+        kinds += [(self, "input_noise", Levels), (self.gd, "step_size", StepSize)]
+        kinds += [(self.ablations, key, Sizes) for key in ("leading_modes", "restarts")]
+        levels = ("singular_value_cutoff", "adversarial_test", "adversarial_train", "learning_rate")
+        kinds += [(self.ablations, key, Levels) for key in levels]
         for owner, key, kind in kinds:
             try:
                 setattr(owner, key, kind.parse(getattr(owner, key)))
@@ -236,11 +304,15 @@ class Study:
     def _check_combinations(self) -> None:
         if "min_norm" not in self.estimators:
             raise StudyError(f"estimators={self.estimators} must include min_norm, what the others are compared with")
-        wide = [model for model in self.models if model != "linear"]
+        wide = [model for model in self.models if model not in AS_WIDE_AS_DATA]
         if wide and not self.n_parameters:
             raise StudyError(f"models: {wide[0]} needs n_parameters, its numbers of features P, such as 1-200")
         if self.n_parameters and not wide:
-            raise StudyError(f"n_parameters={self.n_parameters} has no effect: linear has the columns of the data")
+            raise StudyError(
+                f"n_parameters={self.n_parameters} has no effect: {self.models[0]} has the columns of the data"
+            )
+        self._check_targets()
+        self._check_nonlinear()
         for name in self.datasets:
             # Legendre polynomials are a basis on [−1, 1], which standardised inputs leave.
             scaled = "standardize" in (self.preprocess, self.gd.preprocess)
@@ -254,118 +326,63 @@ class Study:
             if ablation not in studied:
                 raise StudyError(f"gd.ablations: {ablation} has no levels in `ablations`; give it some there")
 
+    def _check_targets(self) -> None:
+        """Data sets without y, and noise on inputs, are for autoencoders."""
+        of_y = [model for model in self.models if model not in AUTOENCODERS]
+        for name in self.datasets:
+            if name in INPUTS_ONLY and of_y:
+                raise StudyError(
+                    f"datasets: {name} has no y for {of_y[0]}; use an autoencoder, {_listed(AUTOENCODERS)}"
+                )
+        if not self.input_noise:
+            raise StudyError("input_noise=[] is empty; write [0] for none")
+        unseen = of_y or [model for model in self.models if model in SUPERPOSITIONS]
+        if any(self.input_noise) and unseen:
+            others = _listed([model for model in AUTOENCODERS if model not in SUPERPOSITIONS])
+            raise StudyError(f"input_noise={self.input_noise} has no effect on {unseen[0]}; it is for {others}")
 
-def _suggestion(word: str, known: Iterable[str]) -> str:
+    def _check_nonlinear(self) -> None:
+        """What only models that are not linear in their parameters have, and what they lack."""
+        nonlinear = [model for model in self.models if model in NONLINEAR]
+        readouts = [model for model in self.models if model not in NONLINEAR]
+        if nonlinear and not self.n_hidden:
+            raise StudyError(f"models: {nonlinear[0]} needs n_hidden, the widths of its hidden layer, such as [2, 4]")
+        plain = GradientDescent()
+        needs = [("n_hidden", str(self.n_hidden))] if self.n_hidden else []
+        needs += [
+            (f"ablations.{name}", f"{level:g}") for name, level in self.ablations.trainings() if level is not None
+        ]
+        for key in ("optimizer", "optimizer_options", "warmup", "schedule"):
+            if (value := getattr(self.gd, key)) != getattr(plain, key):
+                needs.append((f"gd.{key}", str(value)))
+        if needs and readouts:
+            key, value = needs[0]
+            raise StudyError(
+                f"{key}={value} does not go with {readouts[0]}; it is for {_listed(NONLINEAR)}, in a study of their own"
+            )
+        if not nonlinear:
+            return
+        if self.ablations.learning_rate and self.ablations.learning_rate[0] == 0:
+            raise StudyError(f"ablations.learning_rate={self.ablations.learning_rate} must be above 0")
+        if "gd" not in self.estimators and any(model in SUPERPOSITIONS for model in nonlinear):
+            raise StudyError(f"estimators={self.estimators} leaves superposition nothing to do: it is trained; add gd")
+        automatic = self.gd.optimizer == "gd" and all(model in BOTTLENECKS for model in nonlinear)
+        if self.gd.step_size.value == "auto" and not automatic:
+            what = nonlinear[-1] if self.gd.optimizer == "gd" else self.gd.optimizer
+            raise StudyError(f"gd.step_size=auto is not known for {what}; give a number, such as 0.01")
+        for name in self.datasets:
+            if levels := self.ablations.levels(name):
+                raise StudyError(f"ablations.{levels[0][0]} is defined for readouts, not for {nonlinear[0]}")
+
+    def hidden_sizes(self, model: str) -> tuple[int | None, ...]:
+        """The widths of a model's hidden layer that are studied; (None,) for a readout, which has none."""
+        return tuple(self.n_hidden) if model in NONLINEAR else (None,)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" (did you mean {close[0]}?)" if close else ""
-
-
-class _ConfigFile(ActionConfigFile):
-    """`--config linear.yaml` also finds ./configs/linear.yaml and the studies that come with the package."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        path = find_config(values)
-        check_yaml(path)
-        super().__call__(parser, namespace, str(path), option_string)
-
-
-class StudyParser(ArgumentParser):
-    """The parser of a study's keys, with every complaint as one line that names the key."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise StudyError(self.one_line(message))
-
-    def one_line(self, message: str) -> str:
-        text = " ".join(message.split())
-        keys = [k for action in self._actions for k in [action.dest] if k and k != "help"]
-        if found := re.search(r"Parser key \"([^\"]+)\": (.*)", text):
-            key, text = found[1], found[2]
-            if wrong := re.search(r"Expected an? (.*?)\. Got value: (.*)", text):
-                kind = wrong[1].replace("typing.", "").replace("<class '", "").replace("'>", "")
-                text = f"{wrong[2]!r} is not allowed; expected {kind}"
-            return f"{key}: {re.sub(r'^Not of type [^:]*: ', '', text)}"
-        if found := re.search(r"(?:[Uu]nrecognized arguments: --|accept option '|[Kk]ey '|Option ')([\w.]+)", text):
-            key = found[1]
-            if group := re.search(r"Group '([\w.]+)' does not", text):
-                key = f"{group[1]}.{key}"
-            return f"unknown key {key!r}{_suggestion(key, keys)}; --help lists every key"
-        return text
-
-
-def find_config(name: str | Path) -> Path:
-    """A config file by path, or by bare name in ./configs/ or among the studies that come with the package."""
-    package = Path(__file__).parent
-    places = [
-        Path(name),
-        Path("configs") / name,
-        package / "configs" / name,
-        package.parent / "configs" / name,
-    ]
-    for path in places:
-        if path.is_file():
-            return path
-    shipped = sorted({p.name for place in places[1:] for p in place.parent.glob("*.yaml")})
-    raise StudyError(
-        f"config {str(name)!r} is no file here or in configs/{_suggestion(str(name), shipped)}; "
-        f"known studies: {', '.join(shipped) or 'none'}"
-    )
-
-
-def check_yaml(path: Path) -> None:
-    """StudyError with file and line unless `path` holds a YAML mapping."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise StudyError(f"{path}, line {line}: not valid YAML: {error.problem}") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise StudyError(f"{path}, line 1: must be a mapping of keys to values, such as `seeds: 50`")
-
-
-def study_parser(prog: str, description: str) -> StudyParser:
-    parser = StudyParser(prog=prog, description=description, allow_abbrev=False)
-    parser.add_argument(
-        "--config", action=_ConfigFile, help="The study, a YAML file; bare names are found in configs/."
-    )
-    parser.add_class_arguments(Study)
-    return parser
-
-
-def read_study(path: str | Path) -> Study:
-    """The study in a YAML file. StudyError, naming the file, for anything that does not fit the schema."""
-    parser = study_parser("gdstudy", "")
-    try:
-        return build(parser.parse_args(["--config", str(path)]))
-    except StudyError as error:
-        raise StudyError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
-
-
-_GROUPS = {"gd": GradientDescent, "ablations": Ablations}
-
-
-def build(namespace: Any) -> Study:
-    """The checked Study of parsed arguments."""
-    values = {key: namespace[key] for key in Study.__dataclass_fields__ if key not in _GROUPS}
-    groups = {key: kind(**namespace[key].as_dict()) for key, kind in _GROUPS.items()}
-    return Study(**values, **groups)
-
-
-def as_dict(study: Study) -> dict[str, Any]:
-    """Plain values, in the order of the schema; `read_study` of its YAML gives the study back."""
-    return {key: _plain(getattr(study, key)) for key in Study.__dataclass_fields__}
-
-
-def _plain(value: Any) -> Any:
-    if type(value) in _GROUPS.values():
-        return {key: _plain(getattr(value, key)) for key in type(value).__dataclass_fields__}
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, Levels):
-        return list(value)
-    return str(value) if isinstance(value, Sizes | StepSize) else value
-
-
-def as_yaml(study: Study) -> str:
-    return yaml.safe_dump(as_dict(study), sort_keys=False, allow_unicode=True, default_flow_style=None)

@@ -6,13 +6,14 @@ import csv
 import os
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from scipy import sparse
 
-from gdstudy.config import StudyError
+from gdstudy.config import StudyError, Synthetic
 
 WHO_FILE = "Life Expectancy Data.csv"
 WHO_SHA256 = "c3d22755ed3781c3a281d7b60f39f5a474a361e36ac56e84c2a747d8a7e05ec4"
@@ -28,27 +29,50 @@ WHO_FEATURES = (
 )
 WHO_TARGET = "Life expectancy "
 HOUSING_FILE = "cal_housing_py3.pkz"
+_DRAWN_ROWS = 1000  # sparse rows are drawn so many at a time, so that more of them begin with the same
 
 
 @dataclass(frozen=True)
 class Gaussian:
-    """y = x·β + e with x ~ N(0, I). signal: ‖β‖²; noise: Var e; both in squared units of y."""
+    """y = x·β + e with x ~ N(0, I). signal: ‖β‖²; noise: Var e; both in squared units of y.
+
+    isotropic: else x has another covariance, in whose units β is.
+    """
 
     signal: float
     noise: float
+    isotropic: bool = True
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """name: with its preprocessing, as in `diabetes+standardize`; X: (n, D) float64; Y: (n, k) float64.
+    """name: with its preprocessing and noise, as in `diabetes+standardize` or `digits+noise0.5`.
 
-    law: the distribution the rows were drawn from, where there is one with a known expected risk.
+    X: (n, D) float64, dense or in compressed sparse rows; Y: (n, k) float64, k = 0 where there are inputs only.
+    law: the distribution the rows were drawn from, where there is one with a known expected risk of predicting Y.
+    covariance: (D,) diagonal of Σ for rows x ~ N(0, Σ), or None. input_noise: σ of `inputs`, units of X.
     """
 
     name: str
-    X: np.ndarray
+    X: np.ndarray | sparse.csr_array
     Y: np.ndarray
     law: Gaussian | None = None
+    covariance: np.ndarray | None = None
+    input_noise: float = 0.0
+
+    @property
+    def n_rows(self) -> int:
+        return int(self.X.shape[0])
+
+    def clean(self) -> np.ndarray:
+        """All inputs without noise, (n, D): what an autoencoder is to give back."""
+        return self.X if isinstance(self.X, np.ndarray) else self.X.toarray()
+
+    def inputs(self, seed: int) -> np.ndarray:
+        """All inputs as a model sees them, (n, D): X + σε with ε ~ N(0, I) drawn for the seed."""
+        if not self.input_noise:
+            return self.clean()
+        return self.clean() + self.input_noise * stream(seed, "input_noise").standard_normal(self.X.shape)
 
 
 def stream(seed: int, purpose: str) -> np.random.Generator:
@@ -136,12 +160,58 @@ def _linear_plus_cosine() -> Dataset:
     return Dataset("linear_plus_cosine", x, 2 * x + np.cos(25 * x))
 
 
+def _digits() -> Dataset:
+    """1797 handwritten digits of 8×8 pixels, divided by 16 to lie in [0, 1]; y: one column a class (Alpaydin 1998)."""
+    from sklearn.datasets import load_digits
+
+    X, y = load_digits(return_X_y=True)
+    return Dataset("digits", X / 16, np.eye(10)[y])
+
+
+def _isotropic(sizes: Synthetic) -> Dataset:
+    """x ~ N(0, I)."""
+    X = stream(0, "isotropic").standard_normal((sizes.n_rows, sizes.n_inputs))
+    return Dataset("isotropic", X, np.empty((len(X), 0)), covariance=np.ones(sizes.n_inputs))
+
+
+def _power_law(sizes: Synthetic) -> Dataset:
+    """x ~ N(0, Σ) with Σ = diag(1, 1/2, …, 1/D)."""
+    covariance = 1 / np.arange(1, sizes.n_inputs + 1)
+    X = stream(0, "power_law").standard_normal((sizes.n_rows, sizes.n_inputs)) * np.sqrt(covariance)
+    return Dataset("power_law", X, np.empty((len(X), 0)), covariance=covariance)
+
+
+def _sparse_features(sizes: Synthetic) -> Dataset:
+    """Sparse non-negative inputs of length 1 (Henighan et al. 2023, "Superposition, Memorization, and Double Descent").
+
+    Each entry is 0 with probability 1 − p, else U[0, 1]; rows without an entry are drawn again; then ‖x‖ = 1.
+    """
+    shape, parts = (_DRAWN_ROWS, sizes.n_inputs), []
+    for first in range(0, sizes.n_rows, _DRAWN_ROWS):
+        random = stream(first, "sparse_features")
+        present = random.random(shape) < sizes.p_nonzero
+        while len(empty := np.flatnonzero(~present.any(1))):
+            present[empty] = random.random((len(empty), sizes.n_inputs)) < sizes.p_nonzero
+        row, column = present.nonzero()
+        value = 1 - random.random(len(row))  # in (0, 1]: an entry that is there is not zero
+        length = np.sqrt(np.bincount(row, value**2))
+        parts.append(sparse.csr_array((value / length[row], (row, column)), shape=shape))
+    X = sparse.vstack(parts, format="csr")[: sizes.n_rows]
+    return Dataset("sparse_features", X, np.empty((sizes.n_rows, 0)))
+
+
+SYNTHETIC: dict[str, Callable[[Synthetic], Dataset]] = {
+    "isotropic": _isotropic,
+    "power_law": _power_law,
+    "sparse_features": _sparse_features,
+}
 LOADERS: dict[str, Callable[[], Dataset]] = {
     "student_teacher": _student_teacher,
     "california_housing": _california_housing,
     "diabetes": _diabetes,
     "who_life_expectancy": _who_life_expectancy,
     "linear_plus_cosine": _linear_plus_cosine,
+    "digits": _digits,
 }
 
 
@@ -163,30 +233,38 @@ def missing_download(name: str) -> str | None:
     return None if (home / file).is_file() else f"downloading {name} ({size}, once) into {home}"
 
 
-def load_dataset(name: str, preprocess: str = "none") -> Dataset:
-    """A data set by name, all rows: those of Fig. 1, and `linear_plus_cosine` for polynomial regression.
+def load_dataset(
+    name: str, preprocess: str = "none", input_noise: float = 0.0, synthetic: Synthetic | None = None
+) -> Dataset:
+    """A data set by name, all rows.
 
-    name: a key of LOADERS. `california_housing` and `who_life_expectancy` are downloaded at first use, with a
-    checksum, to scikit-learn's data folder (SCIKIT_LEARN_DATA) and to GDSTUDY_DATA_HOME.
+    name: a key of LOADERS or SYNTHETIC. `california_housing` and `who_life_expectancy` are downloaded at first use,
+    with a checksum, to scikit-learn's data folder (SCIKIT_LEARN_DATA) and to GDSTUDY_DATA_HOME.
     preprocess, with statistics of all rows:
       none         raw features, no intercept, as in the paper
       center       columns of X and Y minus their means, which stands in for an intercept
       standardize  center, then columns of X divided by their standard deviation (a constant column stays 0)
-    ValueError, listing what there is, for an unknown name or preprocessing. StudyError for a file that cannot be
-    downloaded or is damaged.
+    input_noise: standard deviation of what Dataset.inputs adds, units of the preprocessed X. synthetic: sizes of
+    the data sets in SYNTHETIC, default 5000 rows of 16 columns.
+    ValueError, listing what there is, for an unknown name or preprocessing, or a negative noise. StudyError for a
+    file that cannot be downloaded or is damaged.
     """
-    if name not in LOADERS:
-        raise ValueError(f"unknown data set {name!r}; known: {', '.join(LOADERS)}")
+    if name not in LOADERS and name not in SYNTHETIC:
+        raise ValueError(f"unknown data set {name!r}; known: {', '.join([*LOADERS, *SYNTHETIC])}")
     if preprocess not in ("none", "center", "standardize"):
         raise ValueError(f"unknown preprocess {preprocess!r}; known: none, center, standardize")
-    data = LOADERS[name]()
-    if preprocess == "none":
-        return data
-    X, Y = data.X - data.X.mean(0), data.Y - data.Y.mean(0)
-    if preprocess == "standardize":
-        scale = X.std(0)
-        X = X / np.where(scale > 0, scale, 1)
-    return Dataset(f"{name}+{preprocess}", X, Y)
+    if not 0 <= input_noise < np.inf:
+        raise ValueError(f"input_noise={input_noise} is a standard deviation and cannot be negative")
+    data = SYNTHETIC[name](synthetic or Synthetic()) if name in SYNTHETIC else LOADERS[name]()
+    if preprocess != "none":
+        X = data.clean() - data.clean().mean(0)
+        if preprocess == "standardize":
+            scale = X.std(0)
+            X = X / np.where(scale > 0, scale, 1)
+        data = Dataset(f"{name}+{preprocess}", X, data.Y - data.Y.mean(0))
+    if input_noise:
+        data = replace(data, name=f"{data.name}+noise{input_noise:g}", input_noise=input_noise)
+    return data
 
 
 @lru_cache(maxsize=128)  # a stack asks for the same seeds at every N

@@ -38,21 +38,45 @@ def random_fourier(X: np.ndarray, P: int, seed: int) -> np.ndarray:
     return np.sqrt(2 / P) * np.cos(X @ A.T + b)
 
 
+def random_tanh(X: np.ndarray, P: int, seed: int) -> np.ndarray:
+    """φ_p(x) = √(1/P) tanh(a_p·x) with a_p ~ N(0, I_D / D): (n, P). A longer draw extends a shorter one."""
+    A = stream(seed, "random_tanh").standard_normal((P, X.shape[1])) / np.sqrt(X.shape[1])
+    return np.sqrt(1 / P) * np.tanh(X @ A.T)
+
+
+def mirrored_relu(X: np.ndarray, P: int, seed: int) -> np.ndarray:
+    """random_relu in pairs a, −a: (n, P). relu(z) − relu(−z) = z, so from P = 2D on, features express any linear map.
+
+    The features of one pair differ by a linear function of x: their rank is at most P/2 + D.
+    """
+    A = stream(seed, "random_relu").standard_normal(((P + 1) // 2, X.shape[1])) / np.sqrt(X.shape[1])
+    return np.sqrt(2 / P) * np.maximum(X @ np.stack([A, -A], 1).reshape(-1, X.shape[1])[:P].T, 0)
+
+
 RANDOM: dict[str, Callable[[np.ndarray, int, int], np.ndarray]] = {
     "random_relu": random_relu,
     "random_fourier": random_fourier,
+    "random_tanh": random_tanh,
+    "mirrored_relu": mirrored_relu,
 }
 
 
 def feature_map(model: str, X: np.ndarray, P: int, seed: int) -> np.ndarray:
     """Features of all rows under a model of the study: `linear` (φ(x) = x), `legendre` or one of RANDOM.
 
-    seed: of the random maps; the others have no randomness. ValueError for an unknown model.
+    An autoencoder has the features of the model it is named after. seed: of the random maps; the others have no
+    randomness. ValueError for an unknown model.
     """
-    if model == "linear":
+    name = model.removesuffix("_autoencoder")
+    if name == "linear":
         return X
-    if model == "legendre":
+    if name == "legendre":
         return legendre(X, P)
-    if model not in RANDOM:
+    if name not in RANDOM:
         raise ValueError(f"unknown model {model!r}; known: linear, legendre, {', '.join(RANDOM)}")
-    return RANDOM[model](X, P, seed)
+    return RANDOM[name](X, P, seed)
+
+
+def is_random(model: str) -> bool:
+    """The model's features are drawn for each seed."""
+    return model.removesuffix("_autoencoder") in RANDOM

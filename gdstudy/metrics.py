@@ -33,6 +33,17 @@ def row_space_leak(W: Tensor, Vt: Tensor, nonzero: Tensor, n_levels: int = 1) ->
     return torch.where(gap == 0, gap, gap / size)
 
 
+def dimensionality(V: Tensor) -> Tensor:
+    """D_i = ‖v_i‖²/Σ_j(v̂_i·v_j)², the share of a dimension vector v_i has to itself (Elhage et al. 2022).
+
+    V: (..., N, m), N vectors in m dimensions. Returns (..., N), 0 for v_i = 0. D_i is at most the leverage of row i,
+    equal to it where v_i is an eigenvector of VᵀV, so that ΣD_i ≤ rank V.
+    """
+    squared = V.square().sum(-1)
+    overlap = (V * (V @ (V.mT @ V))).sum(-1)  # ‖v_i‖² Σ_j(v̂_i·v_j)²
+    return torch.where(squared > 0, squared.square() / overlap.clamp(min=torch.finfo(V.dtype).tiny), 0)
+
+
 @dataclass(frozen=True)
 class AllRows:
     """All rows [Φ Y] of a data set reduced to what sums over them need, one entry a draw of the features.

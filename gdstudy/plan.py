@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gdstudy.config import Study
+from gdstudy.config import AS_WIDE_AS_DATA, BOTTLENECKS, NONLINEAR, SUPERPOSITIONS, Study
 from gdstudy.data import Dataset
 
 Level = tuple[str, float | None]  # ablation and its level
 UNABLATED: Level = ("none", None)
+# Numbers in the residuals of one stack. Small cells share the cost of a step's calls; beyond this the stack leaves the
+# cache and they gain nothing, so that a cell as large as this trains alone (tests/benchmarks/bench_autoencoders.py).
+STACK_NUMBERS = 1 << 18
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A data set under one preprocessing, with the ablations whose closed form and whose training are wanted.
+    """A data set under one preprocessing and input noise, with the ablations that are wanted of it.
 
-    closed and trained begin with UNABLATED; trained is empty where gradient descent is not wanted.
+    closed and trained, those of the closed form and of training, begin with UNABLATED; trained is empty where gradient
+    descent is not wanted.
     """
 
     dataset: str
     preprocess: str
+    input_noise: float
     closed: tuple[Level, ...]
     trained: tuple[Level, ...]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Cells of one data set, model and P that are computed as one stack; `number` is its place in the study."""
+    """Cells of one data set, model, P and hidden width that are computed as one stack; `number` is its place in the
+    study. closed, trained: the ablation levels of its closed form and of its training."""
 
     number: int
     dataset: str
     model: str
     n_parameters: int
+    n_hidden: int | None
     cells: tuple[tuple[int, int], ...]  # (n_train, seed)
     closed: tuple[Level, ...] = (UNABLATED,)
     trained: tuple[Level, ...] = (UNABLATED,)
+
+    @property
+    def trainings(self) -> int:
+        """How often the cells are trained. Where only the test rows differ they are not trained again, and the best
+        of k starts needs those of all smaller k."""
+        repeats = sum(name not in ("leading_modes", "adversarial_test", "restarts") for name, _ in self.trained)
+        starts = [int(k or 1) for name, k in self.trained if name == "restarts"]
+        return repeats + max(starts, default=1) - 1
 
 
 def variants(study: Study) -> list[Variant]:
@@ -45,9 +60,10 @@ def variants(study: Study) -> list[Variant]:
     for name in study.datasets:
         levels = (UNABLATED, *study.ablations.levels(name))
         trainable = tuple(level for level in levels if level == UNABLATED or level[0] in study.gd.ablations)
-        first.append(Variant(name, study.preprocess, levels, trainable if trained and own else ()))
-        if trained and not own:
-            second.append(Variant(name, study.gd.preprocess, trainable, trainable))
+        for noise in study.input_noise:
+            first.append(Variant(name, study.preprocess, noise, levels, trainable if trained and own else ()))
+            if trained and not own:
+                second.append(Variant(name, study.gd.preprocess, noise, trainable, trainable))
     return first + second
 
 
@@ -58,12 +74,36 @@ def plan(study: Study, datasets: Sequence[Dataset]) -> list[Batch]:
     stack of them finishes together.
     """
     batches: list[Batch] = []
-    cells = [(n, seed) for n in study.n_train for seed in range(study.seeds)]
     for variant, dataset in zip(variants(study), datasets, strict=True):
         for model in study.models:
-            for P in (dataset.X.shape[1],) if model == "linear" else study.n_parameters:
-                for first in range(0, len(cells), study.batch_cells):
-                    part = tuple(cells[first : first + study.batch_cells])
-                    identity = (len(batches), dataset.name, model, P, part)
-                    batches.append(Batch(*identity, variant.closed, variant.trained))
+            for P in (dataset.X.shape[1],) if model in AS_WIDE_AS_DATA else study.n_parameters:
+                for hidden in study.hidden_sizes(model):
+                    closed, trained = _levels(study, variant, model, hidden)
+                    for part in _stacks(study, model, P):
+                        identity = (len(batches), dataset.name, model, P, hidden, part)
+                        batches.append(Batch(*identity, closed, trained))
     return batches
+
+
+def _levels(
+    study: Study, variant: Variant, model: str, hidden: int | None
+) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
+    """The levels of a model's closed form and of its training."""
+    if model not in NONLINEAR:
+        return variant.closed, variant.trained
+    more = study.ablations.trainings() if hidden == min(study.n_hidden) else []
+    return (UNABLATED,) if model in BOTTLENECKS else (), (UNABLATED, *more) if variant.trained else ()
+
+
+def _stacks(study: Study, model: str, P: int) -> Iterator[tuple[tuple[int, int], ...]]:
+    """(n_train, seed) of every cell, in stacks. Readouts and bottlenecks train on matrices of P × P whatever N is;
+    the size of the others grows with N, and a stack holds STACK_NUMBERS of them at most, or one cell."""
+    stack: list[tuple[int, int]] = []
+    for n in study.n_train:
+        for seed in range(study.seeds):
+            numbers = (len(stack) + 1) * n * P if model in SUPERPOSITIONS else 0
+            if stack and (len(stack) == study.batch_cells or numbers > STACK_NUMBERS):
+                yield tuple(stack)
+                stack = []
+            stack.append((n, seed))
+    yield tuple(stack)

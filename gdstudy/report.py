@@ -5,20 +5,28 @@ from __future__ import annotations
 import csv
 import io
 import textwrap
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from pathlib import Path
 
+import numpy as np
+
 from gdstudy.claims import DOES_NOT_HOLD, HOLDS, PARTLY, RULES, Claim
-from gdstudy.config import Study
-from gdstudy.summary import Sweep, Table, representative_sizes, select, sweeps
+from gdstudy.config import AUTOENCODERS, SUPERPOSITIONS, Study
+from gdstudy.summary import Sweep, Table, relative, representative_sizes, sweeps, trained_rows
+
+# What a closed form is called in a column's head.
+_REFERENCES = {"min_norm": "X⁺y", "pca": "PCA", "reduced_rank": "best map"}
 
 
 def report(study: Study, results: Table, curves: Table, folder: Path) -> str:
     """A table a data set and model, below, at and above the threshold; warnings; where things are."""
     lines: list[str] = []
-    for sweep in sweeps(results, curves):
-        lines += ["", *_table(study, sweep)]
-        lines += _warnings(study, select(sweep.results, estimator="gd"))
+    for sweep in sweeps(relative(results), curves):
+        if sweep.size != "n_hidden":
+            columns = _superposition(sweep) if sweep.model in SUPERPOSITIONS else _columns(sweep)
+            lines += ["", *_table(study, sweep, columns)]
+            lines += _warnings(study, sweep)
     lines += [
         f"\nresults   {folder / 'results.csv'} and results.sqlite",
         f"figures   {folder / 'figures'}",
@@ -28,34 +36,90 @@ def report(study: Study, results: Table, curves: Table, folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _table(study: Study, sweep: Sweep) -> list[str]:
+@dataclass(frozen=True)
+class _Column:
+    """head, width, format of a number, and the number at a size."""
+
+    head: str
+    width: int
+    form: str
+    number: Callable[[int], float]
+
+
+def _median(sweep: Sweep, table: Table, value: str) -> Callable[[int], float]:
+    return lambda size: sweep.at(table, size, value)
+
+
+def _columns(sweep: Sweep) -> list[_Column]:
+    """The closed form's error and, where something was trained, its own and how far it came."""
+    error, said = ("relative_test_mse", "lost") if sweep.model in AUTOENCODERS else ("test_mse", "test MSE")
+    name = _REFERENCES[sweep.reference]
+    if sweep.model in AUTOENCODERS and name == "X⁺y":
+        name = "X⁺X"
+    columns = [_Column(f"{said}, {name}", 16, ".4g", _median(sweep, sweep.rows, error))]
+    trained = sweep.trained
+    if len(trained["seed"]):
+        columns += [
+            _Column(str(trained["estimator"][0]).upper(), 12, ".4g", _median(sweep, trained, error)),
+            _Column("distance", 11, ".1e", _median(sweep, trained, "distance")),
+            _Column("converged", 11, ".0%", lambda size: _share(sweep, trained, size, "converged")),
+        ]
+        if sweep.reference == "min_norm":
+            columns += [_Column("steps left", 12, ".2g", _median(sweep, trained, "steps_to_tolerance"))]
+    return columns
+
+
+def _superposition(sweep: Sweep) -> list[_Column]:
+    """Losses of 1 for an output of zero; data points' dimensions over the most they can have, m/N or 1."""
+    rows, m = sweep.rows, int(sweep.rows["n_hidden"][0])
+    return [
+        _Column("test loss", 12, ".4g", _median(sweep, rows, "relative_test_mse")),
+        _Column("train loss", 12, ".4g", _median(sweep, rows, "relative_train_mse")),
+        _Column("‖W‖", 9, ".3g", _median(sweep, rows, "weight_norm")),
+        _Column("stored", 9, ".0%", lambda n: sweep.at(rows, n, "data_point_dimension") * max(1, n / m)),
+    ]
+
+
+def _share(sweep: Sweep, rows: Table, size: int, status: str) -> float:
+    return float((rows["status"][rows[sweep.size] == size] == status).mean())
+
+
+def _table(study: Study, sweep: Sweep, columns: list[_Column]) -> list[str]:
     rows, other = sweep.rows, "P" if sweep.size == "n_train" else "N"
-    swept = "N" if other == "P" else "P"
-    name = rows["dataset"][0] if rows["model"][0] == "linear" else f"{rows['dataset'][0]}, {rows['model'][0]}"
-    gd = select(sweep.results, estimator="gd", ablation="none")
-    trained = len(gd["seed"]) > 0
-    lines = [f"{name}  ({other} = {sweep.threshold}; medians over {study.seeds} seeds)"]
-    more = f"{'GD':>12}{'distance':>11}{'converged':>11}{'steps left':>12}" if trained else ""
-    lines += [f"{swept:>9}{'test MSE, X⁺y':>16}{more}"]
-    for size in representative_sizes(rows[sweep.size], sweep.threshold):
+    swept, k = "N" if other == "P" else "P", rows["n_hidden"][0]
+    name = sweep.dataset if sweep.model == "linear" else f"{sweep.dataset}, {sweep.model}"
+    hidden = "" if np.isnan(k) else f", {k:.0f} hidden"
+    lines = [f"{name}  ({other} = {sweep.threshold}{hidden}; medians over {study.seeds} seeds)"]
+    lines += [f"{swept:>9}" + "".join(f"{column.head:>{column.width}}" for column in columns)]
+    for size in _sizes(sweep):
         mark = "<" if size < sweep.threshold else "=" if size == sweep.threshold else ">"
-        line = f"{size:>5} {mark} {other}{sweep.at(rows, size):>16.4g}"
-        if trained:
-            mse, distance, left = (sweep.at(gd, size, c) for c in ("test_mse", "distance", "steps_to_tolerance"))
-            share = (gd["status"][gd[sweep.size] == size] == "converged").mean()
-            line += f"{mse:>12.4g}{distance:>11.1e}{share:>11.0%}{left:>12.2g}"
-        lines += [line]
+        numbers = "".join(f"{column.number(size):>{column.width}{column.form}}" for column in columns)
+        lines += [f"{size:>5} {mark} {other}{numbers}"]
     return lines
 
 
-def _warnings(study: Study, gd: Table) -> list[str]:
-    lines, n_cells = [], len(gd["status"])
-    if diverged := int((gd["status"] == "diverged").sum()):
+def _sizes(sweep: Sweep) -> list[int]:
+    """Below, at and above the threshold; where it is elsewhere, at the ends and at the worst."""
+    if sweep.model not in SUPERPOSITIONS:
+        return representative_sizes(sweep.rows[sweep.size], sweep.threshold)
+    curve = sweep.median(sweep.rows)
+    return sorted({int(curve.x[0]), int(curve.x[curve.median.argmax()]), int(curve.x[-1])})
+
+
+def _warnings(study: Study, sweep: Sweep) -> list[str]:
+    trained = trained_rows(sweep.results)
+    lines, n_cells = [], len(trained["status"])
+    if diverged := int((trained["status"] == "diverged").sum()):
+        limits = trained["step_size_limit"][np.isfinite(trained["step_size_limit"].astype(float))]
+        bound = f" its limit, which is {limits.min():.3g} for the narrowest cell; use `auto`" if len(limits) else " it"
+        lines += [f"  {diverged} of {n_cells} cells diverged: gd.step_size={study.gd.step_size} must lie below{bound}"]
+    if stalled := int((trained["status"] == "stalled").sum()):
         lines += [
-            f"  {diverged} of {n_cells} cells diverged: gd.step_size={study.gd.step_size} must lie below "
-            f"2/σ₁², which is {gd['step_size_limit'].min():.3g} for the narrowest cell; use `auto`"
+            f"  {stalled} of {n_cells} cells stalled: zero is a saddle of {sweep.model}, where each layer's gradient "
+            "is a product with the other layer, and no step leaves it; start small instead"
         ]
-    if unfinished := int((gd["status"] == "max_steps").sum()):
+    unfinished = int((trained["status"] == "max_steps").sum())
+    if unfinished and study.gd.optimizer == "gd":
         lines += [f"  {unfinished} of {n_cells} cells were cut off at gd.steps={study.gd.steps:,}"]
     return lines
 

@@ -15,8 +15,7 @@ import numpy as np
 from gdstudy.config import StudyError
 from gdstudy.experiment import Columns, Records
 from gdstudy.plan import Batch
-
-Table = dict[str, np.ndarray]
+from gdstudy.summary import Run, Table
 
 _KEYS = {
     "dataset": "TEXT NOT NULL",
@@ -37,6 +36,8 @@ RESULTS = {
     "condition_number": "REAL",
     "rank": "INTEGER",
     "status": "TEXT NOT NULL",
+    "n_hidden": "INTEGER",
+    "target_mean_square": "REAL",
     "step_size": "REAL",
     "step_size_limit": "REAL",
     "gradient_norm": "REAL",
@@ -48,6 +49,8 @@ RESULTS = {
     "bias_square_of_mean": "REAL",
     "worst_mode_share": "REAL",
     "mode_sum_error": "REAL",
+    "data_point_dimension": "REAL",
+    "feature_dimension": "REAL",
 }
 CURVES = {
     **_KEYS,
@@ -58,8 +61,18 @@ CURVES = {
     "exact_distance": "REAL",
     "deviation": "REAL",
     "status": "TEXT NOT NULL",
+    "n_hidden": "INTEGER",
 }
-_TABLES = {"results": RESULTS, "curves": CURVES}
+# What pictures are drawn from: arrays of single precision, in C order.
+ARRAYS = {
+    **_KEYS,
+    "step": "INTEGER",
+    "n_hidden": "INTEGER",
+    "name": "TEXT NOT NULL",
+    "shape": "TEXT NOT NULL",
+    "value": "BLOB NOT NULL",
+}
+_TABLES = {"results": RESULTS, "curves": CURVES, "arrays": ARRAYS}
 
 
 # Rows of a batch have row numbers of their own: writing it again replaces them, and no index has to be kept.
@@ -125,7 +138,8 @@ class Store:
         """Store a batch, once or again, with the same effect."""
         first = batch.number * _ROWS_PER_BATCH
         with self._transaction():
-            for table, groups in (("results", records.results), ("curves", records.curves)):
+            arrays = [_as_blob(group) for group in records.arrays]
+            for table, groups in (("results", records.results), ("curves", records.curves), ("arrays", arrays)):
                 number = itertools.count(first)
                 for group in groups:
                     if unknown := group.keys() - _TABLES[table].keys():
@@ -142,6 +156,12 @@ class Store:
         with suppress(sqlite3.OperationalError):
             self._db.execute("PRAGMA journal_mode=DELETE")
         self._db.close()
+
+
+def _as_blob(group: Columns) -> Columns:
+    """One row of the table `arrays`; its value becomes bytes and a shape."""
+    value = np.ascontiguousarray(group["value"], dtype=np.float32)
+    return {**group, "shape": ",".join(map(str, value.shape)), "value": value.tobytes()}
 
 
 def _rows(columns: Columns, number: Iterator[int]) -> Iterator[tuple[object, ...]]:
@@ -174,7 +194,7 @@ def _read(run_dir: str | Path, table: str) -> Table:
     spelled = np.array(list(words), dtype=str)
     place = np.argsort(np.argsort(spelled))  # of each text in alphabetical order
     text = {name for name, kind in columns.items() if kind.startswith("TEXT")}
-    keys = ("step", "seed", "n_train", "n_parameters", "level", "ablation", "estimator", "model", "dataset")
+    keys = ("step", "seed", "n_train", "n_hidden", "n_parameters", "level", "ablation", "estimator", "model", "dataset")
     sortable = [place[numbers[key].astype(np.int64)] if key in text else numbers[key] for key in keys]
     order = np.lexsort(sortable)
     result: Table = {}
@@ -199,6 +219,35 @@ def load_results(run_dir: str | Path) -> Table:
 def load_curves(run_dir: str | Path) -> Table:
     """Table `curves` of a run: trained cells at their checkpoints beside the exact iterate, ordered by cell and t."""
     return _read(run_dir, "curves")
+
+
+def load_arrays(run_dir: str | Path) -> Table:
+    """What pictures are drawn from: column name → array, one row per array. `value`: float32 arrays (an object array).
+
+    Autoencoders keep for seed 0 `inputs`, `targets` and `outputs` of the first test rows, `mode_strengths` of a
+    bottleneck at its checkpoints, and `weight`, `hidden` data points and dimensionalities of superposition.
+    """
+    path = Path(run_dir) / "results.sqlite"
+    columns = [name for name in ARRAYS if name != "shape"]
+    with _explained(path):
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            keys = "dataset, model, estimator, ablation, level, n_parameters, n_hidden, n_train, seed, step"
+            rows = db.execute(f"SELECT {', '.join(ARRAYS)} FROM arrays ORDER BY {keys}").fetchall()
+        finally:
+            db.close()
+    table: Table = {}
+    for place, (name, kind) in enumerate(ARRAYS.items()):
+        values = [row[place] for row in rows]
+        table[name] = np.array(values, dtype=str if kind.startswith("TEXT") else object if name == "value" else float)
+    for k, (shape, value) in enumerate(zip(table["shape"], table["value"], strict=True)):
+        table["value"][k] = np.frombuffer(value, np.float32).reshape([int(n) for n in shape.split(",")])
+    return {name: table[name] for name in columns}
+
+
+def load_run(run_dir: str | Path) -> Run:
+    """All tables of a run."""
+    return Run(load_results(run_dir), load_curves(run_dir), load_arrays(run_dir))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +12,18 @@ from gdstudy.config import DATASETS
 
 Table = dict[str, np.ndarray]
 QUANTILES = (0.25, 0.5, 0.75)
+# Estimators that are the limit of what is trained, and all that are not trained.
+REFERENCES = ("min_norm", "pca", "reduced_rank")
+CLOSED_FORMS = (*REFERENCES, "gd_closed_form", "theory")
 _INFINITE = 1e306
+
+
+class Run(NamedTuple):
+    """The tables of a run, as the store returns them."""
+
+    results: Table
+    curves: Table
+    arrays: Table
 
 
 @dataclass(frozen=True)
@@ -40,7 +52,7 @@ def groups(table: Table, *names: str) -> Iterator[tuple[tuple, Table]]:
     """(values of the named columns, their rows) of a loaded table, in the order of the data sets of Fig. 1.
 
     Rows of a group must lie together, as they do for dataset, model, estimator, ablation, level, n_parameters,
-    n_train (in this order) in what the store returns. Groups are views: nothing is copied.
+    n_hidden, n_train (in this order) in what the store returns. Groups are views: nothing is copied.
     """
     length = len(next(iter(table.values())))
     if not length:
@@ -137,10 +149,11 @@ def representative_sizes(sizes: np.ndarray, n_parameters: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Sweep:
-    """Results of one data set and model along N at one P, or along P at one N.
+    """Results of one data set and model along N, along P or along the hidden width, the others held.
 
-    size: the swept column; threshold: its value at N = P; rows: unablated X⁺y; results: every estimator and
-    ablation; curves: trained cells at their checkpoints.
+    size: the swept column; threshold: its value at N = P, or N where the hidden width is swept; rows: unablated closed
+    form of what is trained (X⁺y; a bottleneck's best map), or what was trained where there is none; results: every
+    estimator and ablation; curves: trained cells at their checkpoints.
     """
 
     size: str
@@ -148,6 +161,24 @@ class Sweep:
     rows: Table
     results: Table
     curves: Table
+
+    @property
+    def dataset(self) -> str:
+        return str(self.rows["dataset"][0])
+
+    @property
+    def model(self) -> str:
+        return str(self.rows["model"][0])
+
+    @property
+    def reference(self) -> str:
+        """The estimator of `rows`."""
+        return str(self.rows["estimator"][0])
+
+    @property
+    def trained(self) -> Table:
+        """Unablated rows of what was trained."""
+        return trained_rows(select(self.results, ablation="none"))
 
     def median(self, table: Table, value: str = "test_mse") -> Curve:
         return by_size(table, value, self.size)
@@ -165,17 +196,52 @@ class Sweep:
         return rows if np.isnan(rows["level"]).all() else select(rows, level=strongest(rows["level"]))
 
 
+def trained_rows(results: Table) -> Table:
+    """Rows of what was trained, by whatever optimizer."""
+    keep = ~np.isin(results["estimator"], CLOSED_FORMS)
+    return {name: column[keep] for name, column in results.items()}
+
+
+def relative(results: Table) -> Table:
+    """The results with `relative_test_mse` and `relative_train_mse`: MSEs over the mean square of the targets.
+
+    For an autoencoder, the share of its inputs that is lost; 1 for an output of 0.
+    """
+    energy = results["target_mean_square"]
+    return results | {f"relative_{name}": results[name] / energy for name in ("test_mse", "train_mse")}
+
+
 def sweeps(results: Table, curves: Table) -> Iterator[Sweep]:
-    """Each data set and model along N at its middle P and, where several P were studied, along P at its middle N."""
+    """Each data set and model along N at its middle P and, where several P were studied, along P at its middle N.
+
+    Hidden widths are held at the smallest, the one that is also studied at other step sizes; where several were
+    studied, there is a sweep of them at the middle N.
+    """
     curves_of = dict(groups(curves, "dataset", "model"))
     nothing = {name: column[:0] for name, column in curves.items()}
     for key, table in groups(results, "dataset", "model"):
         trained = curves_of.get(key, nothing)
-        for size, fixed in (("n_train", "n_parameters"), ("n_parameters", "n_train")):
-            values = np.unique(table[fixed])
-            middle = int(values[np.abs(np.log(values / np.median(values))).argmin()])
-            part = select(table, **{fixed: middle})
-            rows = select(part, estimator="min_norm", ablation="none")
+        held = {name: _middle(np.unique(table[name])) for name in ("n_train", "n_parameters")}
+        widths = np.unique(table["n_hidden"][~np.isnan(table["n_hidden"].astype(float))])
+        if len(widths):
+            held["n_hidden"] = int(widths[0])
+        for size in ("n_train", "n_parameters", "n_hidden"):
+            if size not in held:
+                continue
+            others = {name: value for name, value in held.items() if name != size}
+            part = select(table, **others)
+            rows = _reference(select(part, ablation="none"))
             several = len(np.unique(rows[size])) > 1
-            if several or (size == "n_train" and len(values) == 1):
-                yield Sweep(size, middle, rows, part, select(trained, **{fixed: middle}))
+            if several or (size == "n_train" and len(np.unique(table["n_parameters"])) == 1):
+                threshold = held["n_parameters" if size == "n_train" else "n_train"]
+                yield Sweep(size, threshold, rows, part, select(trained, **others))
+
+
+def _middle(values: np.ndarray) -> int:
+    return int(values[np.abs(np.log(values / np.median(values))).argmin()])
+
+
+def _reference(unablated: Table) -> Table:
+    """Rows of the closed form, or of what was trained where there is none."""
+    keep = np.isin(unablated["estimator"], REFERENCES)
+    return {name: column[keep] for name, column in unablated.items()} if keep.any() else trained_rows(unablated)

@@ -9,7 +9,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from gdstudy.config import Study, StudyError
+from gdstudy.config import INPUTS_ONLY, Study, StudyError
 from gdstudy.data import Dataset, load_dataset, missing_download
 from gdstudy.experiment import run_batch
 from gdstudy.plan import Batch, plan, variants
@@ -26,19 +26,27 @@ def load_datasets(study: Study, quiet: bool = True) -> list[Dataset]:
     for name in study.datasets:
         if (note := missing_download(name)) and not quiet:
             print(note, file=sys.stderr, flush=True)
-    datasets = [load_dataset(variant.dataset, variant.preprocess) for variant in variants(study)]
-    for dataset in datasets:
-        if max(study.n_train) >= len(dataset.X):
+    datasets = [
+        load_dataset(variant.dataset, variant.preprocess, variant.input_noise, study.synthetic)
+        for variant in variants(study)
+    ]
+    for variant, dataset in zip(variants(study), datasets, strict=True):
+        if max(study.n_train) >= dataset.n_rows:
+            more = ", or raise synthetic.n_rows" if variant.dataset in INPUTS_ONLY else ""
             raise StudyError(
-                f"n_train={max(study.n_train)} is too many for {dataset.name}: it has {len(dataset.X)} rows, "
-                f"and at least one is for testing; use at most {len(dataset.X) - 1}"
+                f"n_train={max(study.n_train)} is too many for {dataset.name}: it has {dataset.n_rows} rows, "
+                f"and at least one is for testing; use at most {dataset.n_rows - 1}{more}"
+            )
+        if study.n_hidden and max(study.n_hidden) > dataset.X.shape[1]:
+            raise StudyError(
+                f"n_hidden={max(study.n_hidden)} is no bottleneck for {dataset.name}: it has "
+                f"{dataset.X.shape[1]} columns; use at most as many"
             )
     return datasets
 
 
-def _trainings(batch: Batch) -> int:
-    """How often the cells of a batch are trained; where only the test rows differ, they are not trained again."""
-    return sum(ablation not in ("leading_modes", "adversarial_test") for ablation, _ in batch.trained)
+def _rate(steps: float) -> str:
+    return f"{steps / 1e6:.1f}M" if steps >= 1e6 else f"{steps / 1e3:.0f}k"
 
 
 class Progress:
@@ -64,10 +72,10 @@ class Progress:
 
     @staticmethod
     def _cells(batch: Batch) -> int:
-        return len(batch.cells) * max(1, _trainings(batch))
+        return len(batch.cells) * max(1, batch.trainings)
 
     def _budget(self, batch: Batch) -> int:
-        return self._cells(batch) * (self.steps if _trainings(batch) else 1)
+        return self._cells(batch) * (self.steps if batch.trainings else 1)
 
     def __enter__(self) -> Progress:
         return self
@@ -112,15 +120,14 @@ class Progress:
         now = time.monotonic()
         rate = self.taken / max(now - self.started, 1e-9)
         if not self._bar.disable:
-            self._bar.set_description_str(f"{self.finished}/{self.n_cells} cells, {rate / 1e6:.1f}M GD steps/s", False)
+            self._bar.set_description_str(f"{self.finished}/{self.n_cells} cells, {_rate(rate)} steps/s", False)
             self._bar.update(spent)
         elif not self.quiet and now - self.last_line > PLAIN_LINE_SECONDS:
             self.last_line = now
             share = self.spent / self.total
             left = (now - self.started) * (1 - share) / max(share, 1e-9)
             print(
-                f"{share:4.0%}: {self.finished}/{self.n_cells} cells, {rate / 1e6:.1f}M GD steps/s, "
-                f"about {left:.0f} s left",
+                f"{share:4.0%}: {self.finished}/{self.n_cells} cells, {_rate(rate)} steps/s, about {left:.0f} s left",
                 file=sys.stderr,
                 flush=True,
             )

@@ -4,15 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 
+from gdstudy.data import Gaussian
 
-def gaussian_test_mse(n_train: np.ndarray, n_parameters: int, signal: float, noise: float) -> np.ndarray:
-    """Expected test MSE of X⁺y for y = x·β + e with x ~ N(0, I_P), Var e = σ² (Hastie et al. 2022; Breiman 1983).
+
+def denoising_law(covariance: np.ndarray, input_noise: float) -> Gaussian:
+    """The law of a linear denoising autoencoder: target x ~ N(0, Σ), features x + ε, ε ~ N(0, σ²I).
+
+    With C = Σ + σ²I, x = ΣC⁻¹(x + ε) + e, and e is independent of x + ε (all are Gaussian) with covariance
+    Σσ²C⁻¹. So least squares from x + ε to x is regression with residuals e; without noise there is none.
+
+    covariance: (D,) diagonal of Σ; input_noise: σ. Returns means over the D outputs.
+    """
+    c = covariance + input_noise**2
+    signal, noise = covariance**2 / c, covariance * input_noise**2 / c
+    return Gaussian(float(signal.mean()), float(noise.mean()), bool(np.ptp(covariance) == 0))
+
+
+def gaussian_test_mse(
+    n_train: np.ndarray, n_parameters: int, signal: float, noise: float, isotropic: bool = True
+) -> np.ndarray:
+    """Expected test MSE of X⁺Y for y = x·β + e with x ~ N(0, I_P), Var e = σ² (Hastie et al. 2022; Breiman 1983).
 
         N ≤ P − 2:    σ² + ‖β‖²(1 − N/P) + σ² N/(P − N − 1)
         N ≥ P + 2:    σ² + σ² P/(N − P − 1)
         |N − P| ≤ 1:  infinite: E tr (XXᵀ)⁻¹ does not exist
 
-    The expectation is over training set, noise and a fresh test point, whose own noise σ² counts.
+    The expectation is over training set, noise and a fresh test point, whose own noise σ² counts. Features of any
+    covariance have the same risk for N ≥ P + 2; below that it is NaN unless they are isotropic. Without noise
+    nothing is infinite: ‖β‖²(1 − N/P) below P, and 0 from N = P on.
 
     n_train: (n,) rows; signal: ‖β‖²; noise: σ², both in squared units of y. Returns (n,), squared units of y.
     ValueError for a negative signal or noise.
@@ -20,8 +39,9 @@ def gaussian_test_mse(n_train: np.ndarray, n_parameters: int, signal: float, noi
     if not (signal >= 0 and noise >= 0):
         raise ValueError(f"signal={signal:g} and noise={noise:g} are squares and cannot be negative")
     N, P = np.asarray(n_train, dtype=np.float64), n_parameters
-    below, above = N <= P - 2, N >= P + 2
+    below, above = (N <= P - 2, N >= P + 2) if noise else (N < P, N >= P)
     risk = np.full(N.shape, np.inf)
-    risk[below] = noise + signal * (1 - N[below] / P) + noise * N[below] / (P - N[below] - 1)
-    risk[above] = noise + noise * P / (N[above] - P - 1)
+    spread = N[below] / (P - N[below] - 1) if noise else 0
+    risk[below] = noise + signal * (1 - N[below] / P) + noise * spread if isotropic else np.nan
+    risk[above] = noise + (noise * P / (N[above] - P - 1) if noise else 0)
     return risk

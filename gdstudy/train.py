@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from gdstudy import __version__
-from gdstudy.config import Study, StudyError, as_dict, as_yaml, build, read_study, study_parser
+from gdstudy.config import Study, StudyError
+from gdstudy.parser import as_dict, as_yaml, build, read_study, study_parser
 
 PROG = "gdstudy.train"
 
@@ -140,24 +141,24 @@ def _finish(study: Study, datasets: list[Any], folder: Path, quiet: bool) -> Non
     from gdstudy.claims import decide
     from gdstudy.figures import draw_figures
     from gdstudy.report import claims_csv, claims_markdown, claims_text, report
-    from gdstudy.store import export_csv, load_curves, load_results, write_whole
+    from gdstudy.store import export_csv, load_run, write_whole
 
-    results, curves = load_results(folder), load_curves(folder)
-    images = draw_figures(folder, results, curves)
-    claims = decide(results, curves)
+    run = load_run(folder)
+    images = draw_figures(folder, run)
+    claims = decide(run.results, run.curves)
     markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
     texts = {"config": f"```yaml\n{(folder / 'config.yaml').read_text()}\n```"} | (
         {"claims": markdown} if claims else {}
     )
-    write_board(folder, texts, results, curves, images)
-    export_csv(folder, results)
+    write_board(folder, texts, run.results, run.curves, images)
+    export_csv(folder, run.results)
     if claims:
         write_whole(folder / "claims.md", markdown.encode())
         write_whole(folder / "claims.csv", claims_csv(claims).encode())
     if not quiet:
         if claims:
             print("\n" + claims_text(claims))
-        print(report(study, results, curves, folder))
+        print(report(study, run.results, run.curves, folder))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -17,14 +17,17 @@ ROWS = [
     {"summary"},
     {"experiment"},
     {"descent", "closed_form", "factors"},
+    {"engines"},
+    {"objectives"},
     {"spectrum"},
     {"models", "features", "metrics", "theory", "arrays", "plan"},
     {"data"},
+    {"parser"},
     {"config"},
 ]
 DEPTH = {module: depth for depth, row in enumerate(ROWS) for module in row}
 FILES = {p.stem: [p] for p in (ROOT / "gdstudy").glob("*.py") if p.stem != "__init__"}
-FILES["figures"] = sorted((ROOT / "gdstudy/figures").glob("*.py"))
+FILES |= {p.parent.name: sorted(p.parent.glob("*.py")) for p in (ROOT / "gdstudy").glob("*/__init__.py")}
 MODULES = sorted(FILES)
 
 

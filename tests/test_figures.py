@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
 
-from gdstudy import figures, load_curves, load_results
-from gdstudy.config import Ablations, GradientDescent, Levels, Sizes, Study, as_yaml
+from gdstudy import figures
+from gdstudy.config import Ablations, GradientDescent, Levels, Sizes, Study
 from gdstudy.figures.spectra import typical_seed
-from gdstudy.store import Store
+from gdstudy.parser import as_yaml
+from gdstudy.store import Store, load_run
 from gdstudy.summary import select
 from gdstudy.sweep import load_datasets, run_missing
 
@@ -62,14 +63,14 @@ DRAWN = {
 
 @pytest.fixture(scope="session")
 def runs(run_dir, tmp_path_factory):
-    """Name of a run → its tables (results, curves), of the smallest studies that have all figures between them."""
+    """Name of a run → its tables, of the smallest studies that have all figures between them."""
     folders = {"linear": run_dir}
     for name, study in (("ablated", ABLATED), ("polynomial", POLYNOMIAL), ("features", FEATURES)):
         folders[name] = tmp_path_factory.mktemp(name)
         store = Store(folders[name], config=as_yaml(study))
         run_missing(study, load_datasets(study), store, quiet=True)
         store.close()
-    return {name: (load_results(folder), load_curves(folder)) for name, folder in folders.items()}
+    return {name: load_run(folder) for name, folder in folders.items()}
 
 
 @pytest.fixture(scope="session")
@@ -77,10 +78,10 @@ def drawn(runs):
     """(run, figure name) → figure."""
     with matplotlib.rc_context(figures.STYLE):
         return {
-            (run, name): entry.draw(*tables)
+            (run, name): entry.draw(tables)
             for run, tables in runs.items()
             for name, entry in figures.FIGURES.items()
-            if entry.wanted(*tables)
+            if entry.wanted(tables)
         }
 
 
@@ -213,7 +214,7 @@ def test_what_is_zero_up_to_rounding_lies_on_the_lower_edge_and_is_called_so(dra
 
 
 def test_early_stopping_puts_gd_and_cutoffs_on_one_axis(drawn, runs):
-    results, curves = runs["ablated"]
+    results, curves, _ = runs["ablated"]
     top, student, _ = panels(drawn["ablated", "early_stopping"])
     gd = {"dataset": "student_teacher+standardize", "estimator": "gd", "ablation": "none", "n_train": 20}
     eta = np.median(select(results, **gd)["step_size"])
@@ -272,7 +273,7 @@ def test_figures_are_redrawn_from_the_store_without_training(run_dir, tmp_path, 
 
 
 def test_tables_that_are_loaded_need_not_be_loaded_again(runs, tmp_path):
-    images = figures.draw_figures(tmp_path, *runs["polynomial"])
+    images = figures.draw_figures(tmp_path, runs["polynomial"])
     assert set(images) == DRAWN["polynomial"]
     for name, pixels in images.items():
         assert (pixels.dtype, pixels.ndim, pixels.shape[2]) == (np.uint8, 3, 3)

@@ -37,7 +37,7 @@ def test_results_lead_with_the_designed_columns_in_csv_and_python(run_dir):
 
 def test_writing_twice_is_writing_once_and_the_last_value_counts(tmp_path):
     store = Store(tmp_path, config="a: 1")
-    batch = Batch(0, "d", "m", 2, ((1, 0), (2, 0)))
+    batch = Batch(0, "d", "m", 2, None, ((1, 0), (2, 0)))
     store.write(batch, records(1.0))
     store.write(batch, records(2.0))
     assert store.finished() == {0}
@@ -50,7 +50,7 @@ def test_a_batch_that_fails_half_way_leaves_nothing(tmp_path):
     good, bad = records(1.0), records(1.0)
     bad.results[0]["status"] = None  # NOT NULL
     with pytest.raises(StudyError, match="NOT NULL"):
-        store.write(Batch(0, "d", "m", 2, ()), Records([*good.results, *bad.results], []))
+        store.write(Batch(0, "d", "m", 2, None, ()), Records([*good.results, *bad.results], []))
     assert store.finished() == set()
     store.close()
     assert len(load_results(tmp_path)["seed"]) == 0
@@ -58,13 +58,13 @@ def test_a_batch_that_fails_half_way_leaves_nothing(tmp_path):
 
 def test_a_full_disk_is_one_line_and_keeps_what_was_stored(tmp_path):
     store = Store(tmp_path, config="a: 1")
-    store.write(Batch(0, "d", "m", 2, ()), records(1.0))
+    store.write(Batch(0, "d", "m", 2, None, ()), records(1.0))
     pages = store._db.execute("PRAGMA page_count").fetchone()[0]
     store._db.execute(f"PRAGMA max_page_count={pages}")
     big = records(1.0)
     big.results[0].update(n_train=np.arange(10_000), seed=np.arange(10_000))
     with pytest.raises(StudyError, match=r"full; free some space, then --resume"):
-        store.write(Batch(1, "d", "m", 2, ()), big)
+        store.write(Batch(1, "d", "m", 2, None, ()), big)
     assert store.finished() == {0}
     store.close()
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from gdstudy import load_curves, load_results
-from gdstudy.config import as_yaml, read_study
+from gdstudy.parser import as_yaml, read_study
 from gdstudy.train import main
 
 SMALL = "n_train: [5, 10, 20]\nseeds: 3\nbatch_cells: 4\ngd: {steps: 300, checkpoints_per_decade: 3}\n"
@@ -33,7 +33,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
         ([], "--config is missing"),
         (
             ["--config", "nowhere.yaml"],
-            "'nowhere.yaml' is no file here or in configs/ (did you mean linear.yaml?); known studies: linear.yaml",
+            "'nowhere.yaml' is no file here or in configs/ (did you mean linear.yaml?); known studies: autoencoder.yaml",
         ),
         (["--config", "small.yaml", "--sedes", "3"], "unknown key 'sedes' (did you mean seeds?)"),
         (["--config", "small.yaml", "--gd.stepsize", "3"], "unknown key 'gd.stepsize'"),

@@ -17,16 +17,16 @@ from tqdm import tqdm
 from gdstudy.config import ABLATIONS, StudyError
 from gdstudy.figures import ablations, errors, feature_maps, spectra, training
 from gdstudy.figures.style import STYLE, as_files
-from gdstudy.store import load_curves, load_results, write_whole
-from gdstudy.summary import Table
+from gdstudy.store import load_run, write_whole
+from gdstudy.summary import Run
 
 
 @dataclass(frozen=True)
 class Entry:
     """A figure, and whether a run holds what it shows."""
 
-    draw: Callable[[Table, Table], Figure]
-    wanted: Callable[[Table, Table], bool]
+    draw: Callable[[Run], Figure]
+    wanted: Callable[[Run], bool]
 
 
 FIGURES: dict[str, Entry] = {
@@ -51,24 +51,23 @@ FIGURES: dict[str, Entry] = {
 }
 
 
-def draw_figures(run_dir: Path, results: Table | None = None, curves: Table | None = None) -> dict[str, np.ndarray]:
+def draw_figures(run_dir: Path, run: Run | None = None) -> dict[str, np.ndarray]:
     """Draw every figure a run has the data for into figures/*.png and *.pdf.
 
-    results, curves: the run's tables where they are loaded already. Returns name → (H, W, 3) uint8 pixels.
+    run: its tables where they are loaded already. Returns name → (H, W, 3) uint8 pixels.
     """
-    results = load_results(run_dir) if results is None else results
-    curves = load_curves(run_dir) if curves is None else curves
-    if not len(results["dataset"]):
+    run = load_run(run_dir) if run is None else run
+    if not len(run.results["dataset"]):
         raise StudyError(f"{run_dir} holds no finished batch yet; finish it with --resume {run_dir}")
     folder = run_dir / "figures"
     folder.mkdir(exist_ok=True)
     images = {}
-    wanted = {name: entry.draw for name, entry in FIGURES.items() if entry.wanted(results, curves)}
+    wanted = {name: entry.draw for name, entry in FIGURES.items() if entry.wanted(run)}
     # Silent off a terminal.
     bar = tqdm(wanted.items(), desc="drawing figures", unit="figure", disable=None, leave=False)
     with matplotlib.rc_context(STYLE):
         for name, draw in bar:
-            images[name], png, pdf = as_files(draw(results, curves))
+            images[name], png, pdf = as_files(draw(run))
             write_whole(folder / f"{name}.png", png)
             write_whole(folder / f"{name}.pdf", pdf)
     return images

@@ -26,7 +26,7 @@ from gdstudy.figures.style import (
     swept,
     threshold,
 )
-from gdstudy.summary import Table, by_size, groups
+from gdstudy.summary import Run, Table, by_size, groups
 
 
 @dataclass(frozen=True)
@@ -65,23 +65,23 @@ _ABLATIONS = {
 }
 
 
-def wanted(results: Table, curves: Table, name: str) -> bool:
-    return swept(panels(results, ("min_norm", name)))
+def wanted(run: Run, name: str) -> bool:
+    return swept(panels(run.results, ("min_norm", name)))
 
 
-def wanted_trained(results: Table, curves: Table, name: str) -> bool:
-    return swept(panels(results, ("min_norm", name), ("gd", name), ("gd", "none")))
+def wanted_trained(run: Run, name: str) -> bool:
+    return swept(panels(run.results, ("min_norm", name), ("gd", name), ("gd", "none")))
 
 
-def ablation(results: Table, curves: Table, name: str) -> Figure:
+def ablation(run: Run, name: str) -> Figure:
     """Test and train MSE of X⁺y against N at each level of an ablation, over nothing ablated."""
-    shown = panels(results, ("min_norm", name), raw=True)
+    shown = panels(run.results, ("min_norm", name), raw=True)
     return _figure(shown, name, _ABLATIONS[name].question, "min_norm")
 
 
-def ablation_trained(results: Table, curves: Table, name: str) -> Figure:
+def ablation_trained(run: Run, name: str) -> Figure:
     """The same for trained GD, with X⁺y of the same data as thin dashed lines."""
-    shown = panels(results, ("min_norm", name), ("gd", name), ("gd", "none"))
+    shown = panels(run.results, ("min_norm", name), ("gd", name), ("gd", "none"))
     return _figure(shown, name, _ABLATIONS[name].of_gd, "gd")
 
 

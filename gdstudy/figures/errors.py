@@ -26,7 +26,7 @@ from gdstudy.figures.style import (
     swept,
     threshold,
 )
-from gdstudy.summary import Table, by_size
+from gdstudy.summary import Run, by_size
 
 _MEANS = "Near N = P the mean need not exist: it follows the worst split. "
 _LUCK = (
@@ -35,9 +35,9 @@ _LUCK = (
 )
 
 
-def wanted(results: Table, curves: Table) -> bool:
+def wanted(run: Run) -> bool:
     """There is a linear readout, studied at more than one N."""
-    return swept(panels(results))
+    return swept(panels(run.results))
 
 
 def _expected_risk(axis: Axes, panel: Panel) -> None:
@@ -52,9 +52,9 @@ def _expected_risk(axis: Axes, panel: Panel) -> None:
     axis.axvspan(low, panel.P + 1, color=GREEN, alpha=0.15, linewidth=0, label="expectation infinite", zorder=0)
 
 
-def divergence(results: Table, curves: Table) -> Figure:
+def divergence(run: Run) -> Figure:
     """Test and train MSE of X⁺y against N (Fig. 1), over the exact expected risk where there is one."""
-    shown = panels(results, raw=True)
+    shown = panels(run.results, raw=True)
     figure, axes = grid("Where does the test error of least squares diverge?", len(shown))
     for axis, panel in zip(axes[0], shown, strict=True):
         rows = panel.rows["min_norm", "none"]
@@ -74,9 +74,9 @@ def divergence(results: Table, curves: Table) -> Figure:
     return figure
 
 
-def bias(results: Table, curves: Table) -> Figure:
+def bias(run: Run) -> Figure:
     """Bias both ways, beside variance: mean over test rows of squares, and square of the mean (Eqn. 1)."""
-    shown = panels(results, raw=True)
+    shown = panels(run.results, raw=True)
     figure, axes = grid("Is it variance or bias that diverges?", len(shown))
     parts = (
         ("variance_mean_of_squares", "variance, mean of squares", BLUE),
@@ -97,9 +97,9 @@ def bias(results: Table, curves: Table) -> Figure:
     return figure
 
 
-def worst_mode(results: Table, curves: Table) -> Figure:
+def worst_mode(run: Run) -> Figure:
     """The largest share of one singular mode in the variance term of Eqn. 1, against N."""
-    shown = panels(results, raw=True)
+    shown = panels(run.results, raw=True)
     figure, axes = grid("Does one singular mode carry the divergence?", len(shown))
     for axis, panel in zip(axes[0], shown, strict=True):
         curve = by_size(panel.rows["min_norm", "none"], "worst_mode_share")

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from gdstudy import data
 from gdstudy.closed_form import min_norm_solution
+from gdstudy.config import FEATURE_MAPS
 from gdstudy.features import legendre
 from gdstudy.figures.style import (
     BLACK,
@@ -28,7 +29,7 @@ from gdstudy.figures.style import (
     shared_legend,
     threshold,
 )
-from gdstudy.summary import Table, by_size, groups, select
+from gdstudy.summary import Run, Table, by_size, groups, select
 
 FEATURES = "model parameters P (features)"
 _TYPICAL = 40  # the swept size that is held nearest to this
@@ -39,7 +40,7 @@ def _maps(results: Table) -> list[tuple[str, str, Table]]:
     """(data set, model, unablated rows) of each feature map with a P of its own."""
     found = []
     for (dataset, model), rows in groups(results, "dataset", "model"):
-        if model != "linear":
+        if model in FEATURE_MAPS and model != "linear":
             found.append((dataset, model, select(rows, ablation="none")))
     return found
 
@@ -48,16 +49,16 @@ def _sizes(rows: Table, name: str) -> int:
     return len(np.unique(rows[name]))
 
 
-def wanted_polynomial(results: Table, curves: Table) -> bool:
-    return any(model == "legendre" and _sizes(rows, "n_parameters") > 1 for _, model, rows in _maps(results))
+def wanted_polynomial(run: Run) -> bool:
+    return any(model == "legendre" and _sizes(rows, "n_parameters") > 1 for _, model, rows in _maps(run.results))
 
 
-def wanted_grid(results: Table, curves: Table) -> bool:
-    return any(_sizes(rows, "n_train") > 1 and _sizes(rows, "n_parameters") > 1 for _, _, rows in _maps(results))
+def wanted_grid(run: Run) -> bool:
+    return any(_sizes(rows, "n_train") > 1 and _sizes(rows, "n_parameters") > 1 for _, _, rows in _maps(run.results))
 
 
-def wanted_sweeps(results: Table, curves: Table) -> bool:
-    return bool(_swept(results))
+def wanted_sweeps(run: Run) -> bool:
+    return bool(_swept(run.results))
 
 
 def _swept(results: Table) -> list[tuple[str, str, Table]]:
@@ -85,9 +86,9 @@ def _polynomials(results: Table) -> list[tuple[str, int, Table]]:
     return found
 
 
-def polynomial_error(results: Table, curves: Table) -> Figure:
+def polynomial_error(run: Run) -> Figure:
     """Test and train MSE of the least-norm polynomial against its number of coefficients P (App. C)."""
-    shown = _polynomials(results)
+    shown = _polynomials(run.results)
     figure, axes = grid("Does a polynomial without noise diverge too?", len(shown), height=3.4)
     figure.set_figwidth(max(7.5, 3.5 * len(shown)))
     for axis, (dataset, n, rows) in zip(axes[0], shown, strict=True):
@@ -104,12 +105,13 @@ def polynomial_error(results: Table, curves: Table) -> Figure:
     return figure
 
 
-def polynomial_fits(results: Table, curves: Table) -> Figure:
+def polynomial_fits(run: Run) -> Figure:
     """The target, the training rows of seed 0 and the least-norm fit, below, at and above the threshold."""
-    dataset, n, rows = _polynomials(results)[0]
+    dataset, n, rows = _polynomials(run.results)[0]
     studied = np.unique(rows["n_parameters"])
     widths = sorted({_nearest(studied, p) for p in (n / 3, n, 200 / 15 * n)})
-    loaded = data.load_dataset(*dataset.split("+"))
+    name, _, preprocess = dataset.partition("+")
+    loaded = data.load_dataset(name, preprocess or "none")
     train, _ = data.split(len(loaded.X), n, 0)
     figure, axes = grid("What do polynomials below, at and above the threshold look like?", len(widths), height=3)
     figure.set_figwidth(3.8 * len(widths))
@@ -138,9 +140,9 @@ def _draw_fit(axis: Axes, loaded: data.Dataset, train: np.ndarray, P: int) -> No
         note_in(axis, f"clipped: the fit\nreaches |y| = {np.abs(fit).max():.2g}")
 
 
-def feature_grid(results: Table, curves: Table) -> Figure:
+def feature_grid(run: Run) -> Figure:
     """Median test MSE of X⁺y over N and P: the ridge follows N = P."""
-    shown = [m for m in _maps(results) if _sizes(m[2], "n_train") > 1 and _sizes(m[2], "n_parameters") > 1]
+    shown = [m for m in _maps(run.results) if _sizes(m[2], "n_train") > 1 and _sizes(m[2], "n_parameters") > 1]
     figure, axes = grid("Does the divergence follow N = P whichever is swept?", len(shown), height=2.7)
     for axis, (dataset, model, rows) in zip(axes[0], shown, strict=True):
         exact = select(rows, estimator="min_norm")
@@ -167,9 +169,9 @@ def _edges(values: np.ndarray) -> np.ndarray:
     return np.exp(np.r_[2 * logs[0] - middle[0], middle, 2 * logs[-1] - middle[-1]])
 
 
-def feature_sweeps(results: Table, curves: Table) -> Figure:
+def feature_sweeps(run: Run) -> Figure:
     """Test MSE against N at a fixed P, and against P at a fixed N: X⁺y and trained GD."""
-    shown = _swept(results)
+    shown = _swept(run.results)
     figure, axes = grid("Does the test error peak at N = P whichever is swept?", len(shown), 2, height=2.3)
     for column, (dataset, model, rows) in zip(axes.T, shown, strict=True):
         P, N = (_nearest(np.unique(rows[name]), _TYPICAL) for name in ("n_parameters", "n_train"))

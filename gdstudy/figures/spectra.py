@@ -23,16 +23,16 @@ from gdstudy.figures.style import (
     shared_legend,
     threshold,
 )
-from gdstudy.summary import Table, by_size
+from gdstudy.summary import Run, by_size
 
 _SCALES = np.array([1.0, 0.7, 0.5])  # standard deviations of the cloud's three features
 _SIZES = (2, 3, 12)
 _SEEDS = 101
 
 
-def smallest_singular_value(results: Table, curves: Table) -> Figure:
+def smallest_singular_value(run: Run) -> Figure:
     """The smallest non-zero singular value of the training features against N (Fig. 5)."""
-    shown = panels(results, raw=True)
+    shown = panels(run.results, raw=True)
     figure, axes = grid("Where are the training features weakest?", len(shown))
     for axis, panel in zip(axes[0], shown, strict=True):
         curve = by_size(panel.rows["min_norm", "none"], "smallest_singular_value")
@@ -59,7 +59,7 @@ def typical_seed() -> int:
     return int(np.abs(ranks - _SEEDS // 2).sum(1).argmin())
 
 
-def singular_directions(results: Table, curves: Table) -> Figure:
+def singular_directions(run: Run) -> Figure:
     """Why σ_R is smallest at N = P, in three dimensions (App. A): a cloud, N of its rows, their directions.
 
     Fewer rows than features lie far apart and span few directions; many rows fill all of them. As many rows as

@@ -30,32 +30,32 @@ from gdstudy.figures.style import (
     swept,
     threshold,
 )
-from gdstudy.summary import Table, at_steps, by_size, by_step, groups, quantiles, representative_sizes, select
+from gdstudy.summary import Run, Table, at_steps, by_size, by_step, groups, quantiles, representative_sizes, select
 
 _TIMES = (10, 100, 1000, 10_000)
 _EXACT: Any = {"color": BLACK, "linestyle": "--", "linewidth": 1.0}
 
 
-def wanted(results: Table, curves: Table) -> bool:
+def wanted(run: Run) -> bool:
     """A linear readout was trained."""
-    return bool(_trained(results, curves))
+    return bool(_trained(run))
 
 
-def wanted_sweep(results: Table, curves: Table) -> bool:
+def wanted_sweep(run: Run) -> bool:
     """A linear readout was trained, at more than one N."""
-    return swept([panel for panel, _ in _trained(results, curves)])
+    return swept([panel for panel, _ in _trained(run)])
 
 
-def _trained(results: Table, curves: Table) -> list[tuple[Panel, Table]]:
+def _trained(run: Run) -> list[tuple[Panel, Table]]:
     """Data sets with a trained linear readout, each with its checkpoints."""
-    checkpoints = {name: rows for (name, model), rows in groups(curves, "dataset", "model") if model == "linear"}
-    shown = panels(results, ("gd", "none"))
+    checkpoints = {name: rows for (name, model), rows in groups(run.curves, "dataset", "model") if model == "linear"}
+    shown = panels(run.results, ("gd", "none"))
     return [(panel, checkpoints[panel.dataset]) for panel in shown if panel.dataset in checkpoints]
 
 
-def mse_against_n(results: Table, curves: Table) -> Figure:
+def mse_against_n(run: Run) -> Figure:
     """Test and train MSE against N, trained GD over X⁺y of the same data."""
-    shown = _trained(results, curves)
+    shown = _trained(run)
     figure, axes = grid("Does gradient descent from zero follow X⁺y, up to the divergence?", len(shown), height=2.7)
     for axis, (panel, _) in zip(axes[0], shown, strict=True):
         gd, exact = panel.rows["gd", "none"], panel.rows["min_norm", "none"]
@@ -71,9 +71,9 @@ def mse_against_n(results: Table, curves: Table) -> Figure:
     return figure
 
 
-def test_mse_by_steps(results: Table, curves: Table) -> Figure:
+def test_mse_by_steps(run: Run) -> Figure:
     """Test MSE against N after t = 10, 10², … steps and at t = ∞: unfinished GD hides the spike."""
-    shown = _trained(results, curves)
+    shown = _trained(run)
     figure, axes = grid("How many steps until gradient descent shows the spike at N = P?", len(shown), height=2.7)
     last = int(max(rows["step"].max() for _, rows in shown))
     steps = np.array([10**d for d in range(1, 13) if 10**d <= last] or [last])
@@ -95,9 +95,9 @@ def test_mse_by_steps(results: Table, curves: Table) -> Figure:
     return figure
 
 
-def distance_by_steps(results: Table, curves: Table) -> Figure:
+def distance_by_steps(run: Run) -> Figure:
     """Distance to X⁺y against t below, at and above the threshold, trained over predicted."""
-    shown = _trained(results, curves)
+    shown = _trained(run)
     figure, axes = grid("How long until gradient descent reaches X⁺y, and as predicted?", len(shown), height=2.7)
     for axis, (panel, rows) in zip(axes[0], shown, strict=True):
         sizes = representative_sizes(rows["n_train"], panel.P)
@@ -117,10 +117,10 @@ def _place(n: int, P: int) -> tuple[str, str]:
     return (GREEN, "N < P") if n < P else (ORANGE, "N = P") if n == P else (BLUE, "N > P")
 
 
-def _cut_and_trained(results: Table, curves: Table) -> list[tuple[Panel, Table, Table]]:
+def _cut_and_trained(run: Run) -> list[tuple[Panel, Table, Table]]:
     """Data sets trained at N = P and cut off there too: each with checkpoints and cutoff rows of N = P."""
     found = []
-    for panel, rows in _trained(results, curves):
+    for panel, rows in _trained(run):
         if ("min_norm", "singular_value_cutoff") in panel.rows:
             trained = select(rows, n_train=panel.P)
             cut = select(panel.rows["min_norm", "singular_value_cutoff"], n_train=panel.P)
@@ -129,13 +129,13 @@ def _cut_and_trained(results: Table, curves: Table) -> list[tuple[Panel, Table, 
     return found
 
 
-def wanted_stopping(results: Table, curves: Table) -> bool:
-    return bool(_cut_and_trained(results, curves))
+def wanted_stopping(run: Run) -> bool:
+    return bool(_cut_and_trained(run))
 
 
-def early_stopping(results: Table, curves: Table) -> Figure:
+def early_stopping(run: Run) -> Figure:
     """GD stopped after t steps learns the modes above σ₁/√t (as 1/√(ηt)): beside a hard cutoff there."""
-    shown = _cut_and_trained(results, curves)
+    shown = _cut_and_trained(run)
     figure = Figure(figsize=(max(2.9 * len(shown), 7) + 0.6, 6.4), layout="constrained", dpi=DPI)
     figure.suptitle("Does stopping early act like a cutoff of singular values?")
     cells = figure.add_gridspec(2, len(shown), height_ratios=(1, 1.25))

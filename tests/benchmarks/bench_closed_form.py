@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gdstudy.config import as_yaml, find_config, read_study
 from gdstudy.experiment import run_batch
+from gdstudy.parser import as_yaml, find_config, read_study
 from gdstudy.plan import plan
 from gdstudy.store import Store
 from gdstudy.sweep import load_datasets

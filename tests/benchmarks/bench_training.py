@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from gdstudy import load_results
-from gdstudy.config import as_yaml, find_config, read_study
 from gdstudy.data import load_dataset, split
+from gdstudy.parser import as_yaml, find_config, read_study
 from gdstudy.store import Store
 from gdstudy.sweep import load_datasets, run_missing
 

@@ -1,68 +1,22 @@
-"""The paper's claims, each as the number that decides it, its threshold and the verdict, from stored results."""
+"""The paper's claims on least squares and on gradient descent from zero."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
-from gdstudy.summary import Sweep, Table, at_steps, quantiles, select, sweeps
-
-HOLDS, PARTLY, DOES_NOT_HOLD = "holds", "partly", "does not hold"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One claim on one data set. number: what `measure` says; threshold: what it must meet to hold."""
-
-    claim: str
-    source: str
-    dataset: str
-    model: str
-    number: float
-    threshold: str
-    verdict: str
-    measure: str
+from gdstudy.claims.rule import Rule, spike
+from gdstudy.summary import Sweep, Table, at_steps, quantiles, select
 
 
-@dataclass(frozen=True)
-class Rule:
-    """How a claim is decided. number: from a sweep, NaN where the run cannot tell. It holds at or beyond `holds`
-    (at most, or at least: `sense`), and partly at or beyond `partly`."""
-
-    claim: str
-    source: str
-    measure: str
-    number: Callable[[Sweep], float]
-    sense: str
-    holds: float
-    partly: float
-
-    def decide(self, sweep: Sweep) -> Claim | None:
-        number = self.number(sweep)
-        if np.isnan(number):
-            return None
-
-        def meets(bound: float) -> bool:
-            return number >= bound if self.sense == "≥" else number <= bound
-
-        verdict = HOLDS if meets(self.holds) else PARTLY if meets(self.partly) else DOES_NOT_HOLD
-        first = {name: sweep.rows[name][0] for name in ("dataset", "model")}
-        axis = "P" if sweep.size == "n_parameters" else "N"
-        model = str(first["model"]) if first["model"] == "linear" else f"{first['model']}, along {axis}"
-        bound = f"{self.sense} {self.holds:g}"
-        return Claim(self.claim, self.source, str(first["dataset"]), model, number, bound, verdict, self.measure)
+def _is_readout(sweep: Sweep) -> bool:
+    return sweep.reference == "min_norm"
 
 
-def _spike(sweep: Sweep) -> float:
-    """Median test error at the threshold over the larger of those at half and at twice it, as far as studied."""
-    sizes, T = np.unique(sweep.rows[sweep.size]), sweep.threshold
-    below, above = sizes[sizes <= 0.75 * T], sizes[sizes >= 1.5 * T]
-    if T not in sizes or not len(below) or not len(above):
-        return np.nan
-    sides = (below[np.abs(below - T / 2).argmin()], above[np.abs(above - 2 * T).argmin()])
-    return sweep.at(sweep.rows, T) / max(sweep.at(sweep.rows, n) for n in sides)
+def _spikes(sweep: Sweep) -> bool:
+    """A readout with a spike that training can be late for."""
+    return _is_readout(sweep) and spike(sweep) >= 2
 
 
 def _offset(sweep: Sweep, value: str, extreme: Callable[[np.ndarray], np.intp]) -> float:
@@ -149,17 +103,18 @@ def _theory(sweep: Sweep) -> float:
     measured = sweep.median(sweep.rows)
     away = (measured.x <= sweep.threshold / 2) | (measured.x >= 1.5 * sweep.threshold)
     risk = dict(zip(exact["n_train"].tolist(), exact["test_mse"].tolist(), strict=True))
-    ratios = measured.mean[away] / np.array([risk[n] for n in measured.x[away].tolist()])
-    return float(np.abs(ratios - 1).max()) if away.any() else np.nan
+    expected = np.array([risk.get(n, np.nan) for n in measured.x.tolist()])  # not known for every N, or nothing
+    known = away & (expected > 0)
+    return float(np.abs(measured.mean[known] / expected[known] - 1).max()) if known.any() else np.nan
 
 
 _AT_P = "median test MSE at N = P over that without the ablation"
-RULES = (
+LEAST_SQUARES = (
     Rule(
         "the test error spikes at the interpolation threshold",
         "Fig. 1, App. C",
         "median test MSE at N = P over the larger of those at half and twice",
-        _spike,
+        spike,
         "≥",
         5,
         2,
@@ -307,6 +262,7 @@ RULES = (
         "≤",
         0.1,
         0.3,
+        _is_readout,
     ),
     Rule(
         "trained GD from zero ends at X⁺y",
@@ -316,6 +272,7 @@ RULES = (
         "≤",
         1e-4,
         1e-2,
+        _is_readout,
     ),
     Rule(
         "GD from zero never leaves the row space",
@@ -325,6 +282,7 @@ RULES = (
         "≤",
         1e-10,
         1e-6,
+        _is_readout,
     ),
     Rule(
         "trained GD is its closed form at every step",
@@ -334,6 +292,7 @@ RULES = (
         "≤",
         1e-8,
         1e-4,
+        _is_readout,
     ),
     Rule(
         "with N < P, GD fits the training data exactly",
@@ -343,6 +302,7 @@ RULES = (
         "≤",
         1e-9,
         1e-4,
+        _is_readout,
     ),
     Rule(
         "GD is slowest at N = P",
@@ -352,6 +312,7 @@ RULES = (
         "≥",
         5,
         2,
+        _spikes,
     ),
     Rule(
         "GD stopped early hides the spike",
@@ -361,11 +322,6 @@ RULES = (
         "≤",
         0.5,
         0.9,
+        _spikes,
     ),
 )
-
-
-def decide(results: Table, curves: Table) -> list[Claim]:
-    """Every claim that the run can decide, claim by claim, in the order of the data sets of Fig. 1."""
-    studied = list(sweeps(results, curves))
-    return [claim for rule in RULES for sweep in studied if (claim := rule.decide(sweep)) is not None]

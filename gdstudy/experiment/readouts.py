@@ -1,131 +1,48 @@
-"""One batch of cells → records. The only place where gradient descent meets its closed form."""
+"""Readouts: X⁺Y at every ablation level, and gradient descent from zero beside its exact iterate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gdstudy import closed_form, theory
-from gdstudy.config import Study
-from gdstudy.data import Dataset, training_rows
+from gdstudy.config import AUTOENCODERS, Study
+from gdstudy.data import Dataset, split
 from gdstudy.descent import RUNNING, STATUSES, State, gradient_descent, largest_eigenvalue, log_spaced
+from gdstudy.experiment.stack import Columns, Records, Stack, build_stack, distinct, geometry, identity, side_by_side
 from gdstudy.factors import ABLATIONS, Problem, bias_readout, variance_modes
-from gdstudy.features import RANDOM, feature_map
-from gdstudy.metrics import AllRows, SplitErrors, frobenius, relative_distance, row_space_leak
+from gdstudy.features import feature_map
+from gdstudy.metrics import frobenius, relative_distance
 from gdstudy.plan import UNABLATED, Batch, Level
-from gdstudy.spectrum import spectrum
 
-Columns = dict[str, Any]  # column name → one value for all rows, or an array with one value a row
-
-
-@dataclass
-class Records:
-    """Rows of the tables `results` and `curves` of one batch, as groups of columns."""
-
-    results: list[Columns]
-    curves: list[Columns]
+PICTURES = 8  # test rows of which an autoencoder's inputs and outputs are kept
 
 
-@dataclass(frozen=True)
-class _Stack:
-    """A batch as tensors: its unablated problem, and what measures readouts on its splits."""
-
-    batch: Batch
-    problem: Problem
-    n_train: Tensor
-    errors: SplitErrors
-
-    def measure(
-        self, problems: list[Problem], W: list[Tensor], references: list[Tensor], cells: Tensor | None = None
-    ) -> Columns:
-        """The measured columns of `results`, problem by problem: each (L·C,) for L readouts W (C, P, k).
-
-        references: what each readout is to be near. cells: (C,) of the batch, if not all.
-        """
-        problem = self.problem if cells is None else self.problem.at(cells)
-        errors = self.errors if cells is None else self.errors.at(cells)
-        n_levels, k = len(problems), W[0].shape[-1]
-        W = [w.to(torch.float64) for w in W]
-        tested = [p.tested(w) for p, w in zip(problems, W, strict=True)]
-        gaps = [
-            errors.value(w - p.beta) if p.linear else errors.residual(w) for p, w in zip(problems, tested, strict=True)
-        ]
-        shifts = [
-            w.new_zeros(len(w), k) if p.test_shift is None else (p.test_shift.to(w).unsqueeze(1) @ w).squeeze(1)
-            for p, w in zip(problems, tested, strict=True)
-        ]
-        # All levels side by side: one product with the rows for all of them.
-        test, _ = errors.sums(_side_by_side(gaps), torch.cat(shifts, -1))
-        # Where only the test rows differ, W and Y are the very same: what the training rows say is said once.
-        which, first = _distinct([(id(w), id(p.Y)) for p, w in zip(problems, W, strict=True)])
-        n_distinct, every_W = len(first), _side_by_side([W[i] for i in first])
-        predictions = errors.rows[..., : problem.X.shape[-1]] @ every_W
-        train = predictions.sub_(_side_by_side([problems[i].Y for i in first])).square_().sum(1)
-        spec = problem.spectrum
-        values = {
-            "train_mse": (train / errors.n_train[:, None]).unflatten(-1, (n_distinct, k)).mean(-1),
-            "distance": relative_distance(every_W, _side_by_side([references[i] for i in first]), n_distinct),
-            "weight_norm": frobenius(every_W, n_distinct),
-            "row_space_leak": row_space_leak(every_W, spec.Vt, spec.nonzero, n_distinct),
-        }
-        values = {name: value.reshape(-1, n_distinct)[:, which] for name, value in values.items()}
-        values["test_mse"] = (test / errors.n_test[:, None]).unflatten(-1, (n_levels, k)).mean(-1)
-        return {name: value.T.flatten().cpu().numpy() for name, value in values.items()}
-
-
-def run_batch(
+def run_readouts(
     study: Study, dataset: Dataset, batch: Batch, on_check: Callable[[int, int], None] | None = None
 ) -> Records:
-    """The closed form of every cell of a batch at every ablation level and, where wanted, its training beside it.
-
-    on_check(cell-steps taken, cells still running): called many times a second while training.
-    """
-    stack = _build_stack(study, dataset, batch)
+    """The closed form of every cell of a batch at every ablation level and, where wanted, its training beside it."""
+    stack = build_stack(study, dataset, batch)
     results = _closed_form_rows(stack)
     curves: list[Columns] = []
+    arrays = _pictures(stack, dataset, "min_norm", _min_norm([stack.problem])[0])
     unablated: _Trained | None = None
     for level in batch.trained:
         problem = _ablated(stack.problem, level)
         eta = _step_sizes(study, problem)
         if unablated is None:
             trained = unablated = _train(study, stack, problem, eta, on_check, curves)
+            arrays += _pictures(stack, dataset, "gd", trained.W)
         else:
             trained = _train_changed(study, stack, problem, eta, on_check, unablated)
         results += _trained_rows(study, stack, level, problem, eta, trained)
-    if "theory" in study.estimators and dataset.law is not None and batch.model == "linear":
+    if "theory" in study.estimators:
         results += _theory_rows(batch, dataset)
-    return Records(results, curves)
-
-
-def _build_stack(study: Study, dataset: Dataset, batch: Batch) -> _Stack:
-    P = batch.n_parameters
-    seeds = np.array([seed for _, seed in batch.cells])
-    # A draw of the features for each seed, or one for all where there is nothing to draw.
-    draws, draw = np.unique(seeds if batch.model in RANDOM else np.zeros_like(seeds), return_inverse=True)
-    tables = [np.hstack([feature_map(batch.model, dataset.X, P, int(seed)), dataset.Y]) for seed in draws]
-    numbers = training_rows(len(dataset.X), batch.cells, max(n for n, _ in batch.cells))
-    rows64 = np.zeros((*numbers.shape, tables[0].shape[1]))
-    for g, table in enumerate(tables):
-        cells = draw == g
-        rows64[cells] = table[numbers[cells]]
-    rows64[numbers < 0] = 0
-
-    dtype = getattr(torch, study.dtype)
-    rows = torch.from_numpy(rows64).to(study.device)
-    everything = AllRows.of(tables)
-    beta = torch.from_numpy(everything.best_readout(P)).to(study.device)
-    which = torch.from_numpy(draw).to(study.device)
-    n_train = torch.tensor([n for n, _ in batch.cells], device=study.device)
-    X, Y = rows[..., :P].to(dtype), rows[..., P:].to(dtype)
-    # The cutoff of the cell itself, not of its zero-padded shape.
-    spec = spectrum(X, rtol=n_train.clamp(min=P).to(dtype) * torch.finfo(dtype).eps)
-    errors = SplitErrors(everything.to(study.device), which, rows, n_train)
-    return _Stack(batch, Problem(X, Y, spec, beta.to(dtype)[which]), n_train, errors)
+    return Records(results, curves, arrays)
 
 
 def _ablated(problem: Problem, level: Level) -> Problem:
@@ -133,26 +50,13 @@ def _ablated(problem: Problem, level: Level) -> Problem:
     return problem if level == UNABLATED else ABLATIONS[name](problem, strength)  # type: ignore[arg-type]
 
 
-def _side_by_side(columns: list[Tensor]) -> Tensor:
-    """Stacks (C, n, k) joined along their last axis: (C, n, L·k)."""
-    # Joined along the middle axis of their transposes, where whole columns are copied and not single numbers.
-    return torch.cat([c.mT for c in columns], 1).mT
-
-
-def _distinct(keys: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
-    """(number of each key among the distinct ones, where each distinct one comes first)."""
-    numbers: dict[tuple[int, int], int] = {}
-    which = [numbers.setdefault(key, len(numbers)) for key in keys]
-    return which, [which.index(number) for number in range(len(numbers))]
-
-
 def _min_norm(problems: list[Problem]) -> list[Tensor]:
     """X⁺Y of problems that share their singular vectors: one product for all; one tensor where all is shared."""
-    which, first = _distinct([(id(p.Y), id(p.spectrum)) for p in problems])
+    which, first = distinct([(id(p.Y), id(p.spectrum)) for p in problems])
     parts = [problems[i] for i in first]
     filters = torch.stack([closed_form.min_norm_filter(p.spectrum) for p in parts], -1)
     k = parts[0].Y.shape[-1]
-    W = parts[0].spectrum.filtered(filters.repeat_interleave(k, -1), _side_by_side([p.Y for p in parts])).split(k, -1)
+    W = parts[0].spectrum.filtered(filters.repeat_interleave(k, -1), side_by_side([p.Y for p in parts])).split(k, -1)
     return [W[number] for number in which]
 
 
@@ -164,20 +68,21 @@ def _step_sizes(study: Study, problem: Problem) -> Tensor:
     return 1 / largest_eigenvalue(problem.features()).clamp(min=torch.finfo(X.dtype).tiny)
 
 
-def _closed_form_rows(stack: _Stack) -> list[Columns]:
+def _closed_form_rows(stack: Stack) -> list[Columns]:
     """`min_norm` at every level of the batch, and Eqn. 1's parts where nothing is ablated."""
     levels = stack.batch.closed
     problems = [_ablated(stack.problem, level) for level in levels]
     W = _min_norm(problems)
     measured = stack.measure(problems, W, W)
-    rows = {**_identity(stack, levels), **_geometry(problems), **measured}
-    rows |= {"estimator": "min_norm", "status": "closed_form"}
+    rows = {**identity(stack.batch, levels), **geometry(problems), **measured}
+    rows |= {"estimator": "min_norm", "status": "closed_form", "target_mean_square": stack.target_mean_square}
+    rows |= _dimensions(rows["rank"], rows)
     for name, part in _error_parts(stack, W[0]).items():
         rows[name] = np.r_[part, np.full((len(levels) - 1) * len(part), np.nan)]
     return [rows]
 
 
-def _error_parts(stack: _Stack, W: Tensor) -> Columns:
+def _error_parts(stack: Stack, W: Tensor) -> Columns:
     """The error ŷ − y* of X⁺y in the parts of Eqn. 1, over the test rows of each cell: each (C,).
 
     variance_mean_of_squares: mean (x·X⁺E)². bias_mean_of_squares: mean (x·(X⁺X − I)β*)²;
@@ -194,7 +99,7 @@ def _error_parts(stack: _Stack, W: Tensor) -> Columns:
     parts = [variance, bias, error, error - variance - bias]
     k = W.shape[-1]
     no_targets = modes.new_zeros(len(W), k, modes.shape[-1])
-    z = _side_by_side([*(errors.value(part) for part in parts), torch.cat([modes, no_targets], 1)])
+    z = side_by_side([*(errors.value(part) for part in parts), torch.cat([modes, no_targets], 1)])
     squares, sums = errors.sums(z.to(torch.float64))
     n_test = errors.n_test.to(torch.float64)
     of_variance, of_bias, of_error, of_rest = (s.sum(1) for s in squares[:, : 4 * k].split(k, dim=1))
@@ -209,6 +114,36 @@ def _error_parts(stack: _Stack, W: Tensor) -> Columns:
     return {name: value.cpu().numpy() for name, value in values.items()}
 
 
+def _dimensions(freedom: np.ndarray, rows: Columns) -> Columns:
+    """What share of a solution's degrees of freedom falls to each data point and to each feature.
+
+    data_point_dimension: mean leverage of a training row, tr(XX⁺)/N = R/N, by how much ŷ_n follows y_n alone. 1 where
+    the Gram matrix XXᵀ is invertible: every row is stored. feature_dimension: mean leverage of a feature, tr(X⁺X)/P =
+    R/P; 1 where the second-moment matrix XᵀX is invertible: every direction of features is known (App. C).
+    freedom: R, or tr W of a trained linear autoencoder, whose limit X⁺X has that trace.
+    """
+    return {
+        "data_point_dimension": freedom / rows["n_train"],
+        "feature_dimension": freedom / rows["n_parameters"],
+    }
+
+
+def _pictures(stack: Stack, dataset: Dataset, estimator: str, W: Tensor) -> list[Columns]:
+    """An autoencoder's inputs, targets and outputs on the first test rows of seed 0, each (rows, D)."""
+    batch = stack.batch
+    if batch.model not in AUTOENCODERS:
+        return []
+    x, target, groups = dataset.inputs(0), dataset.clean(), []
+    for c, (n_train, seed) in enumerate(batch.cells):
+        if seed == 0:
+            test = split(dataset.n_rows, n_train, 0)[1][:PICTURES]
+            features = feature_map(batch.model, x, batch.n_parameters, 0)[test]
+            pictures = {"inputs": x[test], "targets": target[test], "outputs": features @ W[c].numpy(force=True)}
+            keys = {**identity(batch, (UNABLATED,), np.array([c])), "estimator": estimator}
+            groups += [{**keys, "name": name, "value": value} for name, value in pictures.items()]
+    return groups
+
+
 @dataclass(frozen=True)
 class _Trained:
     """Cells when they finished. W: (C, P, k); steps, gradient_norm, status codes: (C,)."""
@@ -221,7 +156,7 @@ class _Trained:
 
 def _train(
     study: Study,
-    stack: _Stack,
+    stack: Stack,
     problem: Problem,
     eta: Tensor,
     on_check: Callable[[int, int], None] | None,
@@ -253,7 +188,7 @@ def _train(
 
 def _train_changed(
     study: Study,
-    stack: _Stack,
+    stack: Stack,
     problem: Problem,
     eta: Tensor,
     on_check: Callable[[int, int], None] | None,
@@ -278,7 +213,7 @@ def _exact_iterate(problem: Problem, eta: Tensor, t: Tensor) -> Tensor:
 
 def _trained_rows(
     study: Study,
-    stack: _Stack,
+    stack: Stack,
     level: Level,
     problem: Problem,
     eta: Tensor,
@@ -286,8 +221,8 @@ def _trained_rows(
 ) -> list[Columns]:
     """`gd` beside `gd_closed_form`, the exact iterate at the same steps."""
     (limit,) = _min_norm([problem])
-    shared = {**_identity(stack, (level,)), **_geometry([problem])}
-    shared |= {"step_size": eta.cpu().numpy()}
+    shared = {**identity(stack.batch, (level,)), **geometry([problem])}
+    shared |= {"step_size": eta.cpu().numpy(), "target_mean_square": stack.target_mean_square}
     shared |= {"step_size_limit": (2 / problem.spectrum.s[:, 0].square()).cpu().numpy()}
     rows = {
         **shared,
@@ -298,51 +233,37 @@ def _trained_rows(
         "gradient_norm": trained.gradient_norm.cpu().numpy(),
         "status": np.array(STATUSES)[trained.status.cpu().numpy()],
     }
+    if stack.batch.model == "linear_autoencoder" and "+noise" not in stack.batch.dataset:
+        rows |= _dimensions(trained.W.diagonal(dim1=-2, dim2=-1).sum(-1).cpu().numpy(), rows)
     exact = stack.measure([problem], [_exact_iterate(problem, eta, trained.steps)], [limit])
     return [rows, {**shared, **exact, "estimator": "gd_closed_form", "status": "closed_form"}]
 
 
 def _theory_rows(batch: Batch, dataset: Dataset) -> list[Columns]:
-    """Exact expected test error of each N whose first seed is in the batch; rows without a seed."""
+    """Exact expected test error of each N whose first seed is in the batch, where it is known; rows without a seed."""
     sizes = np.array([n for n, seed in batch.cells if seed == 0])
-    if dataset.law is None or not len(sizes):
+    law = dataset.law if batch.model == "linear" else None
+    if batch.model == "linear_autoencoder" and dataset.covariance is not None:
+        law = theory.denoising_law(dataset.covariance, dataset.input_noise)
+    if law is None or not len(sizes):
         return []
-    risk = theory.gaussian_test_mse(sizes, batch.n_parameters, dataset.law.signal, dataset.law.noise)
+    risk = theory.gaussian_test_mse(sizes, batch.n_parameters, law.signal, law.noise, law.isotropic)
+    sizes, risk = sizes[~np.isnan(risk)], risk[~np.isnan(risk)]
+    if not len(sizes):
+        return []
     names = {"dataset": batch.dataset, "model": batch.model, "estimator": "theory", "ablation": "none"}
-    return [{**names, "n_train": sizes, "n_parameters": batch.n_parameters, "test_mse": risk, "status": "closed_form"}]
+    energy = {} if dataset.covariance is None else {"target_mean_square": float(dataset.covariance.mean())}
+    rows = {"n_train": sizes, "n_parameters": batch.n_parameters, "test_mse": risk, "status": "closed_form"}
+    return [{**names, **rows, **energy}]
 
 
-def _identity(stack: _Stack, levels: Sequence[Level], cells: np.ndarray | None = None) -> Columns:
-    sizes = np.array(stack.batch.cells)[slice(None) if cells is None else cells]
-    return {
-        "dataset": stack.batch.dataset,
-        "model": stack.batch.model,
-        "ablation": np.repeat([name for name, _ in levels], len(sizes)),
-        "level": np.repeat(np.array([level for _, level in levels], dtype=float), len(sizes)),
-        "n_train": np.tile(sizes[:, 0], len(levels)),
-        "n_parameters": stack.batch.n_parameters,
-        "seed": np.tile(sizes[:, 1], len(levels)),
-    }
-
-
-def _geometry(problems: list[Problem]) -> Columns:
-    """Spectra of what is trained on, problem by problem: each (L·C,)."""
-    smallest = torch.stack([p.spectrum.smallest for p in problems])
-    values = {
-        "smallest_singular_value": smallest,
-        "condition_number": torch.stack([p.spectrum.s[:, 0] for p in problems]) / smallest,
-        "rank": torch.stack([p.spectrum.rank for p in problems]),
-    }
-    return {name: value.flatten().cpu().numpy() for name, value in values.items()}
-
-
-def _checkpoint(stack: _Stack, problem: Problem, eta: Tensor, limit: Tensor, cells: Tensor, state: State) -> Columns:
+def _checkpoint(stack: Stack, problem: Problem, eta: Tensor, limit: Tensor, cells: Tensor, state: State) -> Columns:
     """Trained cells at one checkpoint beside the exact iterate at the same t."""
     part, t, W, reference = problem.at(cells), state.steps[cells], state.W[cells], limit[cells]
     W_exact = _exact_iterate(part, eta[cells], t)
     exact = stack.measure([part], [W_exact], [reference], cells)
     return {
-        **_identity(stack, (UNABLATED,), cells.cpu().numpy()),
+        **identity(stack.batch, (UNABLATED,), cells.cpu().numpy()),
         **stack.measure([part], [W], [reference], cells),
         "estimator": "gd",
         "step": t.cpu().numpy(),

@@ -1,0 +1,69 @@
+"""How a claim is decided: a number from a sweep, its threshold, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gdstudy.config import FEATURE_MAPS
+from gdstudy.summary import Sweep
+
+HOLDS, PARTLY, DOES_NOT_HOLD = "holds", "partly", "does not hold"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim on one data set. number: what `measure` says; threshold: what it must meet to hold."""
+
+    claim: str
+    source: str
+    dataset: str
+    model: str
+    number: float
+    threshold: str
+    verdict: str
+    measure: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a claim is decided. number: from a sweep, NaN where the run cannot tell. It holds at or beyond `holds`
+    (at most, or at least: `sense`), and partly at or beyond `partly`. about: the sweeps it is a claim on."""
+
+    claim: str
+    source: str
+    measure: str
+    number: Callable[[Sweep], float]
+    sense: str
+    holds: float
+    partly: float
+    about: Callable[[Sweep], bool] = lambda sweep: sweep.model in FEATURE_MAPS
+
+    def decide(self, sweep: Sweep) -> Claim | None:
+        if sweep.size == "n_hidden" or not self.about(sweep):
+            return None
+        number = self.number(sweep)
+        if np.isnan(number):
+            return None
+
+        def meets(bound: float) -> bool:
+            return number >= bound if self.sense == "≥" else number <= bound
+
+        verdict = HOLDS if meets(self.holds) else PARTLY if meets(self.partly) else DOES_NOT_HOLD
+        first = {name: sweep.rows[name][0] for name in ("dataset", "model")}
+        axis = "P" if sweep.size == "n_parameters" else "N"
+        model = str(first["model"]) if first["model"] == "linear" else f"{first['model']}, along {axis}"
+        bound = f"{self.sense} {self.holds:g}"
+        return Claim(self.claim, self.source, str(first["dataset"]), model, number, bound, verdict, self.measure)
+
+
+def spike(sweep: Sweep) -> float:
+    """Median test error at the threshold over the larger of those at half and at twice it, as far as studied."""
+    sizes, T = np.unique(sweep.rows[sweep.size]), sweep.threshold
+    below, above = sizes[sizes <= 0.75 * T], sizes[sizes >= 1.5 * T]
+    if T not in sizes or not len(below) or not len(above):
+        return np.nan
+    sides = (below[np.abs(below - T / 2).argmin()], above[np.abs(above - 2 * T).argmin()])
+    return sweep.at(sweep.rows, T) / max(sweep.at(sweep.rows, n) for n in sides)

@@ -1,0 +1,246 @@
+"""What takes the steps: cells in training, each taking the same number of steps at a time.
+
+`Gram` writes the gradient of a readout out on XᵀX or, when N < P, on XXᵀ with W = W₀ + Xᵀα: the span argument of the
+paper's App. D made code. `Optimised` gives the gradients of any `Objective` to any optimizer of torch.optim.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gdstudy.objectives import Objective
+
+# Growth of the gradient norm over its start that proves divergence. For a readout it never grows below the
+# stable limit; a deep model's grows a lot when it leaves a saddle.
+READOUT_DIVERGENCE, MODULE_DIVERGENCE = 2.0, 1e8
+# A Gram block this large still stays in cache while many steps are taken on it.
+CACHE_BYTES = 4 << 20
+# Directions tried before a point with zero gradient is called a minimum.
+NUDGES = 32
+
+
+class Engine(Protocol):
+    """Cells in training.
+
+    gradient_norm: (C,) ‖∇L‖ of the running cells. is_minimum: (C,) meaningful where it is 0. rising: (C,) the loss
+    rose since the last look, where a stable step size lets it only fall.
+    """
+
+    divergence: float
+
+    @property
+    def cells(self) -> Tensor: ...
+
+    def advance(self, n_steps: int) -> None: ...
+    def gradient_norm(self) -> Tensor: ...
+    def solution(self) -> Tensor: ...
+    def keep(self, mask: Tensor) -> None: ...
+    def is_minimum(self) -> Tensor: ...
+    def rising(self) -> Tensor: ...
+
+
+class _Block:
+    """Cells whose Gram matrices share one padded size n, and so one batched product a step.
+
+    A: (C, n, n) η times the Gram matrix; B: (C, k, n) η times the right-hand side; Z: (C, k, n) the unknown,
+    transposed: batched products of rows with A are the faster kernel on a CPU from n of about 20 on.
+    """
+
+    def __init__(self, cells: Tensor, X: Tensor, residual: Tensor, eta: Tensor, dual: bool) -> None:
+        self.cells, self.X, self.eta, self.dual = cells, X, eta[:, None, None], dual
+        gram, right = (X @ X.mT, residual) if dual else (X.mT @ X, X.mT @ residual)
+        self.A = (self.eta * gram).contiguous()
+        self.B = (self.eta * right).mT.contiguous()
+        self.Z = torch.zeros_like(self.B)
+
+    def advance(self, n_steps: int) -> None:
+        cells_per_chunk = max(1, CACHE_BYTES // (self.A.element_size() * self.A.shape[-1] ** 2))
+        for A, B, Z in zip(*(M.split(cells_per_chunk) for M in (self.A, self.B, self.Z)), strict=True):
+            gradient = torch.empty_like(Z)
+            for _ in range(n_steps):
+                torch.baddbmm(B, Z, A, beta=-1, out=gradient)
+                Z.sub_(gradient)
+
+    def gradient(self) -> Tensor:
+        """Xᵀ(XW − Y), transposed: (C, k, P)."""
+        scaled = torch.baddbmm(self.B, self.Z, self.A, beta=-1) / self.eta
+        return scaled @ self.X if self.dual else scaled
+
+    def displacement(self) -> Tensor:
+        """W − W₀: (C, P, k)."""
+        return (self.Z @ self.X).mT if self.dual else self.Z.mT
+
+    def keep(self, mask: Tensor) -> None:
+        for name in ("cells", "X", "eta", "A", "B", "Z"):
+            setattr(self, name, getattr(self, name)[mask])
+
+
+class Gram:
+    """Explicit gradients on the smaller Gram matrix of each cell; exact zero rows of X cost nothing.
+
+    X: (C, N, P), Y: (C, N, k), W0: (C, P, k), step_size: (C,), n_rows: (C,) rows that are not padding.
+    """
+
+    divergence = READOUT_DIVERGENCE
+
+    def __init__(self, X: Tensor, Y: Tensor, W0: Tensor, step_size: Tensor, n_rows: Tensor) -> None:
+        n, P = X.shape[-2:]
+        self.W0 = W0
+        residual = Y - X @ W0
+        # Sizes in steps of 8: few products a step, little padding, and a size that depends on the cell alone.
+        padded = torch.where(n_rows >= P, 0, ((n_rows + 7) // 8 * 8).clamp(max=n))
+        self.blocks = []
+        for size in padded.unique().tolist():
+            cells = (padded == size).nonzero().squeeze(-1)
+            rows = slice(None) if size == 0 else slice(size)
+            block = _Block(cells, X[cells, rows], residual[cells, rows], step_size[cells], dual=size > 0)
+            self.blocks.append(block)
+
+    @property
+    def cells(self) -> Tensor:
+        return torch.cat([block.cells for block in self.blocks])
+
+    def advance(self, n_steps: int) -> None:
+        for block in self.blocks:
+            block.advance(n_steps)
+
+    def gradient_norm(self) -> Tensor:
+        return torch.cat([block.gradient().flatten(1).norm(dim=1) for block in self.blocks])
+
+    def solution(self) -> Tensor:
+        return torch.cat([self.W0[block.cells] + block.displacement() for block in self.blocks])
+
+    def keep(self, mask: Tensor) -> None:
+        for block, part in zip(self.blocks, mask.split([len(b.cells) for b in self.blocks]), strict=True):
+            block.keep(part)
+        self.blocks = [b for b in self.blocks if len(b.cells)] or self.blocks[:1]
+
+    def is_minimum(self) -> Tensor:
+        # The loss is convex in W: a zero gradient is a minimum.
+        return torch.ones(len(self.cells), dtype=torch.bool, device=self.W0.device)
+
+    def rising(self) -> Tensor:
+        # Where its loss rises its gradient grows, which shows first.
+        return torch.zeros(len(self.cells), dtype=torch.bool, device=self.W0.device)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The step size over training, as a factor: it rises from 0 over the first `warmup` share of `steps`, then stays
+    (`constant`) or falls to 0 at the last step as half a cosine (`cosine`; Loshchilov & Hutter 2017)."""
+
+    steps: int = 1
+    warmup: float = 0.0
+    shape: str = "constant"
+
+    def __call__(self, t: int) -> float:
+        """The factor of step t = 0, 1, …"""
+        rise = self.warmup * self.steps
+        if t + 1 <= rise:
+            return (t + 1) / rise
+        return 1.0 if self.shape == "constant" else 0.5 * (1 + np.cos(np.pi * (t - rise) / (self.steps - rise)))
+
+
+def torch_optimizer(name: str, learning_rate: float, options: Mapping[str, float]) -> Callable[..., Any]:
+    """parameters → the torch.optim optimizer of this name in lower case, with these options.
+
+    ValueError for an unknown name or option.
+    """
+    kinds: dict[str, Any] = {key.lower(): kind for key, kind in vars(torch.optim).items() if inspect.isclass(kind)}
+    if name not in kinds:
+        raise ValueError(f"optimizer={name!r} is none of torch.optim, such as adamw or sgd")
+    known = inspect.signature(kinds[name]).parameters
+    for option in options:
+        if option not in known:
+            raise ValueError(f"optimizer_options: {name} has no {option!r}; it has {', '.join(list(known)[1:])}")
+    # One kernel a parameter instead of one an operation: most of the time of a small stack.
+    fused = {"fused": True} if name in ("sgd", "adam", "adamw") else {}
+    return lambda parameters: kinds[name](parameters, lr=learning_rate, **fused, **options)
+
+
+class Optimised:
+    """An objective under an optimizer of torch.optim, for models that are not linear in their parameters.
+
+    Every parameter has the leading axis of cells, and the optimizer treats each number by itself: a cell does in a
+    stack what it does alone. optimizer: parameters → torch.optim.Optimizer; default plain gradient descent, whose
+    step size of each cell is the objective's weight. schedule: factor of the learning rate at each step.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        optimizer: Callable[..., Any] | None = None,
+        schedule: Schedule | None = None,
+        divergence: float = MODULE_DIVERGENCE,
+    ) -> None:
+        self.objective, self.divergence = objective, divergence
+        self.optimizer = optimizer(objective.parameters) if optimizer else torch.optim.SGD(objective.parameters, lr=1.0)
+        self.schedule, self.t = schedule, 0
+        self.base = [group["lr"] for group in self.optimizer.param_groups]
+        self.cells = torch.arange(len(objective.weight), device=objective.weight.device)
+        # Only plain descent at one step size must go down.
+        self.descends = objective.monotone and optimizer is None and (schedule is None or schedule.shape == "constant")
+        self.first_loss = self.last_loss = objective.losses()
+
+    def advance(self, n_steps: int) -> None:
+        for _ in range(n_steps):
+            self.objective.backward()
+            if self.schedule is not None:
+                factor = self.schedule(self.t)
+                for group, base in zip(self.optimizer.param_groups, self.base, strict=True):
+                    group["lr"] = base * factor
+            self.optimizer.step()
+            self.t += 1
+
+    def gradient_norm(self) -> Tensor:
+        if not len(self.cells):
+            return self.objective.weight
+        self.objective.backward()
+        gradients = [p.grad.flatten(1) for p in self.objective.parameters if p.grad is not None]
+        return torch.cat(gradients, 1).norm(dim=1) / self.objective.weight
+
+    def solution(self) -> Tensor:
+        parameters = [p.detach() for p in self.objective.parameters]
+        return parameters[0].clone() if len(parameters) == 1 else torch.cat([p.flatten(1) for p in parameters], 1)
+
+    def keep(self, mask: Tensor) -> None:
+        self.cells, self.first_loss, self.last_loss = (a[mask] for a in (self.cells, self.first_loss, self.last_loss))
+        for p in self.objective.parameters:
+            state = self.optimizer.state.get(p, {})
+            for name, value in state.items():
+                if isinstance(value, Tensor) and value.shape == p.shape:
+                    state[name] = value[mask].contiguous()
+            p.data = p.data[mask].contiguous()
+            p.grad = None
+        self.objective.keep(mask)
+
+    @torch.no_grad()
+    def is_minimum(self) -> Tensor:
+        """False where a small random nudge lowers the loss: zero gradient, yet no minimum (a saddle)."""
+        parameters = self.objective.parameters
+        start, here = [p.clone() for p in parameters], self.objective.losses()
+        random = torch.Generator(device=here.device).manual_seed(0)
+        lower = torch.zeros_like(here, dtype=torch.bool)
+        for _ in range(NUDGES):
+            for p, p0 in zip(parameters, start, strict=True):
+                nudge = torch.randn(p0.shape, generator=random, dtype=p0.dtype, device=p0.device)
+                p.copy_(p0 + 1e-3 * nudge)
+            # Beyond rounding of the loss, so that flat directions do not count.
+            lower |= self.objective.losses() < here * (1 - 64 * torch.finfo(here.dtype).eps)
+        for p, p0 in zip(parameters, start, strict=True):
+            p.copy_(p0)
+        return ~lower
+
+    def rising(self) -> Tensor:
+        if not self.descends:
+            return torch.zeros_like(self.first_loss, dtype=torch.bool)
+        loss, before = self.objective.losses(), self.last_loss
+        self.last_loss = loss
+        return loss > before + self.first_loss * torch.finfo(loss.dtype).eps ** 0.5

@@ -1,0 +1,123 @@
+"""Linear autoencoders through a bottleneck, beside the best map of their rank and their dynamics where they are exact.
+
+Started at zero both layers have zero gradient, a saddle. Started small they learn the leading principal components one
+after the other, and end at the best map of rank k: the projector P_k on them or, with noisy inputs, reduced-rank
+regression. Started aligned with the components, each is learnt by a map of one number (Saxe et al. 2014).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gdstudy import closed_form
+from gdstudy.config import Study
+from gdstudy.data import Dataset, stream
+from gdstudy.experiment.stack import Columns, build_stack, geometry, identity
+from gdstudy.metrics import relative_distance
+from gdstudy.models import Bottleneck
+from gdstudy.objectives import Autograd, BottleneckByHand, Objective
+from gdstudy.plan import UNABLATED, Batch
+
+
+class BottleneckCells:
+    """A batch of bottlenecks of one width k, as `nonlinear` trains and measures it."""
+
+    def __init__(self, study: Study, dataset: Dataset, batch: Batch) -> None:
+        assert batch.n_hidden is not None
+        self.study, self.batch, self.k = study, batch, batch.n_hidden
+        self.stack = build_stack(study, dataset, batch)
+        self.energy = self.stack.target_mean_square
+        problem = self.stack.problem
+        self.best = closed_form.reduced_rank(problem.spectrum, problem.Y, self.k)
+        self.noisy = dataset.input_noise > 0
+        # Leading right singular vectors of the training inputs, zero beyond their rank: (C, D, k).
+        leading = (problem.spectrum.Vt * problem.spectrum.nonzero.unsqueeze(-1))[:, : self.k].mT
+        self.leading = torch.nn.functional.pad(leading, (0, self.k - leading.shape[-1]))
+
+    def objective(self, start: int, weight: Tensor) -> Objective:
+        problem, module = self.stack.problem, Bottleneck(*self._start(start))
+        if self.study.gd.engine == "autograd":
+            return Autograd(module, problem.X, problem.Y, weight)
+        return BottleneckByHand(module, problem.X, problem.Y, weight)
+
+    def _start(self, start: int) -> tuple[Tensor, Tensor]:
+        """Encoder (C, D, k) and decoder (C, k, D)."""
+        X, scale = self.stack.problem.X, self.study.gd.init_scale
+        if self.batch.model == "bottleneck_zero":
+            return X.new_zeros(len(X), X.shape[-1], self.k), X.new_zeros(len(X), self.k, X.shape[-1])
+        if self.batch.model == "bottleneck_aligned":
+            encoder = scale * self.leading
+            return encoder, encoder.mT.contiguous()
+        draws = {
+            seed: stream(seed, f"bottleneck {start}").standard_normal((2, X.shape[-1], self.k))
+            for _, seed in self.batch.cells
+        }
+        both = scale * torch.from_numpy(np.stack([draws[seed] for _, seed in self.batch.cells])).to(X)
+        # What lies outside the row space never changes, so it is not put there.
+        V = self.stack.problem.spectrum.Vt * self.stack.problem.spectrum.nonzero.unsqueeze(-1)
+        return V.mT @ (V @ both[:, 0]), both[:, 1].mT.contiguous()
+
+    def step_sizes(self) -> tuple[Tensor, Tensor]:
+        """(η, its bound) of each cell. At the balanced optimum AB = M the curvature is at most 2σ₁²‖M‖₂ (and 2σ₁²
+        where ‖M‖₂ = 1, as for a projector), so descent is stable there below 1/(σ₁² max(1, ‖M‖₂)); `auto` takes half.
+        """
+        largest = self.stack.problem.spectrum.s[:, 0].square()
+        gain = torch.linalg.matrix_norm(self.best, 2).clamp(min=1)
+        limit = 1 / (largest * gain).clamp(min=torch.finfo(largest.dtype).tiny)
+        fixed = self.study.gd.step_size.value
+        return limit / 2 if fixed == "auto" else torch.full_like(limit, float(fixed)), limit
+
+    def closed_form(self) -> list[Columns]:
+        rows = {
+            **identity(self.batch, (UNABLATED,)),
+            **geometry([self.stack.problem]),
+            **self.stack.measure([self.stack.problem], [self.best], [self.best]),
+            "target_mean_square": self.energy,
+        }
+        return [{**rows, "estimator": "reduced_rank" if self.noisy else "pca", "status": "closed_form"}]
+
+    def _maps(self, W: Tensor) -> Tensor:
+        """Flattened parameters (c, 2Dk) → the maps AB (c, D, D)."""
+        D = self.stack.problem.X.shape[-1]
+        A, B = W.split(D * self.k, dim=1)
+        return A.unflatten(1, (D, self.k)) @ B.unflatten(1, (self.k, D))
+
+    def measure(self, W: Tensor, cells: Tensor) -> Columns:
+        part = self.stack.problem.at(cells)
+        measured = self.stack.measure([part], [self._maps(W)], [self.best[cells]], cells)
+        if len(cells) == len(self.batch.cells):
+            measured |= geometry([part])
+        return measured
+
+    def _strengths(self, eta: Tensor, t: Tensor, cells: Tensor) -> Tensor:
+        """Exact strength of each leading mode at t (c,) from the aligned start: (c, k)."""
+        s = self.stack.problem.spectrum.s[cells, : self.k].square()
+        rate = torch.nn.functional.pad(eta[cells, None] * s, (0, self.k - s.shape[-1]))
+        start = torch.full_like(rate, self.study.gd.init_scale**2)
+        return closed_form.bottleneck_iterate(start, rate, t.unsqueeze(-1))
+
+    def exact(self, W: Tensor, eta: Tensor, t: Tensor, cells: Tensor) -> Columns | None:
+        if self.batch.model != "bottleneck_aligned" or self.noisy or self.study.gd.optimizer != "gd":
+            return None
+        V = self.leading[cells]
+        M = V * self._strengths(eta, t, cells).unsqueeze(1) @ V.mT
+        part = self.stack.problem.at(cells)
+        exact = self.stack.measure([part], [M], [self.best[cells]], cells)
+        names = ("train_mse", "test_mse", "distance", "weight_norm", "row_space_leak")
+        return {f"exact_{name}": exact[name] for name in names} | {
+            "deviation": relative_distance(self._maps(W), M).cpu().numpy()
+        }
+
+    def pictures(self, W: Tensor, eta: Tensor, t: int, cell: int, last: bool) -> dict[str, np.ndarray]:
+        """Strengths v_r·(AB)v_r of the leading modes, with those of the exact map and of the gradient flow."""
+        V, M = self.leading[cell], self._maps(W.unsqueeze(0))[0]
+        values = {"mode_strengths": torch.einsum("dr,de,er->r", V, M, V)}
+        if self.batch.model == "bottleneck_aligned" and not self.noisy and self.study.gd.optimizer == "gd":
+            one = torch.tensor([cell])
+            values["exact_strengths"] = self._strengths(eta, torch.tensor([t]), one)[0]
+            s = torch.nn.functional.pad(self.stack.problem.spectrum.s[cell, : self.k], (0, self.k))[: self.k]
+            start = torch.full_like(s, self.study.gd.init_scale**2)
+            values["flow_strengths"] = closed_form.bottleneck_flow(start, s.square(), eta[cell] * t)
+        return {name: value.cpu().numpy() for name, value in values.items()}

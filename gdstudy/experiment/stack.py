@@ -1,0 +1,156 @@
+"""A batch as tensors, and what all records of it share: keys, spectra, errors on its splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gdstudy.config import AUTOENCODERS, Study
+from gdstudy.data import Dataset, training_rows
+from gdstudy.factors import Problem
+from gdstudy.features import feature_map, is_random
+from gdstudy.metrics import AllRows, SplitErrors, frobenius, relative_distance, row_space_leak
+from gdstudy.plan import Batch, Level
+from gdstudy.spectrum import spectrum
+
+Columns = dict[str, Any]  # column name → one value for all rows, or an array with one value a row
+
+
+@dataclass
+class Records:
+    """Rows of the tables `results`, `curves` and `arrays` of one batch, as groups of columns.
+
+    arrays: what pictures are drawn from, of seed 0; a group has one row and its `value` is an array.
+    """
+
+    results: list[Columns]
+    curves: list[Columns]
+    arrays: list[Columns] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A batch as tensors: its unablated problem, and what measures readouts on its splits.
+
+    target_mean_square: mean of Y² over all rows and outputs; a test MSE over it is the share of Y that is lost.
+    """
+
+    batch: Batch
+    problem: Problem
+    n_train: Tensor
+    errors: SplitErrors
+    target_mean_square: float
+
+    def measure(
+        self, problems: list[Problem], W: list[Tensor], references: list[Tensor], cells: Tensor | None = None
+    ) -> Columns:
+        """The measured columns of `results`, problem by problem: each (L·C,) for L readouts W (C, P, k).
+
+        references: what each readout is to be near. cells: (C,) of the batch, if not all.
+        """
+        problem = self.problem if cells is None else self.problem.at(cells)
+        errors = self.errors if cells is None else self.errors.at(cells)
+        n_levels, k = len(problems), W[0].shape[-1]
+        W = [w.to(torch.float64) for w in W]
+        tested = [p.tested(w) for p, w in zip(problems, W, strict=True)]
+        gaps = [
+            errors.value(w - p.beta) if p.linear else errors.residual(w) for p, w in zip(problems, tested, strict=True)
+        ]
+        shifts = [
+            w.new_zeros(len(w), k) if p.test_shift is None else (p.test_shift.to(w).unsqueeze(1) @ w).squeeze(1)
+            for p, w in zip(problems, tested, strict=True)
+        ]
+        # All levels side by side: one product with the rows for all of them.
+        test, _ = errors.sums(side_by_side(gaps), torch.cat(shifts, -1))
+        # Where only the test rows differ, W and Y are the very same: what the training rows say is said once.
+        which, first = distinct([(id(w), id(p.Y)) for p, w in zip(problems, W, strict=True)])
+        n_distinct, every_W = len(first), side_by_side([W[i] for i in first])
+        predictions = errors.rows[..., : problem.X.shape[-1]] @ every_W
+        train = predictions.sub_(side_by_side([problems[i].Y for i in first])).square_().sum(1)
+        spec = problem.spectrum
+        values = {
+            "train_mse": (train / errors.n_train[:, None]).unflatten(-1, (n_distinct, k)).mean(-1),
+            "distance": relative_distance(every_W, side_by_side([references[i] for i in first]), n_distinct),
+            "weight_norm": frobenius(every_W, n_distinct),
+            "row_space_leak": row_space_leak(every_W, spec.Vt, spec.nonzero, n_distinct),
+        }
+        values = {name: value.reshape(-1, n_distinct)[:, which] for name, value in values.items()}
+        values["test_mse"] = (test / errors.n_test[:, None]).unflatten(-1, (n_levels, k)).mean(-1)
+        return {name: value.T.flatten().cpu().numpy() for name, value in values.items()}
+
+
+def build_stack(study: Study, dataset: Dataset, batch: Batch) -> Stack:
+    P = batch.n_parameters
+    seeds = np.array([seed for _, seed in batch.cells])
+    # A draw of the features for each seed, or one for all where there is nothing to draw.
+    drawn = is_random(batch.model) or dataset.input_noise > 0
+    draws, draw = np.unique(seeds if drawn else np.zeros_like(seeds), return_inverse=True)
+    target = dataset.clean() if batch.model in AUTOENCODERS else dataset.Y
+    inputs = [dataset.inputs(int(seed)) for seed in draws]
+    tables = [
+        np.hstack([x if batch.n_hidden else feature_map(batch.model, x, P, int(seed)), target])
+        for seed, x in zip(draws, inputs, strict=True)
+    ]
+    numbers = training_rows(dataset.n_rows, batch.cells, max(n for n, _ in batch.cells))
+    rows64 = np.zeros((*numbers.shape, tables[0].shape[1]))
+    for g, table in enumerate(tables):
+        cells = draw == g
+        rows64[cells] = table[numbers[cells]]
+    rows64[numbers < 0] = 0
+
+    dtype = getattr(torch, study.dtype)
+    rows = torch.from_numpy(rows64).to(study.device)
+    everything = AllRows.of(tables)
+    beta = torch.from_numpy(everything.best_readout(P)).to(study.device)
+    which = torch.from_numpy(draw).to(study.device)
+    n_train = torch.tensor([n for n, _ in batch.cells], device=study.device)
+    X, Y = rows[..., :P].to(dtype), rows[..., P:].to(dtype)
+    # The cutoff of the cell itself, not of its zero-padded shape.
+    spec = spectrum(X, rtol=n_train.clamp(min=P).to(dtype) * torch.finfo(dtype).eps)
+    errors = SplitErrors(everything.to(study.device), which, rows, n_train)
+    energy = float(np.square(target).mean())
+    return Stack(batch, Problem(X, Y, spec, beta.to(dtype)[which]), n_train, errors, energy)
+
+
+def side_by_side(columns: list[Tensor]) -> Tensor:
+    """Stacks (C, n, k) joined along their last axis: (C, n, L·k)."""
+    # Joined along the middle axis of their transposes, where whole columns are copied and not single numbers.
+    return torch.cat([c.mT for c in columns], 1).mT
+
+
+def distinct(keys: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    """(number of each key among the distinct ones, where each distinct one comes first)."""
+    numbers: dict[tuple[int, int], int] = {}
+    which = [numbers.setdefault(key, len(numbers)) for key in keys]
+    return which, [which.index(number) for number in range(len(numbers))]
+
+
+def identity(batch: Batch, levels: Sequence[Level], cells: np.ndarray | None = None) -> Columns:
+    """The keys of a row for each level and each of the given cells of the batch, default all."""
+    sizes = np.array(batch.cells)[slice(None) if cells is None else cells]
+    return {
+        "dataset": batch.dataset,
+        "model": batch.model,
+        "ablation": np.repeat([name for name, _ in levels], len(sizes)),
+        "level": np.repeat(np.array([level for _, level in levels], dtype=float), len(sizes)),
+        "n_train": np.tile(sizes[:, 0], len(levels)),
+        "n_parameters": batch.n_parameters,
+        "n_hidden": batch.n_hidden,
+        "seed": np.tile(sizes[:, 1], len(levels)),
+    }
+
+
+def geometry(problems: list[Problem]) -> Columns:
+    """Spectra of what is trained on, problem by problem: each (L·C,)."""
+    smallest = torch.stack([p.spectrum.smallest for p in problems])
+    values = {
+        "smallest_singular_value": smallest,
+        "condition_number": torch.stack([p.spectrum.s[:, 0] for p in problems]) / smallest,
+        "rank": torch.stack([p.spectrum.rank for p in problems]),
+    }
+    return {name: value.flatten().cpu().numpy() for name, value in values.items()}

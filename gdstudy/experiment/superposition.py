@@ -1,0 +1,141 @@
+"""The toy ReLU autoencoder of Henighan et al. 2023, "Superposition, Memorization, and Double Descent".
+
+T sparse inputs, n features, m < n hidden units, x̂ = ReLU(WᵀWx + b). With few data it stores data points, with many it
+learns features, and in between its test loss is worst. It has no closed form: it is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gdstudy.config import Study
+from gdstudy.data import Dataset, stream, training_rows
+from gdstudy.experiment.stack import Columns
+from gdstudy.metrics import dimensionality
+from gdstudy.models import ReLUAutoencoder
+from gdstudy.objectives import Autograd, Objective, ReLUByHand
+from gdstudy.plan import Batch
+
+# Numbers of a stack's outputs on all rows at once.
+CHUNK = 1 << 21
+# Hidden data points of seed 0 that are kept for the pictures.
+HIDDEN_POINTS = 1000
+
+
+class SuperpositionCells:
+    """A batch of toy ReLU autoencoders of one width m, as `nonlinear` trains and measures it.
+
+    The loss is the mean over data of the sum over features, ‖x − x̂‖². Stored MSEs are means over features too; over
+    `target_mean_square` they are that loss again, which is 1 for x̂ = 0.
+    """
+
+    def __init__(self, study: Study, dataset: Dataset, batch: Batch) -> None:
+        assert batch.n_hidden is not None
+        self.study, self.dataset, self.batch, self.m = study, dataset, batch, batch.n_hidden
+        self.dtype, self.device = getattr(torch, study.dtype), torch.device(study.device)
+        self.n_train = torch.tensor([n for n, _ in batch.cells])
+        numbers = training_rows(dataset.n_rows, batch.cells, int(self.n_train.max()))
+        rows = dataset.X[np.maximum(numbers, 0).ravel()]
+        dense = rows if isinstance(rows, np.ndarray) else rows.toarray()
+        X = torch.from_numpy(dense.astype(study.dtype)).unflatten(0, numbers.shape)
+        X[torch.from_numpy(numbers < 0)] = 0
+        self.X = X.to(self.device)
+        squares = dataset.X**2
+        self.energy = float(squares.mean())
+
+    def objective(self, start: int, weight: Tensor) -> Objective:
+        module, n_rows = ReLUAutoencoder(*self._start(start)), self.n_train.to(self.device)
+        weight = (weight * 2 / self.n_train).to(self.dtype).to(self.device)
+        if self.study.gd.engine == "autograd":
+            return Autograd(module, self.X, self.X, weight, n_rows)
+        return ReLUByHand(module, self.X, weight, n_rows)
+
+    def _start(self, start: int) -> tuple[Tensor, Tensor]:
+        """W (C, m, n): Xavier's uniform weights (Glorot & Bengio 2010), or zero; b = 0."""
+        shape = (self.m, self.batch.n_parameters)
+        W = torch.zeros(len(self.batch.cells), *shape, dtype=torch.float64)
+        if self.batch.model == "superposition":
+            bound = np.sqrt(6 / sum(shape))
+            draws = {s: stream(s, f"superposition {start}").uniform(-bound, bound, shape) for _, s in self.batch.cells}
+            W = torch.from_numpy(np.stack([draws[seed] for _, seed in self.batch.cells]))
+        W = W.to(self.dtype).to(self.device)
+        return W, W.new_zeros(len(W), shape[1])
+
+    def step_sizes(self) -> tuple[Tensor, Tensor]:
+        eta = torch.full((len(self.batch.cells),), float(self.study.gd.step_size.value), dtype=self.dtype)
+        return eta, torch.full_like(eta, torch.nan)
+
+    def closed_form(self) -> list[Columns]:
+        return []
+
+    def exact(self, W: Tensor, eta: Tensor, t: Tensor, cells: Tensor) -> Columns | None:
+        return None
+
+    def _unflatten(self, W: Tensor) -> tuple[Tensor, Tensor]:
+        n = self.batch.n_parameters
+        weight, bias = W.to(self.device).split([self.m * n, n], dim=1)
+        return weight.unflatten(1, (self.m, n)), bias
+
+    def measure(self, W: Tensor, cells: Tensor) -> Columns:
+        """Errors, ‖W‖, and how many hidden dimensions data points and features have to themselves.
+
+        data_point_dimension: median over training rows of D_i = ‖h_i‖²/Σ_j(ĥ_i·h_j)² with h = Wx; m/N where all data
+        points share the m dimensions alike, 0 where a few features take them. feature_dimension: ΣD²/ΣD over
+        columns of W, the typical D of those that have any (Henighan et al. 2023).
+        """
+        weight, bias = self._unflatten(W)
+        X, n_train = self.X[cells.to(self.device)], self.n_train[cells].to(torch.float64).numpy()
+        n, n_rows = self.batch.n_parameters, self.dataset.n_rows
+        train = self._squares(X, weight, bias, self.n_train[cells])
+        total = sum(self._squares(rows, weight, bias) for rows in self._all_rows(len(cells)))
+        points = dimensionality(X @ weight.mT).cpu().to(torch.float64)
+        present = torch.arange(X.shape[1]) < self.n_train[cells, None]
+        points[~present] = torch.nan
+        features = dimensionality(weight.mT).cpu().to(torch.float64)
+        return {
+            "train_mse": train / (n_train * n),
+            "test_mse": np.maximum(total - train, 0) / ((n_rows - n_train) * n),
+            "weight_norm": weight.flatten(1).norm(dim=1).cpu().numpy(),
+            "data_point_dimension": np.nanmedian(points.numpy(), axis=1),
+            "feature_dimension": (features.square().sum(1) / features.sum(1).clamp(min=1e-300)).numpy(),
+        }
+
+    def _all_rows(self, n_cells: int) -> Iterator[Tensor]:
+        """All rows of the data set, a chunk after the other, each (1, rows, n): no more are ever dense at once."""
+        size = max(1, CHUNK // (n_cells * self.batch.n_parameters))
+        for first in range(0, self.dataset.n_rows, size):
+            rows = self.dataset.X[first : first + size]
+            dense = rows if isinstance(rows, np.ndarray) else rows.toarray()
+            yield torch.from_numpy(dense).to(self.dtype).to(self.device).unsqueeze(0)
+
+    def _squares(self, X: Tensor, weight: Tensor, bias: Tensor, n_rows: Tensor | None = None) -> np.ndarray:
+        """Σ‖x̂ − x‖² of each cell over rows X, the first n_rows (c,) of them, summed in float64: (c,)."""
+        total = torch.zeros(len(weight), dtype=torch.float64, device=X.device)
+        size = max(1, CHUNK // (len(weight) * X.shape[-1]))
+        for first in range(0, X.shape[1], size):
+            part = X[:, first : first + size]
+            Z = torch.baddbmm(bias.unsqueeze(1), part @ weight.mT, weight)
+            errors = Z.clamp_(min=0).sub_(part).square_().sum(2, dtype=torch.float64)
+            if n_rows is not None:
+                present = torch.arange(first, first + part.shape[1]) < n_rows[:, None]
+                errors *= present.to(errors.device)
+            total += errors.sum(1)
+        return total.cpu().numpy()
+
+    def pictures(self, W: Tensor, eta: Tensor, t: int, cell: int, last: bool) -> dict[str, np.ndarray]:
+        """W (m, n), hidden data points WX (rows, m) and their dimensionalities, once trained to the end."""
+        if not last:
+            return {}
+        weight, _ = self._unflatten(W.unsqueeze(0))
+        hidden = (self.X[cell, : int(self.n_train[cell])] @ weight[0].mT)[:HIDDEN_POINTS]
+        values = {
+            "weight": weight[0],
+            "hidden": hidden,
+            "data_point_dimensions": dimensionality(hidden),
+            "feature_dimensions": dimensionality(weight[0].mT),
+        }
+        return {name: value.cpu().numpy() for name, value in values.items()}
