@@ -8,6 +8,7 @@ import pytest
 
 from gdstudy import load_curves, load_results
 from gdstudy.claims import DOES_NOT_HOLD, HOLDS, PARTLY, RULES, decide
+from gdstudy.claims.least_squares import LEAST_SQUARES
 from gdstudy.report import claims_csv, claims_markdown, claims_text
 from gdstudy.summary import select
 
@@ -24,7 +25,7 @@ def found(claims, words, dataset):
 
 def test_every_rule_is_decided_by_a_run_that_has_everything(tables):
     decided = {claim.claim for claim in decide(*tables)}
-    assert decided == {rule.claim for rule in RULES}
+    assert decided == {rule.claim for rule in LEAST_SQUARES}
 
 
 def test_numbers_are_those_of_the_results(tables):
@@ -91,6 +92,6 @@ def test_the_run_keeps_its_claims_as_markdown_and_csv(paper_run, tables):
     assert [float(r["number"]) for r in rows] == [c.number for c in claims]
     assert (paper_run / "claims.csv").read_text() == claims_csv(claims)
     markdown = (paper_run / "claims.md").read_text()
-    assert markdown.count("\n| ") == len(claims) + len(RULES)  # and a head a claim
+    assert markdown.count("\n| ") == len(claims) + len(LEAST_SQUARES)  # and a head a claim
     held = sum(c.verdict == HOLDS for c in claims)
     assert f"{len(claims)} claims on data sets: {held} holds" in markdown

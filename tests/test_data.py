@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 
 from gdstudy import load_dataset
 from gdstudy.config import DATASETS, StudyError
-from gdstudy.data import HOUSING_FILE, LOADERS, WHO_FEATURES, WHO_FILE, missing_download, split, training_rows
+from gdstudy.data import HOUSING_FILE, LOADERS, SYNTHETIC, WHO_FEATURES, WHO_FILE, missing_download, split, training_rows
 
 
 def test_student_teacher_is_the_published_one():
@@ -69,7 +69,7 @@ def test_unknown_names_are_refused_and_the_known_ones_listed():
         load_dataset("diabetes", "whiten")
     with pytest.raises(ValueError, match="n_train=442"):
         split(442, 442, 0)
-    assert tuple(LOADERS) == DATASETS
+    assert (*LOADERS, *SYNTHETIC) == DATASETS
 
 
 # The two data sets that are downloaded

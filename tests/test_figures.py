@@ -262,7 +262,7 @@ def test_figures_are_redrawn_from_the_store_without_training(run_dir, tmp_path, 
     copy = tmp_path / "copy"
     shutil.copytree(run_dir, copy)
     shutil.rmtree(copy / "figures")
-    monkeypatch.setattr("gdstudy.experiment.gradient_descent", None)
+    monkeypatch.setattr("gdstudy.experiment.readouts.gradient_descent", None)
     assert figures.main([str(copy)]) == 0
     n = len(DRAWN["linear"])
     assert {path.stem for path in (copy / "figures").glob("*.png")} == DRAWN["linear"]

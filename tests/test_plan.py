@@ -106,12 +106,12 @@ def test_what_gd_preprocesses_by_itself_is_a_second_variant_with_the_trained_abl
     study = Study(datasets=["student_teacher", "diabetes"], ablations=ABLATED, gd=gd)
     trained = (UNABLATED, ("no_residuals", None))
     found = variants(study)
-    assert found[0] == Variant("student_teacher", "none", STUDENT_TEACHER, ())
+    assert found[0] == Variant("student_teacher", "none", 0.0, STUDENT_TEACHER, ())
     assert [(v.dataset, v.preprocess, v.trained) for v in found[:2]] == [
         ("student_teacher", "none", ()),
         ("diabetes", "none", ()),
     ]
-    assert found[2:] == [Variant(name, "standardize", trained, trained) for name in study.datasets]
+    assert found[2:] == [Variant(name, "standardize", 0.0, trained, trained) for name in study.datasets]
     names = dict.fromkeys(b.dataset for b in plan(study, empty(study)))
     assert list(names) == ["student_teacher", "diabetes", "student_teacher+standardize", "diabetes+standardize"]
 

@@ -48,7 +48,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
         (["--config", "small.yaml", "--n_train", "9-3"], "n_train"),
         (
             ["--config", "small.yaml", "--datasets", "[iris]"],
-            "unknown 'iris'; known: student_teacher, california_housing, diabetes",
+            "unknown 'iris' (did you mean digits?); known: student_teacher, california_housing, diabetes",
         ),
         (["--config", "small.yaml", "--n_train", "442"], "n_train=442 is too many for diabetes: it has 442 rows"),
         (["--config", "small.yaml", "--preprocess", "whiten"], "preprocess"),
