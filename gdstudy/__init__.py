@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from gdstudy.closed_form import gd_iterate, min_norm_solution, ridge_solution
+    from gdstudy.closed_form import gd_iterate, min_norm_solution, reduced_rank_solution, ridge_solution
     from gdstudy.data import load_dataset
     from gdstudy.descent import gradient_descent
     from gdstudy.factors import prediction_error_modes
-    from gdstudy.store import load_curves, load_results
+    from gdstudy.store import load_arrays, load_curves, load_results
     from gdstudy.train import run_study
 
 _HOME = {
     "gd_iterate": "closed_form",
     "min_norm_solution": "closed_form",
+    "reduced_rank_solution": "closed_form",
     "ridge_solution": "closed_form",
     "gradient_descent": "descent",
     "prediction_error_modes": "factors",
     "load_dataset": "data",
+    "load_arrays": "store",
     "load_results": "store",
     "load_curves": "store",
     "run_study": "train",
@@ -32,11 +34,13 @@ _HOME = {
 __all__ = [
     "gd_iterate",
     "gradient_descent",
+    "load_arrays",
     "load_curves",
     "load_dataset",
     "load_results",
     "min_norm_solution",
     "prediction_error_modes",
+    "reduced_rank_solution",
     "ridge_solution",
     "run_study",
 ]

@@ -110,9 +110,15 @@ def _values(model: str, estimator: str, ablation: str) -> tuple[str, ...]:
 def _convergence(sweep: Sweep, estimator: str, rows: Table) -> Scalars:
     if estimator == "theory":
         return
+    values, curves = CONVERGENCE, sweep.curves
+    if sweep.model in AUTOENCODERS:
+        values, energy = ("distance", *SHARES), rows["target_mean_square"][0]
+        for name in ("test_mse", "train_mse"):
+            shares = {f"{exact}relative_{name}": curves[f"{exact}{name}"] / energy for exact in ("", "exact_")}
+            curves = curves | shares
     for n in representative_sizes(rows["n_train"], sweep.threshold):
-        trained = select(sweep.curves, n_train=n)
-        for value in CONVERGENCE:
+        trained = select(curves, n_train=n)
+        for value in values:
             tag = f"convergence/N={n}/{value}"
             name = f"exact_{value}" if estimator == "gd_closed_form" else value
             if estimator not in REFERENCES:

@@ -248,6 +248,7 @@ class Study:
             ("models", self.models, MODELS),
             ("estimators", self.estimators, ESTIMATORS),
             ("gd.ablations", self.gd.ablations, ABLATIONS),
+            ("gd.optimizer", [self.gd.optimizer], OPTIMIZERS),
             ("ablations.leading_modes_of", list(self.ablations.leading_modes_of), DATASETS),
         ):
             if not names and key in ("datasets", "models"):

@@ -22,6 +22,8 @@ from gdstudy.objectives import Objective
 READOUT_DIVERGENCE, MODULE_DIVERGENCE = 2.0, 1e8
 # A Gram block this large still stays in cache while many steps are taken on it.
 CACHE_BYTES = 4 << 20
+# These of torch.optim do to a number what depends on others, or take no dense gradient.
+_COUPLING = {"optimizer", "lbfgs", "adafactor", "muon", "sparseadam"}
 # Directions tried before a point with zero gradient is called a minimum.
 NUDGES = 32
 
@@ -151,9 +153,11 @@ class Schedule:
 def torch_optimizer(name: str, learning_rate: float, options: Mapping[str, float]) -> Callable[..., Any]:
     """parameters → the torch.optim optimizer of this name in lower case, with these options.
 
-    ValueError for an unknown name or option.
+    ValueError for an unknown name or option, or for an optimizer that would couple the cells of a stack.
     """
     kinds: dict[str, Any] = {key.lower(): kind for key, kind in vars(torch.optim).items() if inspect.isclass(kind)}
+    if name in _COUPLING:
+        raise ValueError(f"optimizer={name!r} couples the cells of a stack; take one such as adamw")
     if name not in kinds:
         raise ValueError(f"optimizer={name!r} is none of torch.optim, such as adamw or sgd")
     known = inspect.signature(kinds[name]).parameters

@@ -11,8 +11,9 @@ from gdstudy.data import Dataset
 Level = tuple[str, float | None]  # ablation and its level
 UNABLATED: Level = ("none", None)
 # Numbers in the residuals of one stack. Small cells share the cost of a step's calls; beyond this the stack leaves the
-# cache and they gain nothing, so that a cell as large as this trains alone (tests/benchmarks/bench_autoencoders.py).
-STACK_NUMBERS = 1 << 18
+# cache and they gain nothing, so that a cell as large as this trains alone (tests/benchmarks/bench_autoencoders.py
+# stacks). A GPU is idle on small stacks; its number is a guess, not measured.
+STACK_NUMBERS, GPU_STACK_NUMBERS = 1 << 18, 1 << 24
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,11 @@ def _stacks(study: Study, model: str, P: int) -> Iterator[tuple[tuple[int, int],
     """(n_train, seed) of every cell, in stacks. Readouts and bottlenecks train on matrices of P × P whatever N is;
     the size of the others grows with N, and a stack holds STACK_NUMBERS of them at most, or one cell."""
     stack: list[tuple[int, int]] = []
+    most = STACK_NUMBERS if study.device == "cpu" else GPU_STACK_NUMBERS
     for n in study.n_train:
         for seed in range(study.seeds):
             numbers = (len(stack) + 1) * n * P if model in SUPERPOSITIONS else 0
-            if stack and (len(stack) == study.batch_cells or numbers > STACK_NUMBERS):
+            if stack and (len(stack) == study.batch_cells or numbers > most):
                 yield tuple(stack)
                 stack = []
             stack.append((n, seed))

@@ -33,6 +33,7 @@ def run_study(
     from gdstudy.sweep import load_datasets
 
     _check_device(study)
+    _check_optimizer(study)
     datasets = load_datasets(study, quiet)  # before anything is written: sizes are checked against the data
     folder = _new_run_dir(study, run_dir, name)
     _finish(study, datasets, folder, quiet)
@@ -70,6 +71,20 @@ def _check_device(study: Study) -> None:
         index = int(study.device.partition(":")[2] or 0)
         if index >= torch.cuda.device_count():
             raise StudyError(f"device={study.device!r}: {torch.cuda.device_count()} CUDA devices are here; use cpu")
+
+
+def _check_optimizer(study: Study) -> None:
+    """Its options are known to torch alone, and a wrong one is to be said before anything is written."""
+    if study.gd.optimizer == "gd":
+        return
+    import torch
+
+    from gdstudy.engines import torch_optimizer
+
+    try:
+        torch_optimizer(study.gd.optimizer, 1.0, study.gd.optimizer_options)([torch.zeros(1, requires_grad=True)])
+    except (TypeError, ValueError) as error:
+        raise StudyError(f"gd.{error}" if "optimizer" in str(error) else f"gd.optimizer_options: {error}") from None
 
 
 def _new_run_dir(study: Study, run_dir: str | Path | None, name: str) -> Path:

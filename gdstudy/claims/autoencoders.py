@@ -168,8 +168,8 @@ AUTOENCODERS = (
         "largest median test error over that at the smallest size",
         _rise,
         "≤",
-        1.1,
         2,
+        5,
         _realises,
     ),
     Rule(

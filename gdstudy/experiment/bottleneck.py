@@ -91,15 +91,23 @@ class BottleneckCells:
             measured |= geometry([part])
         return measured
 
+    def _curvatures(self, cells: Tensor) -> Tensor:
+        """λ_r = σ_r² of the leading modes, 0 beyond the rank: (c, k)."""
+        s = self.stack.problem.spectrum.s[cells, : self.k].square()
+        return torch.nn.functional.pad(s, (0, self.k - s.shape[-1]))
+
     def _strengths(self, eta: Tensor, t: Tensor, cells: Tensor) -> Tensor:
         """Exact strength of each leading mode at t (c,) from the aligned start: (c, k)."""
-        s = self.stack.problem.spectrum.s[cells, : self.k].square()
-        rate = torch.nn.functional.pad(eta[cells, None] * s, (0, self.k - s.shape[-1]))
+        rate = eta[cells, None] * self._curvatures(cells)
         start = torch.full_like(rate, self.study.gd.init_scale**2)
-        return closed_form.bottleneck_iterate(start, rate, t.unsqueeze(-1))
+        return closed_form.bottleneck_iterate(start, rate, t.to(rate.device).unsqueeze(-1))
+
+    def _is_exact(self) -> bool:
+        """Aligned with the components and balanced, in plain descent: each mode is a number with a known map."""
+        return self.batch.model == "bottleneck_aligned" and not self.noisy and self.study.gd.optimizer == "gd"
 
     def exact(self, W: Tensor, eta: Tensor, t: Tensor, cells: Tensor) -> Columns | None:
-        if self.batch.model != "bottleneck_aligned" or self.noisy or self.study.gd.optimizer != "gd":
+        if not self._is_exact():
             return None
         V = self.leading[cells]
         M = V * self._strengths(eta, t, cells).unsqueeze(1) @ V.mT
@@ -110,14 +118,16 @@ class BottleneckCells:
             "deviation": relative_distance(self._maps(W), M).cpu().numpy()
         }
 
-    def pictures(self, W: Tensor, eta: Tensor, t: int, cell: int, last: bool) -> dict[str, np.ndarray]:
+    def pictures(
+        self, W: Tensor, eta: Tensor, t: Tensor, cells: Tensor, last: np.ndarray
+    ) -> list[dict[str, np.ndarray]]:
         """Strengths v_r·(AB)v_r of the leading modes, with those of the exact map and of the gradient flow."""
-        V, M = self.leading[cell], self._maps(W.unsqueeze(0))[0]
-        values = {"mode_strengths": torch.einsum("dr,de,er->r", V, M, V)}
-        if self.batch.model == "bottleneck_aligned" and not self.noisy and self.study.gd.optimizer == "gd":
-            one = torch.tensor([cell])
-            values["exact_strengths"] = self._strengths(eta, torch.tensor([t]), one)[0]
-            s = torch.nn.functional.pad(self.stack.problem.spectrum.s[cell, : self.k], (0, self.k))[: self.k]
-            start = torch.full_like(s, self.study.gd.init_scale**2)
-            values["flow_strengths"] = closed_form.bottleneck_flow(start, s.square(), eta[cell] * t)
-        return {name: value.cpu().numpy() for name, value in values.items()}
+        V, M = self.leading[cells], self._maps(W)
+        values = {"mode_strengths": (V * (M @ V)).sum(1)}
+        if self._is_exact():
+            curvature, start = self._curvatures(cells), self.study.gd.init_scale**2
+            values["exact_strengths"] = self._strengths(eta, t, cells)
+            time = (eta[cells] * t).unsqueeze(-1)
+            values["flow_strengths"] = closed_form.bottleneck_flow(torch.full_like(curvature, start), curvature, time)
+        arrays = {name: value.cpu().numpy() for name, value in values.items()}
+        return [{name: value[c] for name, value in arrays.items()} for c in range(len(cells))]

@@ -24,7 +24,7 @@ class Cells(Protocol):
     objective: from the start of this number, with the step size of each cell or, for another optimizer, without.
     step_sizes: (C,) plain gradient descent's, and the bound that it must stay below (NaN where none is known).
     closed_form: rows of the closed form, if there is one. measure: columns of W. exact: columns of the exact iterate
-    at t (c,), or none. pictures: arrays of one cell by name; last: it has finished.
+    at t (c,), or none. pictures: for each of the cells its arrays by name; last: (c,) it has finished.
     """
 
     batch: Batch
@@ -35,7 +35,9 @@ class Cells(Protocol):
     def closed_form(self) -> list[Columns]: ...
     def measure(self, W: Tensor, cells: Tensor) -> Columns: ...
     def exact(self, W: Tensor, eta: Tensor, t: Tensor, cells: Tensor) -> Columns | None: ...
-    def pictures(self, W: Tensor, eta: Tensor, t: int, cell: int, last: bool) -> dict[str, np.ndarray]: ...
+    def pictures(
+        self, W: Tensor, eta: Tensor, t: Tensor, cells: Tensor, last: np.ndarray
+    ) -> list[dict[str, np.ndarray]]: ...
 
 
 @dataclass(frozen=True)
@@ -120,12 +122,13 @@ def _checkpoint(study: Study, cells: Cells, eta: Tensor, running: Tensor, state:
     rows["status"] = status = np.array(STATUSES)[state.status.cpu().numpy()[running.numpy()]]
     rows |= cells.exact(W, eta, t, running) or {}
     records.curves.append({name: value for name, value in rows.items() if name in _OF_CURVES})
-    for c, cell in enumerate(running.tolist()):
-        if batch.cells[cell][1] == 0:
-            one = {**identity(batch, (UNABLATED,), np.array([cell])), "estimator": study.gd.optimizer}
-            last = status[c] != STATUSES[RUNNING]
-            for name, value in cells.pictures(W[c], eta, int(t[c]), cell, last).items():
-                records.arrays.append({**one, "step": int(t[c]), "name": name, "value": value})
+    kept = np.array([batch.cells[cell][1] == 0 for cell in running.tolist()])
+    if kept.any():
+        seed_0, last = torch.from_numpy(kept), status[kept] != STATUSES[RUNNING]
+        pictures = cells.pictures(W[seed_0.to(W.device)], eta, t[seed_0], running[seed_0], last)
+        for cell, step, arrays in zip(running[seed_0].tolist(), t[seed_0].tolist(), pictures, strict=True):
+            one = {**identity(batch, (UNABLATED,), np.array([cell])), "estimator": study.gd.optimizer, "step": step}
+            records.arrays += [{**one, "name": name, "value": value} for name, value in arrays.items()]
 
 
 _OF_CURVES = {

@@ -20,8 +20,8 @@ from gdstudy.models import ReLUAutoencoder
 from gdstudy.objectives import Autograd, Objective, ReLUByHand
 from gdstudy.plan import Batch
 
-# Numbers of a stack's outputs on all rows at once.
-CHUNK = 1 << 21
+# Outputs of a stack that are held at once while it is measured.
+CPU_CHUNK, GPU_CHUNK = 1 << 21, 1 << 28
 # Hidden data points of seed 0 that are kept for the pictures.
 HIDDEN_POINTS = 1000
 
@@ -37,11 +37,10 @@ class SuperpositionCells:
         assert batch.n_hidden is not None
         self.study, self.dataset, self.batch, self.m = study, dataset, batch, batch.n_hidden
         self.dtype, self.device = getattr(torch, study.dtype), torch.device(study.device)
+        self.chunk = CPU_CHUNK if self.device.type == "cpu" else GPU_CHUNK
         self.n_train = torch.tensor([n for n, _ in batch.cells])
         numbers = training_rows(dataset.n_rows, batch.cells, int(self.n_train.max()))
-        rows = dataset.X[np.maximum(numbers, 0).ravel()]
-        dense = rows if isinstance(rows, np.ndarray) else rows.toarray()
-        X = torch.from_numpy(dense.astype(study.dtype)).unflatten(0, numbers.shape)
+        X = self._dense(np.maximum(numbers, 0).ravel()).unflatten(0, numbers.shape)
         X[torch.from_numpy(numbers < 0)] = 0
         self.X = X.to(self.device)
         squares = dataset.X**2
@@ -91,7 +90,7 @@ class SuperpositionCells:
         X, n_train = self.X[cells.to(self.device)], self.n_train[cells].to(torch.float64).numpy()
         n, n_rows = self.batch.n_parameters, self.dataset.n_rows
         train = self._squares(X, weight, bias, self.n_train[cells])
-        total = sum(self._squares(rows, weight, bias) for rows in self._all_rows(len(cells)))
+        total = sum(self._squares(rows, weight, bias) for rows in self._all_rows())
         points = dimensionality(X @ weight.mT).cpu().to(torch.float64)
         present = torch.arange(X.shape[1]) < self.n_train[cells, None]
         points[~present] = torch.nan
@@ -104,18 +103,21 @@ class SuperpositionCells:
             "feature_dimension": (features.square().sum(1) / features.sum(1).clamp(min=1e-300)).numpy(),
         }
 
-    def _all_rows(self, n_cells: int) -> Iterator[Tensor]:
+    def _dense(self, rows: np.ndarray | slice) -> Tensor:
+        """Rows of the data set, in the study's precision: (rows, n)."""
+        part = self.dataset.X[rows].astype(self.study.dtype)
+        return torch.from_numpy(part if isinstance(part, np.ndarray) else part.toarray())
+
+    def _all_rows(self) -> Iterator[Tensor]:
         """All rows of the data set, a chunk after the other, each (1, rows, n): no more are ever dense at once."""
-        size = max(1, CHUNK // (n_cells * self.batch.n_parameters))
+        size = max(1, self.chunk // self.batch.n_parameters)
         for first in range(0, self.dataset.n_rows, size):
-            rows = self.dataset.X[first : first + size]
-            dense = rows if isinstance(rows, np.ndarray) else rows.toarray()
-            yield torch.from_numpy(dense).to(self.dtype).to(self.device).unsqueeze(0)
+            yield self._dense(slice(first, first + size)).to(self.device).unsqueeze(0)
 
     def _squares(self, X: Tensor, weight: Tensor, bias: Tensor, n_rows: Tensor | None = None) -> np.ndarray:
         """Σ‖x̂ − x‖² of each cell over rows X, the first n_rows (c,) of them, summed in float64: (c,)."""
         total = torch.zeros(len(weight), dtype=torch.float64, device=X.device)
-        size = max(1, CHUNK // (len(weight) * X.shape[-1]))
+        size = max(1, self.chunk // (len(weight) * X.shape[-1]))
         for first in range(0, X.shape[1], size):
             part = X[:, first : first + size]
             Z = torch.baddbmm(bias.unsqueeze(1), part @ weight.mT, weight)
@@ -126,16 +128,22 @@ class SuperpositionCells:
             total += errors.sum(1)
         return total.cpu().numpy()
 
-    def pictures(self, W: Tensor, eta: Tensor, t: int, cell: int, last: bool) -> dict[str, np.ndarray]:
+    def pictures(
+        self, W: Tensor, eta: Tensor, t: Tensor, cells: Tensor, last: np.ndarray
+    ) -> list[dict[str, np.ndarray]]:
         """W (m, n), hidden data points WX (rows, m) and their dimensionalities, once trained to the end."""
-        if not last:
-            return {}
-        weight, _ = self._unflatten(W.unsqueeze(0))
-        hidden = (self.X[cell, : int(self.n_train[cell])] @ weight[0].mT)[:HIDDEN_POINTS]
+        weights, _ = self._unflatten(W)
+        return [
+            self._picture(weight, cell) if finished else {}
+            for weight, cell, finished in zip(weights, cells.tolist(), last, strict=True)
+        ]
+
+    def _picture(self, weight: Tensor, cell: int) -> dict[str, np.ndarray]:
+        hidden = self.X[cell, : int(self.n_train[cell])] @ weight.mT
         values = {
-            "weight": weight[0],
-            "hidden": hidden,
-            "data_point_dimensions": dimensionality(hidden),
-            "feature_dimensions": dimensionality(weight[0].mT),
+            "weight": weight,
+            "hidden": hidden[:HIDDEN_POINTS],
+            "data_point_dimensions": dimensionality(hidden)[:HIDDEN_POINTS],
+            "feature_dimensions": dimensionality(weight.mT),
         }
         return {name: value.cpu().numpy() for name, value in values.items()}
