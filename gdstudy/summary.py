@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -180,6 +180,11 @@ class Sweep:
         """Unablated rows of what was trained."""
         return trained_rows(select(self.results, ablation="none"))
 
+    def trained_levels(self, name: str) -> dict[float, Table]:
+        """Trained rows of each level of an ablation; none where it was not studied."""
+        rows = trained_rows(select(self.results, ablation=name))
+        return {level: part for (level,), part in groups(rows, "level")}
+
     def median(self, table: Table, value: str = "test_mse") -> Curve:
         return by_size(table, value, self.size)
 
@@ -200,6 +205,13 @@ def trained_rows(results: Table) -> Table:
     """Rows of what was trained, by whatever optimizer."""
     keep = ~np.isin(results["estimator"], CLOSED_FORMS)
     return {name: column[keep] for name, column in results.items()}
+
+
+def best_by_training(tables: Sequence[Table]) -> Table:
+    """For each N and seed, the row with the lowest training loss of tables with the same cells; diverged ones lose."""
+    losses = np.stack([np.where(np.isfinite(t["train_mse"]), t["train_mse"], np.inf) for t in tables])
+    best = losses.argmin(0)
+    return {name: np.stack([t[name] for t in tables])[best, np.arange(len(best))] for name in tables[0]}
 
 
 def relative(results: Table) -> Table:

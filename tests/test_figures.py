@@ -94,10 +94,6 @@ def lines(axis, label):
     return [line for line in axis.lines if line.get_label() == label]
 
 
-def test_every_figure_is_drawn_by_one_of_these_runs():
-    assert set.union(*DRAWN.values()) == set(figures.FIGURES)
-
-
 @pytest.mark.parametrize("run", DRAWN)
 def test_a_run_has_the_figures_it_has_the_data_for_and_no_others(run, drawn):
     assert {name for of, name in drawn if of == run} == DRAWN[run]

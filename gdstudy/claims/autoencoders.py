@@ -8,7 +8,7 @@ import numpy as np
 
 from gdstudy.claims.rule import Rule, spike
 from gdstudy.config import READOUT_AUTOENCODERS
-from gdstudy.summary import Sweep, Table, select, trained_rows
+from gdstudy.summary import Sweep, Table, best_by_training
 
 # These can give their inputs back exactly, if they are wide enough.
 _EXACT = ("linear_autoencoder", "mirrored_relu_autoencoder")
@@ -102,27 +102,15 @@ def _peaks(sweep: Sweep, rows: Table) -> float:
     return float((values[:, peak] > np.maximum(values[:, 0], values[:, -1])).mean())
 
 
-def _levels(sweep: Sweep, name: str) -> list[Table]:
-    rows = trained_rows(select(sweep.results, ablation=name))
-    return [select(rows, level=level) for level in np.unique(rows["level"])]
-
-
 def _peaks_of_best_rate(sweep: Sweep) -> float:
     """The same where each cell has the step size, of all tried, that trains it best."""
-    tried = [sweep.rows, *_levels(sweep, "learning_rate")]
-    if len(tried) < 2:
-        return np.nan
-    order = [np.lexsort((rows["seed"], rows["n_train"])) for rows in tried]
-    tables = [{name: column[o] for name, column in rows.items()} for rows, o in zip(tried, order, strict=True)]
-    losses = np.stack([t["relative_train_mse"] for t in tables])
-    best = np.where(np.isfinite(losses), losses, np.inf).argmin(0)
-    tests = np.stack([t["relative_test_mse"] for t in tables])[best, np.arange(len(best))]
-    return _peaks(sweep, {**tables[0], "relative_test_mse": tests})
+    tried = [sweep.rows, *sweep.trained_levels("learning_rate").values()]
+    return _peaks(sweep, best_by_training(tried)) if len(tried) > 1 else np.nan
 
 
 def _peaks_of_best_start(sweep: Sweep) -> float:
-    levels = _levels(sweep, "restarts")
-    return _peaks(sweep, levels[-1]) if levels else np.nan
+    levels = sweep.trained_levels("restarts")
+    return _peaks(sweep, levels[max(levels)]) if levels else np.nan
 
 
 def _stored(end: int) -> Callable[[Sweep], float]:

@@ -15,7 +15,16 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from gdstudy.config import ABLATIONS, StudyError
-from gdstudy.figures import ablations, errors, feature_maps, spectra, training
+from gdstudy.figures import (
+    ablations,
+    autoencoders,
+    bottlenecks,
+    errors,
+    feature_maps,
+    spectra,
+    superposition,
+    training,
+)
 from gdstudy.figures.style import STYLE, as_files
 from gdstudy.store import load_run, write_whole
 from gdstudy.summary import Run
@@ -48,6 +57,18 @@ FIGURES: dict[str, Entry] = {
     "polynomial_fits": Entry(feature_maps.polynomial_fits, feature_maps.wanted_polynomial),
     "feature_grid": Entry(feature_maps.feature_grid, feature_maps.wanted_grid),
     "feature_sweeps": Entry(feature_maps.feature_sweeps, feature_maps.wanted_sweeps),
+    "autoencoder": Entry(autoencoders.autoencoder, autoencoders.wanted),
+    "denoising_autoencoder": Entry(autoencoders.denoising_autoencoder, autoencoders.wanted_denoising),
+    "random_feature_autoencoder": Entry(autoencoders.random_feature_autoencoder, autoencoders.wanted_random_features),
+    "reconstructions": Entry(autoencoders.reconstructions, autoencoders.wanted_reconstructions),
+    "dimensions": Entry(autoencoders.dimensions, autoencoders.wanted_dimensions),
+    "bottleneck_error": Entry(bottlenecks.bottleneck_error, bottlenecks.wanted_error),
+    "bottleneck_modes": Entry(bottlenecks.bottleneck_modes, bottlenecks.wanted_modes),
+    "bottleneck_starts": Entry(bottlenecks.bottleneck_starts, bottlenecks.wanted_starts),
+    "superposition_loss": Entry(superposition.superposition_loss, superposition.wanted),
+    "superposition_pictures": Entry(superposition.superposition_pictures, superposition.wanted_pictures),
+    "superposition_grid": Entry(superposition.superposition_grid, superposition.wanted_grid),
+    "superposition_optimisation": Entry(superposition.superposition_optimisation, superposition.wanted_optimisation),
 }
 
 

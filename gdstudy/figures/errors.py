@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gdstudy.figures.style import (
     BLACK,
     BLUE,
-    GREEN,
     MSE,
     ORANGE,
     PINK,
     ROWS,
-    Panel,
     count_ticks,
     draw,
+    draw_expectation,
     draw_mean,
     fit_y,
     grid,
@@ -40,18 +38,6 @@ def wanted(run: Run) -> bool:
     return swept(panels(run.results))
 
 
-def _expected_risk(axis: Axes, panel: Panel) -> None:
-    theory = panel.rows["theory", "none"]
-    finite = np.isfinite(theory["test_mse"])
-    # Two branches: nothing is to be drawn across the threshold.
-    for k, side in enumerate((theory["n_train"] < panel.P, theory["n_train"] > panel.P)):
-        part = finite & side
-        x, y = theory["n_train"][part], theory["test_mse"][part]
-        axis.plot(x, y, color=GREEN, linestyle="--", label="test, exact expectation" if not k else None)
-    low = max(panel.P - 1, 0.5)
-    axis.axvspan(low, panel.P + 1, color=GREEN, alpha=0.15, linewidth=0, label="expectation infinite", zorder=0)
-
-
 def divergence(run: Run) -> Figure:
     """Test and train MSE of X⁺y against N (Fig. 1), over the exact expected risk where there is one."""
     shown = panels(run.results, raw=True)
@@ -65,7 +51,7 @@ def divergence(run: Run) -> Figure:
         log_axes(axis, ROWS, MSE)
         fit_y(axis, panel.floor(1e-6))
         if ("theory", "none") in panel.rows:
-            _expected_risk(axis, panel)
+            draw_expectation(axis, panel.rows["theory", "none"], panel.P)
         threshold(axis, panel.P)
         count_ticks(axis)
         axis.set_title(panel.title())

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,27 +11,30 @@ from gdstudy.closed_form import min_norm_solution
 from gdstudy.config import FEATURE_MAPS
 from gdstudy.features import legendre
 from gdstudy.figures.style import (
-    BLACK,
     BLUE,
+    EXACT,
+    FEATURES,
     MSE,
     ORANGE,
     ROWS,
+    cell_edges,
     count_ticks,
     draw,
     draw_mean,
     fit_y,
     grid,
     log_axes,
+    nearest,
     note_in,
     readable,
+    several,
     shared_legend,
+    sign,
     threshold,
 )
 from gdstudy.summary import Run, Table, by_size, groups, select
 
-FEATURES = "model parameters P (features)"
 _TYPICAL = 40  # the swept size that is held nearest to this
-_EXACT: Any = {"color": BLACK, "linestyle": "--", "linewidth": 1.0}
 
 
 def _maps(results: Table) -> list[tuple[str, str, Table]]:
@@ -45,16 +46,12 @@ def _maps(results: Table) -> list[tuple[str, str, Table]]:
     return found
 
 
-def _sizes(rows: Table, name: str) -> int:
-    return len(np.unique(rows[name]))
-
-
 def wanted_polynomial(run: Run) -> bool:
-    return any(model == "legendre" and _sizes(rows, "n_parameters") > 1 for _, model, rows in _maps(run.results))
+    return any(model == "legendre" and several(rows, "n_parameters") for _, model, rows in _maps(run.results))
 
 
 def wanted_grid(run: Run) -> bool:
-    return any(_sizes(rows, "n_train") > 1 and _sizes(rows, "n_parameters") > 1 for _, _, rows in _maps(run.results))
+    return any(several(rows, "n_train", "n_parameters") for _, _, rows in _maps(run.results))
 
 
 def wanted_sweeps(run: Run) -> bool:
@@ -65,14 +62,9 @@ def _swept(results: Table) -> list[tuple[str, str, Table]]:
     """Feature maps along N, or random ones along P: polynomials along P have a figure of their own."""
     found = []
     for dataset, model, rows in _maps(results):
-        if _sizes(rows, "n_train") > 1 or (model != "legendre" and _sizes(rows, "n_parameters") > 1):
+        if several(rows, "n_train") or (model != "legendre" and several(rows, "n_parameters")):
             found.append((dataset, model, rows))
     return found
-
-
-def _nearest(values: np.ndarray, target: float) -> int:
-    """The studied value nearest to a target, in ratio."""
-    return int(values[np.argmin(np.abs(np.log(values / target)))])
 
 
 def _polynomials(results: Table) -> list[tuple[str, int, Table]]:
@@ -109,7 +101,7 @@ def polynomial_fits(run: Run) -> Figure:
     """The target, the training rows of seed 0 and the least-norm fit, below, at and above the threshold."""
     dataset, n, rows = _polynomials(run.results)[0]
     studied = np.unique(rows["n_parameters"])
-    widths = sorted({_nearest(studied, p) for p in (n / 3, n, 200 / 15 * n)})
+    widths = sorted({nearest(studied, p) for p in (n / 3, n, 200 / 15 * n)})
     name, _, preprocess = dataset.partition("+")
     loaded = data.load_dataset(name, preprocess or "none")
     train, _ = data.split(len(loaded.X), n, 0)
@@ -117,8 +109,7 @@ def polynomial_fits(run: Run) -> Figure:
     figure.set_figwidth(3.8 * len(widths))
     for axis, P in zip(axes[0], widths, strict=True):
         _draw_fit(axis, loaded, train, P)
-        sign = "<" if n > P else "=" if n == P else ">"
-        axis.set_title(f"P = {P} {sign} N = {n}")
+        axis.set_title(f"P = {P} {sign(P, n)} N = {n}")
     shared_legend(figure, *axes[0])
     return figure
 
@@ -129,7 +120,7 @@ def _draw_fit(axis: Axes, loaded: data.Dataset, train: np.ndarray, P: int) -> No
     x = np.linspace(low, high, 2001)[:, None]
     fit = (legendre(x, P) @ W)[:, 0]
     axis.plot(x[:, 0], fit, color=BLUE, linewidth=1.3, label="least-norm polynomial X⁺y")
-    axis.plot(loaded.X[:, 0], loaded.Y[:, 0], **_EXACT, label="target, all data")
+    axis.plot(loaded.X[:, 0], loaded.Y[:, 0], **EXACT, label="target, all data")
     axis.plot(
         loaded.X[train, 0], loaded.Y[train, 0], "o", color=ORANGE, markersize=4.5, label="training rows of seed 0"
     )
@@ -142,7 +133,7 @@ def _draw_fit(axis: Axes, loaded: data.Dataset, train: np.ndarray, P: int) -> No
 
 def feature_grid(run: Run) -> Figure:
     """Median test MSE of X⁺y over N and P: the ridge follows N = P."""
-    shown = [m for m in _maps(run.results) if _sizes(m[2], "n_train") > 1 and _sizes(m[2], "n_parameters") > 1]
+    shown = [m for m in _maps(run.results) if several(m[2], "n_train", "n_parameters")]
     figure, axes = grid("Does the divergence follow N = P whichever is swept?", len(shown), height=2.7)
     for axis, (dataset, model, rows) in zip(axes[0], shown, strict=True):
         exact = select(rows, estimator="min_norm")
@@ -150,9 +141,9 @@ def feature_grid(run: Run) -> Figure:
         curves_of = {P: by_size(part, "test_mse") for (P,), part in groups(exact, "n_parameters")}
         medians = np.array([curves_of[P].median for P in widths])
         values = np.log10(np.where(np.isfinite(medians), medians, np.nan))
-        image = axis.pcolormesh(_edges(sizes), _edges(widths), values, cmap="cividis", rasterized=True)
+        image = axis.pcolormesh(cell_edges(sizes), cell_edges(widths), values, cmap="cividis", rasterized=True)
         log_axes(axis, ROWS, FEATURES)
-        both = (max(_edges(sizes)[0], _edges(widths)[0]), min(_edges(sizes)[-1], _edges(widths)[-1]))
+        both = (max(cell_edges(sizes)[0], cell_edges(widths)[0]), min(cell_edges(sizes)[-1], cell_edges(widths)[-1]))
         axis.plot(both, both, color=ORANGE, linestyle=":", linewidth=1.8, label="threshold N = P")
         count_ticks(axis, both=True)
         axis.grid(False)
@@ -162,19 +153,12 @@ def feature_grid(run: Run) -> Figure:
     return figure
 
 
-def _edges(values: np.ndarray) -> np.ndarray:
-    """Edges of cells around values on a log axis: their geometric midpoints, (n + 1,)."""
-    logs = np.log(values)
-    middle = (logs[1:] + logs[:-1]) / 2
-    return np.exp(np.r_[2 * logs[0] - middle[0], middle, 2 * logs[-1] - middle[-1]])
-
-
 def feature_sweeps(run: Run) -> Figure:
     """Test MSE against N at a fixed P, and against P at a fixed N: X⁺y and trained GD."""
     shown = _swept(run.results)
     figure, axes = grid("Does the test error peak at N = P whichever is swept?", len(shown), 2, height=2.3)
     for column, (dataset, model, rows) in zip(axes.T, shown, strict=True):
-        P, N = (_nearest(np.unique(rows[name]), _TYPICAL) for name in ("n_parameters", "n_train"))
+        P, N = (nearest(np.unique(rows[name]), _TYPICAL) for name in ("n_parameters", "n_train"))
         fixed = (
             (select(rows, n_parameters=P), "n_train", ROWS, P),
             (select(rows, n_train=N), "n_parameters", FEATURES, N),

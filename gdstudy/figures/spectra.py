@@ -21,6 +21,7 @@ from gdstudy.figures.style import (
     log_axes,
     panels,
     shared_legend,
+    sign,
     threshold,
 )
 from gdstudy.summary import Run, by_size
@@ -91,8 +92,7 @@ def _draw_directions(axis: Any, X: np.ndarray, n: int) -> None:
         colour, width = (ORANGE, 3.5) if last else (SKY, 2)
         label = "weakest direction" if last else "other directions"
         axis.plot(*zip(-end, end, strict=True), color=colour, linewidth=width, label=label)
-    sign = "<" if n < 3 else "=" if n == 3 else ">"
-    axis.set_title(f"N = {n} {sign} P: smallest σ = {s[-1]:.2f}, σ/√N = {s[-1] / np.sqrt(n):.2f}")
+    axis.set_title(f"N = {n} {sign(n, 3)} P: smallest σ = {s[-1]:.2f}, σ/√N = {s[-1] / np.sqrt(n):.2f}")
     axis.set(xlabel="x₁ (units of X)", ylabel="x₂ (units of X)", zlabel="x₃ (units of X)")
     axis.set(xlim=(-2, 2), ylim=(-2, 2), zlim=(-2, 2))
     axis.set_box_aspect((1, 1, 1), zoom=0.85)

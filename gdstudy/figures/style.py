@@ -6,6 +6,7 @@ Colours are Okabe and Ito's (2008), told apart by colour-blind readers; levels a
 from __future__ import annotations
 
 import io
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,10 +25,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 from PIL import Image
 
-from gdstudy.summary import Curve, Table, groups
+from gdstudy.summary import Curve, Table, at_steps, groups, quantiles, trained_rows
 
 BLACK, BLUE, ORANGE, GREEN, PINK, SKY = "#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
 GREY = "0.45"
+EXACT: Any = {"color": BLACK, "linestyle": "--", "linewidth": 1.0}  # what a trained line is to lie on
 DPI = 100
 STYLE: Any = {
     "font.size": 9,
@@ -45,14 +47,24 @@ _NAMES = {
     "diabetes": "Diabetes",
     "who_life_expectancy": "WHO life expectancy",
     "linear_plus_cosine": "y = 2x + cos 25x",
+    "digits": "Digits",
+    "isotropic": "Isotropic inputs",
+    "power_law": "Power-law inputs",
+    "sparse_features": "Sparse features",
     "random_relu": "random ReLU",
     "random_fourier": "random Fourier",
+    "random_tanh": "random tanh",
+    "mirrored_relu": "mirrored ReLU (control)",
     "legendre": "Legendre",
     "center": "centred",
     "standardize": "standardised",
 }
 MSE = "MSE (squared units of y)"
+LOST = "share of the inputs lost (no unit)"  # an autoencoder's MSE over the mean square of its inputs
+OWN = "dimensions of its own (number)"
 ROWS = "training data N (rows)"
+FEATURES = "model parameters P (features)"
+TIME = "training time t (GD steps)"
 ROUNDING = "lower edge:\nzero up to\nrounding"
 _MEAN = "mean"  # marks lines that may leave their panel
 
@@ -66,7 +78,7 @@ class Panel:
     rows: dict[tuple[str, str], Table]
 
     def title(self) -> str:
-        return f"{readable(self.dataset)} (P = {self.P})".replace(", ", "\n")
+        return panel_title(self.dataset, self.P)
 
     def floor(self, share: float) -> float:
         """This share of the smallest test error of X⁺y: what lies below counts as zero."""
@@ -90,12 +102,40 @@ def panels(results: Table, *needed: tuple[str, str], raw: bool = False) -> list[
 
 def swept(found: list[Panel]) -> bool:
     """Some of them were studied at more than one N, which a curve against N needs."""
-    return any(len(np.unique(panel.rows["min_norm", "none"]["n_train"])) > 1 for panel in found)
+    return any(several(panel.rows["min_norm", "none"], "n_train") for panel in found)
+
+
+def several(table: Table, *sizes: str) -> bool:
+    """More than one value was studied of each of these columns."""
+    return all(len(np.unique(table[size])) > 1 for size in sizes)
+
+
+def nearest(values: np.ndarray, target: float) -> int:
+    """The studied value nearest to a target, in ratio."""
+    return int(values[np.argmin(np.abs(np.log(values / target)))])
+
+
+def sign(n: int, P: int) -> str:
+    """How N compares to P."""
+    return "<" if n < P else "=" if n == P else ">"
 
 
 def readable(name: str) -> str:
-    """`diabetes+standardize` → Diabetes, standardised."""
-    return ", ".join(_NAMES.get(part, part) for part in name.split("+"))
+    """`diabetes+standardize` → Diabetes, standardised; `random_relu_autoencoder` → random ReLU."""
+    parts = (part.removesuffix("_autoencoder") for part in name.split("+"))
+    return ", ".join(_NAMES.get(part, re.sub(r"^noise(?=\d)", "input noise σ = ", part)) for part in parts)
+
+
+def panel_title(dataset: str, P: int, model: str = "", symbol: str = "P") -> str:
+    names = ", ".join(readable(name) for name in (dataset, model) if name)
+    return f"{names} ({symbol} = {P})".replace(", ", "\n")
+
+
+def trainer(rows: Table) -> str:
+    """What trained these rows, as it is written."""
+    names = {"gd": "GD", "sgd": "SGD", "adamw": "AdamW", "nadam": "NAdam", "radam": "RAdam", "rmsprop": "RMSprop"}
+    name = str(rows["estimator"][0])
+    return names.get(name, name.capitalize())
 
 
 def grid(title: str, n_columns: int, n_rows: int = 1, height: float = 2.5) -> tuple[Figure, np.ndarray]:
@@ -103,6 +143,13 @@ def grid(title: str, n_columns: int, n_rows: int = 1, height: float = 2.5) -> tu
     figure = Figure(figsize=(max(2.9 * n_columns, 5) + 0.6, height * n_rows + 1.1), layout="constrained", dpi=DPI)
     figure.suptitle(title)
     return figure, figure.subplots(n_rows, n_columns, squeeze=False)
+
+
+def most_steps(tables: Sequence[Table]) -> str:
+    """A remark on how long the trained ones of these results were trained; none where nothing was."""
+    trained = [rows for table in tables if len((rows := trained_rows(table))["step"])]
+    last = max((int(rows["step"].max()) for rows in trained), default=0)
+    return f"{trainer(trained[0])} took at most {last:,} steps." if trained else ""
 
 
 def draw(axis: Axes, curve: Curve, label: str, color: Any, band: float = 0.18, **style: Any) -> Line2D:
@@ -121,6 +168,44 @@ def draw_mean(axis: Axes, curve: Curve, label: str, color: Any) -> None:
     axis.plot(curve.x[finite], curve.mean[finite], label=label, color=color, linewidth=0.7, alpha=0.8, gid=_MEAN)
 
 
+def decades(tables: Sequence[Table]) -> np.ndarray:
+    """t = 10, 10², … as far as any of these curves goes."""
+    last = int(max(rows["step"].max() for rows in tables))
+    return np.array([10**d for d in range(1, 13) if 10**d <= last] or [last])
+
+
+def draw_at_steps(axis: Axes, curves: Table, value: str, steps: np.ndarray, size: str = "n_train") -> None:
+    """Medians of trained cells against N (or P) after each of these numbers of steps, a colour for each."""
+    parts = list(groups(curves, size))
+    x = np.array([n for (n,), _ in parts])
+    medians = np.stack([quantiles(at_steps(cells, value, steps)[1])[1] for _, cells in parts])
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(steps)))
+    for t, median, colour in zip(steps, medians.T, colours, strict=True):
+        finite = np.isfinite(median)
+        axis.plot(x[finite], median[finite], color=colour, label=f"GD, t = {t:,}")
+
+
+def draw_expectation(
+    axis: Axes, theory: Table, P: int, value: str = "test_mse", shade: bool = True, **style: Any
+) -> None:
+    """The exact expected test error; |N − P| ≤ 1, where it is infinite if there are residuals, is shaded."""
+    finite, look = np.isfinite(theory[value]), {"color": GREEN, "linestyle": "--", **style}
+    # Two branches: nothing is to be drawn across the threshold.
+    for k, side in enumerate((theory["n_train"] < P, theory["n_train"] >= P)):
+        x, y = theory["n_train"][finite & side], theory[value][finite & side]
+        axis.plot(x, y, label="test, exact expectation" if not k else None, **look)
+    if shade:
+        low = max(P - 1, 0.5)
+        axis.axvspan(low, P + 1, color=GREEN, alpha=0.15, linewidth=0, label="expectation infinite", zorder=0)
+
+
+def cell_edges(values: np.ndarray) -> np.ndarray:
+    """Edges of cells around values on a log axis: their geometric midpoints, (n + 1,)."""
+    logs = np.log(values)
+    middle = (logs[1:] + logs[:-1]) / 2
+    return np.exp(np.r_[2 * logs[0] - middle[0], middle, 2 * logs[-1] - middle[-1]])
+
+
 def threshold(axis: Axes, value: float, label: str = "threshold N = P") -> None:
     axis.axvline(value, color=GREY, linestyle=":", linewidth=1.2, label=label)
 
@@ -137,7 +222,7 @@ def count_ticks(axis: Axes, both: bool = False) -> None:
         scale.set_minor_formatter(NullFormatter())
 
 
-def fit_y(axis: Axes, floor: float = 0.0, note: str = ROUNDING) -> None:
+def fit_y(axis: Axes, floor: float = 0.0, note: str = ROUNDING, left: bool = False) -> None:
     """A log axis around what is drawn above the floor; what lies below runs along its lower edge, with a note.
 
     Means may leave the panel: one split of fifty can lie decades above all quartiles.
@@ -157,7 +242,7 @@ def fit_y(axis: Axes, floor: float = 0.0, note: str = ROUNDING) -> None:
     bottom = float(10 ** (low - margin))
     axis.set_ylim(bottom, 10 ** (high + margin))
     if any((part <= floor).any() for part in drawn):
-        note_in(axis, note)
+        note_in(axis, note, left)
     # A line to 10⁻³⁰ would leave the panel where the last value above it stands, not where it gets there.
     for line, part in zip(lines, drawn, strict=True):
         line.set_ydata(np.maximum(part, bottom))
@@ -165,10 +250,11 @@ def fit_y(axis: Axes, floor: float = 0.0, note: str = ROUNDING) -> None:
         vertices[:, 1] = np.maximum(vertices[:, 1], bottom)
 
 
-def note_in(axis: Axes, text: str) -> None:
-    """A remark in the lower right corner, where few curves come."""
-    style: Any = {"fontsize": 7.5, "color": "0.3", "style": "italic", "linespacing": 1, "ha": "right"}
-    axis.text(0.985, 0.04, text, transform=axis.transAxes, **style)
+def note_in(axis: Axes, text: str, left: bool = False) -> None:
+    """A remark in the lower right corner, where few curves come, or in the left one."""
+    style: Any = {"fontsize": 7.5, "color": "0.3", "style": "italic", "linespacing": 1}
+    x, side = (0.015, "left") if left else (0.985, "right")
+    axis.text(x, 0.04, text, ha=side, transform=axis.transAxes, **style)
 
 
 def shared_legend(figure: Figure, *axes: Axes, note: str = "") -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import matplotlib
 import numpy as np
@@ -14,14 +13,18 @@ from gdstudy.figures.style import (
     BLACK,
     BLUE,
     DPI,
+    EXACT,
     GREEN,
     MSE,
     ORANGE,
     ROUNDING,
     ROWS,
+    TIME,
     Panel,
     count_ticks,
+    decades,
     draw,
+    draw_at_steps,
     fit_y,
     grid,
     log_axes,
@@ -30,10 +33,9 @@ from gdstudy.figures.style import (
     swept,
     threshold,
 )
-from gdstudy.summary import Run, Table, at_steps, by_size, by_step, groups, quantiles, representative_sizes, select
+from gdstudy.summary import Run, Table, by_size, by_step, groups, quantiles, representative_sizes, select
 
 _TIMES = (10, 100, 1000, 10_000)
-_EXACT: Any = {"color": BLACK, "linestyle": "--", "linewidth": 1.0}
 
 
 def wanted(run: Run) -> bool:
@@ -61,7 +63,7 @@ def mse_against_n(run: Run) -> Figure:
         gd, exact = panel.rows["gd", "none"], panel.rows["min_norm", "none"]
         for value, colour in (("test_mse", BLUE), ("train_mse", ORANGE)):
             draw(axis, by_size(gd, value), f"{value[:-4]}, trained GD", colour, linewidth=2)
-            draw(axis, by_size(exact, value), "X⁺y", band=0, **_EXACT)
+            draw(axis, by_size(exact, value), "X⁺y", band=0, **EXACT)
         log_axes(axis, ROWS, MSE)
         fit_y(axis, panel.floor(1e-6), ROUNDING + " or\ntolerance")
         threshold(axis, panel.P)
@@ -75,17 +77,10 @@ def test_mse_by_steps(run: Run) -> Figure:
     """Test MSE against N after t = 10, 10², … steps and at t = ∞: unfinished GD hides the spike."""
     shown = _trained(run)
     figure, axes = grid("How many steps until gradient descent shows the spike at N = P?", len(shown), height=2.7)
-    last = int(max(rows["step"].max() for _, rows in shown))
-    steps = np.array([10**d for d in range(1, 13) if 10**d <= last] or [last])
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(steps)))
+    steps = decades([rows for _, rows in shown])
     for axis, (panel, rows) in zip(axes[0], shown, strict=True):
-        sizes, values = at_steps(rows, "test_mse", steps)
-        x = np.unique(sizes)
-        medians = np.stack([quantiles(values[sizes == n])[1] for n in x])
-        for t, median, colour in zip(steps, medians.T, colours, strict=True):
-            finite = np.isfinite(median)
-            axis.plot(x[finite], median[finite], color=colour, label=f"GD, t = {t:,}")
-        draw(axis, by_size(panel.rows["min_norm", "none"], "test_mse"), "t = ∞, X⁺y", band=0, **_EXACT)
+        draw_at_steps(axis, rows, "test_mse", steps)
+        draw(axis, by_size(panel.rows["min_norm", "none"], "test_mse"), "t = ∞, X⁺y", band=0, **EXACT)
         log_axes(axis, ROWS, "median test MSE (squared units of y)")
         fit_y(axis)
         threshold(axis, panel.P)
@@ -105,8 +100,8 @@ def distance_by_steps(run: Run) -> Figure:
             cells = select(rows, n_train=n)
             colour, place = _place(n, panel.P)
             draw(axis, by_step(cells, "distance"), f"{place}, trained", colour, linewidth=2.5, alpha=0.6)
-            draw(axis, by_step(cells, "exact_distance"), "predicted, exact iterate", band=0, **_EXACT)
-        log_axes(axis, "training time t (GD steps)", "‖W_t − X⁺y‖ / ‖X⁺y‖ (no unit)")
+            draw(axis, by_step(cells, "exact_distance"), "predicted, exact iterate", band=0, **EXACT)
+        log_axes(axis, TIME, "‖W_t − X⁺y‖ / ‖X⁺y‖ (no unit)")
         fit_y(axis, 1e-16)
         axis.set_title(f"{panel.title()[:-1]}; N = {', '.join(map(str, sizes))})")
     shared_legend(figure, *axes[0])
