@@ -27,6 +27,7 @@ READOUT_AUTOENCODERS = tuple(f"{name}_autoencoder" for name in FEATURE_MAPS if n
 # Autoencoders that are not linear in what is trained, by their start: small (or Xavier's), aligned, zero.
 BOTTLENECKS = ("bottleneck", "bottleneck_aligned", "bottleneck_zero")
 SUPERPOSITIONS = ("superposition", "superposition_zero")
+ZERO_STARTS = ("bottleneck_zero", "superposition_zero")
 NONLINEAR = (*BOTTLENECKS, *SUPERPOSITIONS)
 AUTOENCODERS = (*READOUT_AUTOENCODERS, *NONLINEAR)
 MODELS = (*FEATURE_MAPS, *AUTOENCODERS)
@@ -279,6 +280,11 @@ class Study:
         ):
             if not good:
                 raise StudyError(f"{key}={share:g} must lie in {'[0, 1)' if key == 'gd.warmup' else '(0, 1]'}")
+        if self.synthetic.p_nonzero * self.synthetic.n_inputs < 1e-3:
+            raise StudyError(
+                f"synthetic.p_nonzero={self.synthetic.p_nonzero:g} leaves nearly every row of "
+                f"{self.synthetic.n_inputs} inputs empty; raise it to at least {1e-3 / self.synthetic.n_inputs:g}"
+            )
         if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
             raise StudyError(f"device={self.device!r} must be cpu, cuda or cuda:<number>")
         self._check_combinations()
@@ -367,6 +373,8 @@ class Study:
             raise StudyError(f"ablations.learning_rate={self.ablations.learning_rate} must be above 0")
         if "gd" not in self.estimators and any(model in SUPERPOSITIONS for model in nonlinear):
             raise StudyError(f"estimators={self.estimators} leaves superposition nothing to do: it is trained; add gd")
+        if self.gd.optimizer == "gd" and self.gd.optimizer_options:
+            raise StudyError(f"gd.optimizer_options={self.gd.optimizer_options} has no effect on optimizer gd")
         automatic = self.gd.optimizer == "gd" and all(model in BOTTLENECKS for model in nonlinear)
         if self.gd.step_size.value == "auto" and not automatic:
             what = nonlinear[-1] if self.gd.optimizer == "gd" else self.gd.optimizer

@@ -50,8 +50,8 @@ def descend(
     """Train a stack to the last checkpoint, one State a checkpoint; finished cells leave the stack.
 
     A cell ends `converged` when ‖∇L‖ ≤ tolerance times the largest it had: at its start, unless that is near a saddle.
-    It ends `diverged` when that norm grows beyond what a stable step size allows, or the loss rises where it lets it
-    only fall, `stalled` when the gradient vanishes away from a minimum, `max_steps` at the last checkpoint.
+    It ends `diverged` when that norm grows beyond what a stable step size allows, or the loss stays above its best,
+    `stalled` when the gradient vanishes away from a minimum, `max_steps` at the last checkpoint.
     Looks at t, t + max(1, t // 64), …: at most 1.6 % late, at a cost that does not show.
     on_check(cell-steps taken, cells still running) is called at each look.
     """
@@ -113,6 +113,20 @@ def log_spaced(steps: int, per_decade: int) -> list[int]:
     return sorted({round(10 ** (e / per_decade)) for e in exponents} | {steps})
 
 
+def _check_module(module: nn.Module, X: Tensor, Y: Tensor) -> None:
+    """ValueError unless a module is a stack of as many cells as X, of its dtype, that maps X to the shape of Y."""
+    for name, p in module.named_parameters():
+        if p.ndim < 2 or len(p) != len(X) or p.dtype != X.dtype:
+            raise ValueError(
+                f"module: parameter {name} is {tuple(p.shape)} {p.dtype}; each must be {X.dtype} with a leading axis "
+                f"of {len(X)} cells and what one cell has behind it. nn.Linear has none: write a weight (C, P, k)"
+            )
+    with torch.no_grad():
+        shape = tuple(module(X).shape)
+    if shape != tuple(Y.shape):
+        raise ValueError(f"module: maps X {tuple(X.shape)} to {shape}, and Y is {tuple(Y.shape)}")
+
+
 def gradient_descent(
     X: Array,
     Y: Array,
@@ -169,6 +183,8 @@ def gradient_descent(
     if W0 is not None:
         start = start + as_tensor("W0", W0).to(x).reshape(start.shape)
     runner: Engine
+    if module is not None:
+        _check_module(module, x, y)
     rows = None if n_rows is None else n_rows.reshape(-1)
     rate = Schedule(checkpoints[-1], warmup, schedule) if warmup or schedule != "constant" else None
     if module is None and (optimizer != "gd" or rate is not None):

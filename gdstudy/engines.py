@@ -24,6 +24,8 @@ READOUT_DIVERGENCE, MODULE_DIVERGENCE = 2.0, 1e8
 CACHE_BYTES = 4 << 20
 # These of torch.optim do to a number what depends on others, or take no dense gradient.
 _COUPLING = {"optimizer", "lbfgs", "adafactor", "muon", "sparseadam"}
+# So many steps above its best loss, and as many as it took to get there, and a descent is not on its way down.
+PATIENCE = 1000
 # Directions tried before a point with zero gradient is called a minimum.
 NUDGES = 32
 
@@ -32,7 +34,7 @@ class Engine(Protocol):
     """Cells in training.
 
     gradient_norm: (C,) ‖∇L‖ of the running cells. is_minimum: (C,) meaningful where it is 0. rising: (C,) the loss
-    rose since the last look, where a stable step size lets it only fall.
+    has long been above its best, where a stable step size brings it down in the end.
     """
 
     divergence: float
@@ -155,6 +157,7 @@ def torch_optimizer(name: str, learning_rate: float, options: Mapping[str, float
 
     ValueError for an unknown name or option, or for an optimizer that would couple the cells of a stack.
     """
+    name = name.lower()
     kinds: dict[str, Any] = {key.lower(): kind for key, kind in vars(torch.optim).items() if inspect.isclass(kind)}
     if name in _COUPLING:
         raise ValueError(f"optimizer={name!r} couples the cells of a stack; take one such as adamw")
@@ -162,8 +165,10 @@ def torch_optimizer(name: str, learning_rate: float, options: Mapping[str, float
         raise ValueError(f"optimizer={name!r} is none of torch.optim, such as adamw or sgd")
     known = inspect.signature(kinds[name]).parameters
     for option in options:
-        if option not in known:
-            raise ValueError(f"optimizer_options: {name} has no {option!r}; it has {', '.join(list(known)[1:])}")
+        if option not in known or option in ("params", "lr"):
+            raise ValueError(f"optimizer_options: {name} has no {option!r}; it has {', '.join(list(known)[2:])}")
+    # Numbers alone come from a study: 1 is true.
+    options = {key: bool(v) if isinstance(known[key].default, bool) else v for key, v in options.items()}
     # One kernel a parameter instead of one an operation: most of the time of a small stack.
     fused = {"fused": True} if name in ("sgd", "adam", "adamw") else {}
     return lambda parameters: kinds[name](parameters, lr=learning_rate, **fused, **options)
@@ -191,7 +196,8 @@ class Optimised:
         self.cells = torch.arange(len(objective.weight), device=objective.weight.device)
         # Only plain descent at one step size must go down.
         self.descends = objective.monotone and optimizer is None and (schedule is None or schedule.shape == "constant")
-        self.first_loss = self.last_loss = objective.losses()
+        self.first_loss = self.best_loss = objective.losses()
+        self.best_at = torch.zeros_like(self.cells)
 
     def advance(self, n_steps: int) -> None:
         for _ in range(n_steps):
@@ -215,7 +221,8 @@ class Optimised:
         return parameters[0].clone() if len(parameters) == 1 else torch.cat([p.flatten(1) for p in parameters], 1)
 
     def keep(self, mask: Tensor) -> None:
-        self.cells, self.first_loss, self.last_loss = (a[mask] for a in (self.cells, self.first_loss, self.last_loss))
+        for name in ("cells", "first_loss", "best_loss", "best_at"):
+            setattr(self, name, getattr(self, name)[mask])
         for p in self.objective.parameters:
             state = self.optimizer.state.get(p, {})
             for name, value in state.items():
@@ -232,10 +239,11 @@ class Optimised:
         start, here = [p.clone() for p in parameters], self.objective.losses()
         random = torch.Generator(device=here.device).manual_seed(0)
         lower = torch.zeros_like(here, dtype=torch.bool)
+        size = torch.finfo(here.dtype).eps ** 0.25  # a saddle's loss falls by its square, well above rounding
         for _ in range(NUDGES):
             for p, p0 in zip(parameters, start, strict=True):
                 nudge = torch.randn(p0.shape, generator=random, dtype=p0.dtype, device=p0.device)
-                p.copy_(p0 + 1e-3 * nudge)
+                p.copy_(p0 + size * nudge)
             # Beyond rounding of the loss, so that flat directions do not count.
             lower |= self.objective.losses() < here * (1 - 64 * torch.finfo(here.dtype).eps)
         for p, p0 in zip(parameters, start, strict=True):
@@ -245,6 +253,11 @@ class Optimised:
     def rising(self) -> Tensor:
         if not self.descends:
             return torch.zeros_like(self.first_loss, dtype=torch.bool)
-        loss, before = self.objective.losses(), self.last_loss
-        self.last_loss = loss
-        return loss > before + self.first_loss * torch.finfo(loss.dtype).eps ** 0.5
+        # A mode that overshoots raises the loss for a while; beyond the limit it never settles.
+        loss = self.objective.losses()
+        margin = self.first_loss * torch.finfo(loss.dtype).eps ** 0.5
+        better = loss < self.best_loss - margin
+        self.best_loss = torch.where(better, loss, self.best_loss)
+        self.best_at = torch.where(better, self.t, self.best_at)
+        stale = self.t - self.best_at > self.best_at.clamp(min=PATIENCE)
+        return stale & (loss > self.best_loss + margin)

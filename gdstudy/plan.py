@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gdstudy.config import AS_WIDE_AS_DATA, BOTTLENECKS, NONLINEAR, SUPERPOSITIONS, Study
+from gdstudy.config import AS_WIDE_AS_DATA, BOTTLENECKS, NONLINEAR, SUPERPOSITIONS, ZERO_STARTS, Study
 from gdstudy.data import Dataset
 
 Level = tuple[str, float | None]  # ablation and its level
@@ -92,7 +92,8 @@ def _levels(
     """The levels of a model's closed form and of its training."""
     if model not in NONLINEAR:
         return variant.closed, variant.trained
-    more = study.ablations.trainings() if hidden == min(study.n_hidden) else []
+    # A start at zero is one start, and stalls at any step size.
+    more = study.ablations.trainings() if hidden == min(study.n_hidden) and model not in ZERO_STARTS else []
     return (UNABLATED,) if model in BOTTLENECKS else (), (UNABLATED, *more) if variant.trained else ()
 
 

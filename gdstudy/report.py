@@ -70,13 +70,13 @@ def _columns(sweep: Sweep) -> list[_Column]:
 
 
 def _superposition(sweep: Sweep) -> list[_Column]:
-    """Losses of 1 for an output of zero; data points' dimensions over the most they can have, m/N or 1."""
+    """Losses are 1 for an output of zero. D·N/m: median dimensionality of data points over that of all alike, m/N."""
     rows, m = sweep.rows, int(sweep.rows["n_hidden"][0])
     return [
         _Column("test loss", 12, ".4g", _median(sweep, rows, "relative_test_mse")),
         _Column("train loss", 12, ".4g", _median(sweep, rows, "relative_train_mse")),
         _Column("‖W‖", 9, ".3g", _median(sweep, rows, "weight_norm")),
-        _Column("stored", 9, ".0%", lambda n: sweep.at(rows, n, "data_point_dimension") * max(1, n / m)),
+        _Column("D·N/m", 9, ".2f", lambda n: sweep.at(rows, n, "data_point_dimension") * max(1, n / m)),
     ]
 
 
@@ -140,7 +140,7 @@ def claims_markdown(claims: list[Claim], title: str) -> str:
         if rows:
             lines += ["", f"**{rule.claim[0].upper()}{rule.claim[1:]}** ({rule.source}). Number: {rule.measure}.", ""]
             lines += [f"| data set | number | holds if {rows[0].threshold} |", "|---|---:|---|"]
-            lines += [f"| {_where(row)} | {row.number:.3g} | {_emphasis(row.verdict)} |" for row in rows]
+            lines += [f"| {_where(row)} | {row.number:.3g}{_cells(row)} | {_emphasis(row.verdict)} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
@@ -152,13 +152,21 @@ def claims_text(claims: list[Claim]) -> str:
         if rows:
             held = sum(row.verdict == HOLDS for row in rows)
             lines += [f"holds {held:>2} of {len(rows):<2} {rule.claim} ({rule.source}); {rows[0].threshold}:"]
-            numbers = [f"{_where(r)} {r.number:.3g}" + (f" [{r.verdict}]" if r.verdict != HOLDS else "") for r in rows]
+            numbers = [f"{_where(r)} {r.number:.3g}{_cells(r)}" + _unless_held(r) for r in rows]
             lines += [textwrap.fill(", ".join(numbers), 110, initial_indent=" " * 15, subsequent_indent=" " * 15)]
     return "\n".join([*lines, _count(claims)])
 
 
 def _where(claim: Claim) -> str:
     return claim.dataset if claim.model == "linear" else f"{claim.dataset} ({claim.model})"
+
+
+def _cells(claim: Claim) -> str:
+    return f" ({claim.cells})" if claim.cells else ""
+
+
+def _unless_held(claim: Claim) -> str:
+    return f" [{claim.verdict}]" if claim.verdict != HOLDS else ""
 
 
 def _emphasis(verdict: str) -> str:

@@ -171,11 +171,15 @@ def _rows(columns: Columns, number: Iterator[int]) -> Iterator[tuple[object, ...
     return zip(itertools.islice(number, length), *lists, strict=True)
 
 
-def _read(run_dir: str | Path, table: str) -> Table:
+def _path(run_dir: str | Path) -> Path:
     path = Path(run_dir) / "results.sqlite"
     if not path.is_file():
         raise StudyError(f"{run_dir} is no run: it has no results.sqlite")
-    columns = _TABLES[table]
+    return path
+
+
+def _read(run_dir: str | Path, table: str) -> Table:
+    path, columns = _path(run_dir), _TABLES[table]
     parts: dict[str, list[np.ndarray]] = {name: [] for name in columns}
     words: dict[str, int] = {}  # each text once, numbered: a million strings would be slow to sort and to hold
     with _explained(path):
@@ -224,10 +228,11 @@ def load_curves(run_dir: str | Path) -> Table:
 def load_arrays(run_dir: str | Path) -> Table:
     """What pictures are drawn from: column name → array, one row per array. `value`: float32 arrays (an object array).
 
-    Autoencoders keep for seed 0 `inputs`, `targets` and `outputs` of the first test rows, `mode_strengths` of a
-    bottleneck at its checkpoints, and `weight`, `hidden` data points and dimensionalities of superposition.
+    Autoencoders keep for seed 0 `inputs`, `targets` and `outputs` of the first test rows; a bottleneck `mode_strengths`
+    at its checkpoints and, started aligned, `exact_strengths` and `flow_strengths`; superposition `weight`, `hidden`
+    data points, `data_point_dimensions` and `feature_dimensions`. StudyError where there is no run.
     """
-    path = Path(run_dir) / "results.sqlite"
+    path = _path(run_dir)
     columns = [name for name in ARRAYS if name != "shape"]
     with _explained(path):
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)

@@ -9,7 +9,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from gdstudy.config import INPUTS_ONLY, Study, StudyError
+from gdstudy.config import INPUTS_ONLY, ZERO_STARTS, Study, StudyError
 from gdstudy.data import Dataset, load_dataset, missing_download
 from gdstudy.experiment import run_batch
 from gdstudy.plan import Batch, plan, variants
@@ -75,7 +75,8 @@ class Progress:
         return len(batch.cells) * max(1, batch.trainings)
 
     def _budget(self, batch: Batch) -> int:
-        return self._cells(batch) * (self.steps if batch.trainings else 1)
+        # Started at a saddle a cell stalls at once.
+        return self._cells(batch) * (self.steps if batch.trainings and batch.model not in ZERO_STARTS else 1)
 
     def __enter__(self) -> Progress:
         return self

@@ -82,8 +82,10 @@ def _check_optimizer(study: Study) -> None:
     from gdstudy.engines import torch_optimizer
 
     try:
-        torch_optimizer(study.gd.optimizer, 1.0, study.gd.optimizer_options)([torch.zeros(1, requires_grad=True)])
-    except (TypeError, ValueError) as error:
+        number = torch.zeros(1, requires_grad=True)
+        number.grad = torch.zeros(1)
+        torch_optimizer(study.gd.optimizer, 1.0, study.gd.optimizer_options)([number]).step()
+    except (TypeError, ValueError, RuntimeError) as error:
         raise StudyError(f"gd.{error}" if "optimizer" in str(error) else f"gd.optimizer_options: {error}") from None
 
 

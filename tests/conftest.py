@@ -1,9 +1,16 @@
+import functools
 import os
 from pathlib import Path
 
+# Problems are small here: a second thread waits more than it works, above all on a busy machine. Before torch comes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
-from gdstudy.config import Ablations, GradientDescent, Sizes, Study
+from gdstudy.config import BOTTLENECKS, SUPERPOSITIONS, Ablations, GradientDescent, Sizes, Study, Synthetic
+from gdstudy.parser import as_yaml
+from gdstudy.store import Store, load_run
+from gdstudy.sweep import load_datasets, run_missing
 from gdstudy.train import run_study
 
 # Where the two downloadable data sets lie beside the checkout (machines without internet), tests read them there.
@@ -42,3 +49,83 @@ def paper_run(tmp_path_factory):
     estimators = ["min_norm", "gd", "theory"]
     study = small_study(n_train=sizes, seeds=6, batch_cells=60, estimators=estimators, ablations=ablations, gd=gd)
     return run_study(study, tmp_path_factory.mktemp("runs") / "paper")
+
+
+ADAMW = {"optimizer": "adamw", "optimizer_options": {"weight_decay": 0.01}, "warmup": 0.05, "schedule": "cosine"}
+SPARSE = Synthetic(n_inputs=50, n_rows=3000, p_nonzero=0.05)
+
+
+def autoencoder_study(name):
+    """Small studies of each kind of autoencoder, around their thresholds."""
+    estimators = ["min_norm", "gd", "theory"]
+    if name == "linear":  # clean and denoising, D = P = 16
+        return Study(
+            datasets=["power_law", "isotropic"],
+            synthetic=Synthetic(n_rows=600),
+            input_noise=[0, 0.5],
+            models=["linear_autoencoder"],
+            n_train=[4, 8, 12, 16, 24, 32, 64],
+            seeds=6,
+            estimators=estimators,
+            gd=GradientDescent(steps=3000, checkpoints_per_decade=3),
+        )
+    if name == "random_features":  # D = 8
+        return Study(
+            datasets=["isotropic"],
+            synthetic=Synthetic(n_inputs=8, n_rows=600),
+            models=["random_relu_autoencoder", "random_tanh_autoencoder", "mirrored_relu_autoencoder"],
+            n_train=[4, 8, 16, 24, 32, 64],
+            n_parameters=[8, 16, 32],
+            seeds=6,
+            gd=GradientDescent(steps=2000, checkpoints_per_decade=2),
+        )
+    if name == "bottleneck":  # D = 8
+        return Study(
+            datasets=["power_law"],
+            synthetic=Synthetic(n_inputs=8, n_rows=600),
+            input_noise=[0, 0.5],
+            models=list(BOTTLENECKS),
+            n_train=[3, 8, 16, 200],
+            n_hidden=[2, 4],
+            seeds=3,
+            estimators=estimators,
+            gd=GradientDescent(steps=3200, checkpoints_per_decade=3),
+        )
+    if name == "superposition":  # the three regimes
+        return Study(
+            datasets=["sparse_features"],
+            synthetic=SPARSE,
+            models=list(SUPERPOSITIONS),
+            n_train=[5, 32, 500],
+            n_hidden=[2],
+            seeds=10,
+            gd=GradientDescent(steps=2000, step_size="0.01", checkpoints_per_decade=1, **ADAMW),
+            dtype="float32",
+        )
+    assert name == "superposition_levels"  # other step sizes and starts, and widths
+    return Study(
+        datasets=["sparse_features"],
+        synthetic=SPARSE,
+        models=["superposition"],
+        n_train=[5, 32, 128],
+        n_hidden=[2, 3],
+        seeds=3,
+        ablations=Ablations(learning_rate=[0.01, 0.03, 0.1], restarts=[1, 2, 3]),
+        gd=GradientDescent(steps=400, step_size="0.03", checkpoints_per_decade=2, **ADAMW),
+    )
+
+
+def stored(study, folder):
+    """The tables of a study that was run and stored, without its figures."""
+    folder.mkdir()
+    datasets, store = load_datasets(study), Store(folder, config=as_yaml(study))
+    run_missing(study, datasets, store, quiet=True)
+    store.close()
+    return load_run(folder)
+
+
+@pytest.fixture(scope="session")
+def autoencoder_run(tmp_path_factory):
+    """Name of an `autoencoder_study` → its tables, made once; tests only read them."""
+    folder = tmp_path_factory.mktemp("autoencoders")
+    return functools.cache(lambda name: stored(autoencoder_study(name), folder / name))

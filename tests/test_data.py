@@ -14,8 +14,17 @@ from sklearn.datasets import get_data_home
 from sklearn.model_selection import train_test_split
 
 from gdstudy import load_dataset
-from gdstudy.config import DATASETS, StudyError
-from gdstudy.data import HOUSING_FILE, LOADERS, SYNTHETIC, WHO_FEATURES, WHO_FILE, missing_download, split, training_rows
+from gdstudy.config import DATASETS, StudyError, Synthetic
+from gdstudy.data import (
+    HOUSING_FILE,
+    LOADERS,
+    SYNTHETIC,
+    WHO_FEATURES,
+    WHO_FILE,
+    missing_download,
+    split,
+    training_rows,
+)
 
 
 def test_student_teacher_is_the_published_one():
@@ -272,3 +281,105 @@ def test_data_sets_that_need_no_download_announce_none(tmp_path, monkeypatch):
         assert missing_download(name) is None
         assert len(load_dataset(name).X) > 0
     assert list(tmp_path.iterdir()) == []
+
+
+# Inputs of autoencoders
+
+
+def synthetic(name, **sizes):
+    return load_dataset(name, synthetic=Synthetic(**sizes))
+
+
+@pytest.mark.parametrize("p", [0.01, 0.05, 0.5, 1.0])
+def test_sparse_features_are_nonnegative_of_length_1_and_as_sparse_as_they_say(p):
+    """The share of nonzeros is p given that a row is not empty: np/(1 − (1 − p)ⁿ) of n entries a row."""
+    n, rows = 50, 4000
+    X = synthetic("sparse_features", n_inputs=n, n_rows=rows, p_nonzero=p).clean()
+    assert X.shape == (rows, n)
+    assert X.min() >= 0
+    np.testing.assert_allclose(np.linalg.norm(X, axis=1), 1)
+    present = (X > 0).sum(1)
+    assert present.min() >= 1
+    expected = n * p / (1 - (1 - p) ** n)
+    error_bar = present.std() / np.sqrt(rows)
+    assert abs(present.mean() - expected) <= 4 * error_bar + 1e-12
+    if p == 0.01:  # where two rows of three are drawn again: not what it would be without
+        assert abs(present.mean() - n * p) > 20 * error_bar
+
+
+def test_values_of_sparse_features_are_uniform_before_they_are_scaled():
+    """The ratio of a row's two values, smaller over larger, is U[0, 1] too."""
+    X = synthetic("sparse_features", n_inputs=50, n_rows=20_000, p_nonzero=0.05).clean()
+    two = np.sort(X[(X > 0).sum(1) == 2], axis=1)[:, -2:]
+    ratio = two[:, 0] / two[:, 1]
+    assert len(ratio) > 4000
+    shares = np.histogram(ratio, bins=5, range=(0, 1))[0] / len(ratio)
+    np.testing.assert_allclose(shares, 0.2, atol=4 * np.sqrt(0.16 / len(ratio)))
+    # Which columns are not zero is independent of the column.
+    counts = (X > 0).mean(0)
+    assert np.abs(counts - counts.mean()).max() < 5 * np.sqrt(counts.mean() / len(X))
+
+
+@pytest.mark.parametrize("name", ["isotropic", "power_law", "sparse_features"])
+@pytest.mark.parametrize("rows", [7, 999, 1000, 1001, 2500])
+def test_a_longer_draw_begins_with_a_shorter_one(name, rows):
+    shorter, longer = (synthetic(name, n_inputs=12, n_rows=n, p_nonzero=0.2) for n in (rows, 3000))
+    assert shorter.clean().shape == (rows, 12)
+    np.testing.assert_array_equal(longer.clean()[:rows], shorter.clean())
+    assert shorter.Y.shape == (rows, 0)
+    # And no row comes twice, but for sparse ones that have a single entry, which is then 1.
+    several = longer.clean()[(longer.clean() != 0).sum(1) > 1]
+    assert len(np.unique(several, axis=0)) == len(several) > 2000
+
+
+@pytest.mark.parametrize(("name", "variance"), [("isotropic", np.ones(8)), ("power_law", 1 / np.arange(1, 9))])
+def test_gaussian_inputs_have_the_covariance_they_say(name, variance):
+    n = 20_000
+    data = synthetic(name, n_inputs=8, n_rows=n)
+    np.testing.assert_allclose(data.covariance, variance)
+    scaled = data.X / np.sqrt(variance)
+    np.testing.assert_allclose(scaled.T @ scaled / n, np.eye(8), atol=5 * np.sqrt(2 / n))
+    np.testing.assert_allclose(scaled.mean(0), 0, atol=5 / np.sqrt(n))
+    np.testing.assert_allclose((scaled**4).mean(0), 3, atol=5 * np.sqrt(96 / n))
+    assert data.law is None  # of y, of which there is none
+    # Another law is told apart.
+    other = synthetic({"isotropic": "power_law", "power_law": "isotropic"}[name], n_inputs=8, n_rows=n)
+    assert np.abs(other.X.var(0) - variance).max() > 0.5
+    assert abs(np.corrcoef(other.X[:, 0], data.X[:, 0])[0, 1]) < 5 / np.sqrt(n)
+
+
+def test_digits_are_pixels_in_the_unit_interval_and_classes_one_hot():
+    data = load_dataset("digits")
+    assert data.X.shape == (1797, 64)
+    assert (data.X.min(), data.X.max()) == (0, 1)
+    np.testing.assert_array_equal(data.X * 16, np.round(data.X * 16))
+    assert data.Y.shape == (1797, 10)
+    np.testing.assert_array_equal(np.sort(data.Y, axis=1), np.tile([*[0] * 9, 1], (1797, 1)))
+    assert data.Y.sum(0).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert np.linalg.matrix_rank(data.X) == 61
+
+
+def test_input_noise_is_drawn_for_the_seed_and_leaves_the_target_clean():
+    clean, noisy = load_dataset("digits"), load_dataset("digits", input_noise=0.5)
+    assert noisy.name == "digits+noise0.5"
+    assert load_dataset("digits", "standardize", 0.25).name == "digits+standardize+noise0.25"
+    np.testing.assert_array_equal(noisy.inputs(3), noisy.inputs(3))
+    np.testing.assert_array_equal(noisy.clean(), clean.X)
+    np.testing.assert_array_equal(clean.inputs(3), clean.X)
+    noise = [noisy.inputs(seed) - clean.X for seed in (3, 4)]
+    for draw in noise:
+        assert draw.std() == pytest.approx(0.5, rel=0.01)
+        assert abs(draw.mean()) < 5 * 0.5 / np.sqrt(draw.size)
+        # Of each pixel by itself: also of the pixels that are always 0.
+        assert draw[:, clean.X.max(0) == 0].std() == pytest.approx(0.5, rel=0.05)
+        assert abs(np.corrcoef(draw.ravel(), clean.X.ravel())[0, 1]) < 5 / np.sqrt(draw.size)
+    assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 5 / np.sqrt(noise[0].size)
+    # The same draw at another strength: seeds are compared like with like.
+    weaker = load_dataset("digits", input_noise=0.1).inputs(3) - clean.X
+    np.testing.assert_allclose(5 * weaker, noise[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("noise", [-0.1, np.inf, np.nan])
+def test_a_noise_that_is_no_standard_deviation_is_refused(noise):
+    with pytest.raises(ValueError, match=r"input_noise=.* is a standard deviation"):
+        load_dataset("digits", input_noise=noise)

@@ -128,3 +128,41 @@ def test_linear_features_are_the_inputs_and_every_model_of_the_schema_is_known()
         assert feature_map(model, POINTS[:, :1] / 5, 4, 0).shape == (8, 4)
     with pytest.raises(ValueError, match="unknown model 'relu'; known: linear, legendre, random_relu, random_fourier"):
         feature_map("relu", POINTS, 4, 0)
+
+
+def test_the_tanh_map_is_odd_and_bounded_and_near_zero_linear():
+    tanh = feature_map("random_tanh", POINTS, 50, 0)
+    np.testing.assert_allclose(feature_map("random_tanh", -POINTS, 50, 0), -tanh)
+    assert np.abs(feature_map("random_tanh", 1e3 * POINTS, 50, 0)).max() == pytest.approx(np.sqrt(1 / 50))
+    small = feature_map("random_tanh", 1e-4 * POINTS, 50, 0)
+    np.testing.assert_allclose(feature_map("random_tanh", 2e-4 * POINTS, 50, 0), 2 * small, rtol=1e-6)
+    assert np.abs(feature_map("random_tanh", 2 * POINTS, 50, 0) - 2 * tanh).max() > 0.01
+    # Of the weights a_p ~ N(0, I/D): near zero the mean of products is x·y/D.
+    many = feature_map("random_tanh", 1e-3 * POINTS, 200_000, 0)
+    np.testing.assert_allclose(many @ many.T * 1e6, POINTS @ POINTS.T / 3, atol=0.02)
+
+
+@pytest.mark.parametrize("P", [2, 6, 7, 40])
+def test_mirrored_pairs_give_their_input_back(P):
+    """relu(z) − relu(−z) = z, so features 2i and 2i + 1 differ by a linear function of x."""
+    features = feature_map("mirrored_relu", POINTS, P, 3)
+    assert features.shape == (8, P)
+    assert features.min() >= 0
+    pairs = P // 2
+    z = (features[:, 0 : 2 * pairs : 2] - features[:, 1 : 2 * pairs : 2]) / np.sqrt(2 / P)
+    A = stream(3, "random_relu").standard_normal(((P + 1) // 2, 3)) / np.sqrt(3)
+    np.testing.assert_allclose(z, POINTS @ A[:pairs].T, atol=1e-12)
+    assert not (features[:, 0 : 2 * pairs : 2] * features[:, 1 : 2 * pairs : 2]).any()
+
+
+@pytest.mark.parametrize(("P", "rank", "exact"), [(4, 4, False), (6, 6, True), (8, 7, True), (40, 23, True)])
+def test_mirrored_pairs_express_every_linear_map_from_p_of_2d_on_and_have_rank_p_half_plus_d(P, rank, exact):
+    X = np.random.default_rng(0).standard_normal((500, 3))
+    features = feature_map("mirrored_relu", X, P, 0)
+    assert np.linalg.matrix_rank(features) == rank
+    left = X - features @ np.linalg.lstsq(features, X, rcond=None)[0]
+    assert (np.abs(left).max() < 1e-12) == exact
+    # Control: units that are not in pairs have full rank, and give nothing back exactly.
+    single = feature_map("random_relu", X, P, 0)
+    assert np.linalg.matrix_rank(single) == P
+    assert np.abs(X - single @ np.linalg.lstsq(single, X, rcond=None)[0]).max() > 1e-3

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gdstudy import load_dataset
 from gdstudy.data import split, training_rows
 from gdstudy.features import feature_map
-from gdstudy.metrics import AllRows, SplitErrors, frobenius, relative_distance, row_space_leak
+from gdstudy.metrics import AllRows, SplitErrors, dimensionality, frobenius, relative_distance, row_space_leak
 
 
 def setting(tables, cells, draw=None):
@@ -198,3 +198,69 @@ def test_distances_and_leaks_of_zero_readouts():
     assert row_space_leak(zero, V, everything).tolist() == [0, 0]
     assert row_space_leak(one, V, nothing).tolist() == [1, 1]  # X = 0 has an empty row space
     np.testing.assert_allclose(row_space_leak(one, V, everything), np.sqrt(2 / 3), rtol=1e-6)
+
+
+def turned(*angles):
+    """Unit vectors in the plane."""
+    return torch.tensor([[np.cos(a), np.sin(a)] for a in angles], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("vectors", "expected"),
+    [
+        (torch.eye(3, dtype=torch.float64), [1, 1, 1]),  # a dimension each
+        (turned(0, np.pi), [1 / 2, 1 / 2]),  # an antipodal pair shares one
+        (turned(0, np.pi, np.pi / 2), [1 / 2, 1 / 2, 1]),
+        (turned(*(2 * np.pi * np.arange(5) / 5)), [2 / 5] * 5),  # a regular pentagon shares two
+        (turned(*(2 * np.pi * np.arange(3) / 3)), [2 / 3] * 3),
+        (turned(0, 0, 0, 0), [1 / 4] * 4),
+        (torch.tensor([[3.0, 0.0], [0.0, 0.0]]), [1, 0]),  # what is not there has none
+        (torch.tensor([[2.0, 0.0], [1.0, 0.0]]), [4 / 5, 1 / 5]),  # 4/(4 + 1), 1/(4 + 1)
+        (torch.zeros(2, 2), [0, 0]),
+    ],
+)
+def test_dimensionalities_of_known_arrangements(vectors, expected):
+    np.testing.assert_allclose(dimensionality(vectors), expected, rtol=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(1, 9),
+    m=st.integers(1, 5),
+    zeros=st.integers(0, 3),
+    scale=st.floats(1e-6, 1e6),
+    seed=st.integers(0, 99),
+)
+def test_dimensionality_is_its_definition_and_at_most_the_leverage(n, m, zeros, scale, seed):
+    random = np.random.default_rng(seed)
+    V = random.standard_normal((n + zeros, m)) * random.uniform(0.1, 3, (n + zeros, 1))
+    V[n:] = 0
+    D = dimensionality(torch.from_numpy(V)).numpy()
+    for i in range(n):
+        direction = V[i] / np.linalg.norm(V[i])
+        assert D[i] == pytest.approx(V[i] @ V[i] / ((V @ direction) ** 2).sum())
+    assert not D[n:].any()
+    leverage = np.diag(V @ np.linalg.pinv(V))
+    assert (leverage - D > -1e-9).all()
+    assert D.sum() <= np.linalg.matrix_rank(V) + 1e-9
+    # Neither a rotation nor another unit of length changes it; another length of one vector does.
+    rotation = np.linalg.qr(random.standard_normal((m, m)))[0]
+    np.testing.assert_allclose(dimensionality(torch.from_numpy(scale * V @ rotation)), D, rtol=1e-9, atol=1e-12)
+
+
+def test_dimensionality_equals_the_leverage_of_eigenvectors_and_of_no_others():
+    random = np.random.default_rng(0)
+    V = np.linalg.qr(random.standard_normal((4, 4)))[0] * [[1.0], [2.0], [3.0], [4.0]]  # orthogonal: eigenvectors
+    np.testing.assert_allclose(dimensionality(torch.from_numpy(V)), 1)
+    V[1] += 0.5 * V[0]
+    D = dimensionality(torch.from_numpy(V)).numpy()
+    np.testing.assert_allclose(np.diag(V @ np.linalg.pinv(V)), 1)
+    assert D[0] < 0.9
+
+
+def test_stacks_of_vectors_have_the_dimensionalities_of_each():
+    V = torch.from_numpy(np.random.default_rng(0).standard_normal((3, 6, 2)))
+    together = dimensionality(V)
+    assert together.shape == (3, 6)
+    for one, alone in zip(together, V, strict=True):
+        torch.testing.assert_close(one, dimensionality(alone))

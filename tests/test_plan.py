@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gdstudy.config import Ablations, GradientDescent, Sizes, Study
 from gdstudy.data import Dataset
-from gdstudy.plan import UNABLATED, Variant, plan, variants
+from gdstudy.plan import STACK_NUMBERS, UNABLATED, Batch, Variant, plan, variants
 
 WIDTHS = {"student_teacher": 20, "diabetes": 10, "linear_plus_cosine": 1}
 
@@ -127,3 +127,110 @@ def test_a_study_without_gd_trains_nothing(own):
     study = Study(estimators=["min_norm"], ablations=ABLATED, gd=GradientDescent(preprocess=own))
     assert [v.trained for v in variants(study)] == [(), ()]
     assert all(b.trained == () and b.closed[0] == UNABLATED for b in plan(study, empty(study)))
+
+
+# Models with a hidden layer
+
+
+def hidden_study(models, **changes):
+    gd = {"optimizer": "adamw", "step_size": "0.01"} if "superposition" in models else {}
+    values = {"datasets": ["sparse_features"], "n_hidden": Sizes((2, 3, 6)), "gd": GradientDescent(**gd)}
+    return Study(**{**values, "models": models, **changes})
+
+
+def inputs(study, width=50):
+    return [Dataset(v.dataset, np.zeros((1000, width)), np.zeros((1000, 0))) for v in variants(study)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    sizes=st.sets(st.integers(1, 900), min_size=1, max_size=8),
+    seeds=st.integers(1, 12),
+    width=st.sampled_from([6, 50, 2000]),
+    batch_cells=st.integers(1, 90),
+)
+def test_a_stack_of_superposition_holds_so_many_numbers_or_one_cell(sizes, seeds, width, batch_cells):
+    study = hidden_study(["superposition"], n_train=sorted(sizes), seeds=seeds, batch_cells=batch_cells)
+    batches = plan(study, inputs(study, width))
+    assert [b.number for b in batches] == list(range(len(batches)))
+    for hidden, group in itertools.groupby(batches, key=lambda b: b.n_hidden):
+        group = list(group)
+        assert hidden in study.n_hidden
+        assert [cell for b in group for cell in b.cells] == list(itertools.product(sorted(sizes), range(seeds)))
+        for b, after in itertools.zip_longest(group, group[1:]):
+            # A stack is padded to its largest cell.
+            numbers = len(b.cells) * max(n for n, _ in b.cells) * width
+            assert len(b.cells) <= batch_cells
+            assert numbers <= STACK_NUMBERS or len(b.cells) == 1
+            if after is not None:  # and the next cell would not have fitted
+                more = (len(b.cells) + 1) * after.cells[0][0] * width
+                assert len(b.cells) == batch_cells or more > STACK_NUMBERS
+    assert [b.n_hidden for b in batches] == sorted(b.n_hidden for b in batches)
+    assert {b.n_hidden for b in batches} == {2, 3, 6}
+
+
+def test_bottlenecks_train_on_matrices_of_their_width_whatever_n_is_and_are_stacked_like_readouts():
+    sizes = Sizes((5, 900))
+    study = hidden_study(["bottleneck"], n_train=sizes, seeds=300, batch_cells=500)
+    assert [len(b.cells) for b in plan(study, inputs(study, 500))] == [500, 100] * 3
+    with_large = hidden_study(["superposition"], n_train=sizes, seeds=300, batch_cells=500)
+    assert len(plan(with_large, inputs(with_large, 500))) > 3 * 300  # its cells of 900 × 500 train alone
+
+
+def test_a_gpu_takes_larger_stacks():
+    cpu, gpu = (hidden_study(["superposition"], n_train=Sizes((800,)), seeds=50, device=d) for d in ("cpu", "cuda"))
+    assert len(plan(cpu, inputs(cpu))) > len(plan(gpu, inputs(gpu)))
+    assert [c for b in plan(cpu, inputs(cpu)) for c in b.cells] == [c for b in plan(gpu, inputs(gpu)) for c in b.cells]
+
+
+LEVELS = (("learning_rate", 0.001), ("learning_rate", 0.1), ("restarts", 2), ("restarts", 4))
+
+
+@pytest.mark.parametrize("model", ["superposition", "superposition_zero", "bottleneck", "bottleneck_zero"])
+def test_step_sizes_and_starts_are_tried_at_the_smallest_width_and_there_alone(model):
+    ablations = Ablations(learning_rate=[0.1, 0.001], restarts=[4, 2])
+    gd = GradientDescent(step_size="0.01")
+    study = hidden_study([model], ablations=ablations, gd=gd, n_train=Sizes((5,)), seeds=2)
+    batches = plan(study, inputs(study))
+    assert [b.n_hidden for b in batches] == [2, 3, 6]
+    assert [b.trained for b in batches] == [(UNABLATED, *LEVELS), (UNABLATED,), (UNABLATED,)]
+    # A bottleneck has a closed form, superposition has none.
+    assert {b.closed for b in batches} == {(UNABLATED,) if "bottleneck" in model else ()}
+    # The best of four starts holds those of two: once, two step sizes, three more starts.
+    assert [b.trainings for b in batches] == [1 + 2 + 3, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("trained", "trainings"),
+    [
+        ((), 0),
+        ((UNABLATED,), 1),
+        ((UNABLATED, ("restarts", 1)), 1),
+        ((UNABLATED, ("restarts", 3)), 3),
+        ((UNABLATED, ("restarts", 2), ("restarts", 3)), 3),
+        ((UNABLATED, ("learning_rate", 0.1), ("restarts", 2)), 3),
+        ((UNABLATED, ("leading_modes", 3), ("adversarial_test", 1.0)), 1),  # only the test rows differ
+        ((UNABLATED, ("no_residuals", None), ("singular_value_cutoff", 0.1)), 3),
+    ],
+)
+def test_a_batch_knows_how_often_its_cells_are_trained(trained, trainings):
+    batch = Batch(0, "d", "superposition", 5, 2, ((3, 0),), (), trained)
+    assert batch.trainings == trainings
+
+
+def test_each_noise_is_a_variant_of_its_data_set_clean_inputs_first():
+    study = Study(datasets=["isotropic", "digits"], input_noise=[0.5, 0], models=["linear_autoencoder"], n_train=[3])
+    found = [(v.dataset, v.input_noise) for v in variants(study)]
+    assert found == [("isotropic", 0.0), ("isotropic", 0.5), ("digits", 0.0), ("digits", 0.5)]
+    own = Study(
+        datasets=["digits"],
+        input_noise=[0, 0.5],
+        models=["linear_autoencoder"],
+        n_train=[3],
+        gd=GradientDescent(preprocess="center"),
+    )
+    found = [(v.preprocess, v.input_noise, v.trained) for v in variants(own)]
+    assert found == [
+        *(("none", noise, ()) for noise in (0.0, 0.5)),
+        *(("center", noise, (UNABLATED,)) for noise in (0.0, 0.5)),
+    ]

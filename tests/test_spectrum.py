@@ -16,7 +16,8 @@ def stack(cells, n, P, dtype=torch.float64, seed=0):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("cells", [(), (1,), (63,), (64,), (13, 9)])  # from 64 matrices on, a part a thread
 @pytest.mark.parametrize(("n", "P"), SHAPES)
-def test_every_matrix_of_a_stack_has_its_own_svd_in_its_own_place(cells, n, P, dtype):
+def test_every_matrix_of_a_stack_has_its_own_svd_in_its_own_place(cells, n, P, dtype, monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     X = stack(cells, n, P, dtype)
     spec = spectrum(X)
     tolerance = 100 * torch.finfo(dtype).eps
@@ -32,7 +33,8 @@ def test_every_matrix_of_a_stack_has_its_own_svd_in_its_own_place(cells, n, P, d
         assert (spec.matrix() - X.flip(0)).abs().max() > 1 or cells == (1,)
 
 
-def test_a_transposed_stack_that_is_not_contiguous_is_read_in_order():
+def test_a_transposed_stack_that_is_not_contiguous_is_read_in_order(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     X = stack((70,), 5, 3).mT
     torch.testing.assert_close(spectrum(X).matrix(), X)
 

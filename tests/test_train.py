@@ -8,16 +8,28 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
 from gdstudy import load_curves, load_results
-from gdstudy.parser import as_yaml, read_study
+from gdstudy.parser import as_yaml, find_config, read_study
 from gdstudy.train import main
 
 SMALL = "n_train: [5, 10, 20]\nseeds: 3\nbatch_cells: 4\ngd: {steps: 300, checkpoints_per_decade: 3}\n"
+HIDDEN = """
+datasets: [power_law]
+synthetic: {n_rows: 60}
+models: [bottleneck]
+n_train: [5, 10]
+n_hidden: [2]
+seeds: 2
+gd: {steps: 300, checkpoints_per_decade: 3}
+"""
+ADAMW = ["--config", "hidden.yaml", "--gd.optimizer", "adamw", "--gd.step_size", "0.01"]
+SUPERPOSITION = ["--config", "hidden.yaml", "--datasets", "[sparse_features]", "--models", "[superposition]"]
 COMMAND = [sys.executable, "-m", "gdstudy.train"]
 
 
@@ -25,6 +37,7 @@ COMMAND = [sys.executable, "-m", "gdstudy.train"]
 def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.yaml").write_text(SMALL)
+    (tmp_path / "hidden.yaml").write_text(HIDDEN)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +46,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
         ([], "--config is missing"),
         (
             ["--config", "nowhere.yaml"],
-            "'nowhere.yaml' is no file here or in configs/ (did you mean linear.yaml?); known studies: autoencoder.yaml",
+            "'nowhere.yaml' is no file here or in configs/ (did you mean linear.yaml?); known studies: autoencoder",
         ),
         (["--config", "small.yaml", "--sedes", "3"], "unknown key 'sedes' (did you mean seeds?)"),
         (["--config", "small.yaml", "--gd.stepsize", "3"], "unknown key 'gd.stepsize'"),
@@ -62,6 +75,56 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
         (["--config", "small.yaml", "--ablations.adversarial_test", "[-1]"], "ablations.adversarial_test"),
         (["--config", "small.yaml", "--ablations.leading_modes", "0-3"], "ablations.leading_modes"),
         (["--config", "small.yaml", "--ablations.cutoff", "[1]"], "unknown key 'ablations.cutoff'"),
+        (["--config", "small.yaml", "--datasets", "[power_law]"], "power_law has no y for linear; use an autoencoder"),
+        (["--config", "small.yaml", "--input_noise", "[0.5]"], "input_noise=0.5 has no effect on linear"),
+        (["--config", "small.yaml", "--input_noise", "[]"], "input_noise=[] is empty; write [0]"),
+        (["--config", "small.yaml", "--n_hidden", "[2]"], "n_hidden=2 does not go with linear"),
+        (
+            ["--config", "small.yaml", "--gd.optimizer", "adamw", "--gd.step_size", "0.01"],
+            "gd.optimizer=adamw does not go with linear; it is for bottleneck",
+        ),
+        (["--config", "small.yaml", "--gd.warmup", "0.1"], "gd.warmup=0.1 does not go with linear"),
+        (["--config", "small.yaml", "--ablations.restarts", "[2]"], "ablations.restarts=2 does not go with linear"),
+        (["--config", "hidden.yaml", "--n_hidden", "[]"], "models: bottleneck needs n_hidden"),
+        (["--config", "hidden.yaml", "--n_hidden", "[2, 17]"], "n_hidden=17 is no bottleneck for power_law: it has 16"),
+        (["--config", "hidden.yaml", "--n_train", "[60]"], "use at most 59, or raise synthetic.n_rows"),
+        (["--config", "hidden.yaml", "--gd.warmup", "1"], "gd.warmup=1 must lie in [0, 1)"),
+        (["--config", "hidden.yaml", "--gd.init_scale", "0"], "gd.init_scale=0 must lie in (0, 1]"),
+        (
+            ["--config", "hidden.yaml", "--gd.optimizer", "adamv"],
+            "gd.optimizer: unknown 'adamv' (did you mean adam?); known: gd, sgd, adam",
+        ),
+        (
+            ["--config", "hidden.yaml", "--gd.optimizer", "adamw"],
+            "gd.step_size=auto is not known for adamw; give a number",
+        ),
+        (
+            [*ADAMW, "--gd.optimizer_options", "{momentum: 0.9}"],
+            "gd.optimizer_options: adamw has no 'momentum'; it has lr, betas, eps, weight_decay",
+        ),
+        ([*ADAMW, "--gd.optimizer_options", "{eps: many}"], "gd.optimizer_options: 'many' is not allowed"),
+        (["--config", "hidden.yaml", "--gd.schedule", "linear"], "gd.schedule"),
+        (
+            ["--config", "hidden.yaml", "--ablations.singular_value_cutoff", "[0.1]"],
+            "ablations.singular_value_cutoff is defined for readouts, not for bottleneck",
+        ),
+        (
+            ["--config", "hidden.yaml", "--ablations.learning_rate", "[0, 0.1]"],
+            "ablations.learning_rate=0, 0.1 must be above 0",
+        ),
+        (["--config", "hidden.yaml", "--ablations.restarts", "[0]"], "ablations.restarts"),
+        (
+            ["--config", "hidden.yaml", "--models", "[bottleneck, linear_autoencoder]"],
+            "n_hidden=2 does not go with linear_autoencoder",
+        ),
+        (
+            [*SUPERPOSITION, "--input_noise", "[0.5]", "--gd.step_size", "0.01"],
+            "input_noise=0.5 has no effect on superposition",
+        ),
+        (SUPERPOSITION, "gd.step_size=auto is not known for superposition; give a number"),
+        ([*SUPERPOSITION, "--gd.step_size", "0.01", "--estimators", "[min_norm]"], "it is trained; add gd"),
+        ([*SUPERPOSITION, "--gd.step_size", "0.01", "--synthetic.p_nonzero", "0"], "synthetic.p_nonzero=0 must lie"),
+        (["--config", "hidden.yaml", "--synthetic.n_rows", "1"], "synthetic.n_rows=1 must lie in 2"),
         (["--config", "small.yaml", "--device", "cuda:9"], "CUDA devices are here"),
         (["--config", "small.yaml", "--run_dir", "/proc/nowhere"], "cannot write the run folder /proc/nowhere"),
         (["--config", "broken.yaml"], "broken.yaml, line 2: not valid YAML"),
@@ -88,7 +151,9 @@ def test_help_names_every_key_with_its_default_at_once():
     started = time.perf_counter()
     text = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
     assert time.perf_counter() - started < 1.5  # 0.15 s here; torch alone takes longer than this allows
-    for key in ("datasets", "preprocess", "n_train", "seeds", "gd.steps", "gd.step_size", "gd.engine", "dtype"):
+    readouts = ("datasets", "preprocess", "n_train", "seeds", "gd.steps", "gd.step_size", "gd.engine", "dtype")
+    autoencoders = ("input_noise", "n_hidden", "synthetic.n_inputs", "gd.optimizer", "gd.warmup", "ablations.restarts")
+    for key in (*readouts, *autoencoders):
         assert f"--{key}" in text
     assert "2/σ₁²" in text
 
@@ -96,6 +161,14 @@ def test_help_names_every_key_with_its_default_at_once():
 def test_help_and_config_import_no_torch_and_no_scikit_learn():
     code = "import sys, gdstudy.train; sys.exit(bool({'torch', 'sklearn'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in (Path(__file__).parent.parent / "configs").glob("*.yaml")))
+def test_each_study_that_comes_with_the_package_is_a_study(name, tmp_path):
+    """And its printed form is the same study: what a run keeps of it can be run again."""
+    study = read_study(find_config(name))
+    (tmp_path / "again.yaml").write_text(as_yaml(study))
+    assert read_study("again.yaml") == study
 
 
 def test_print_config_is_the_resolved_study_and_can_be_run(tmp_path, capsys):

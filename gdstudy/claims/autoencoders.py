@@ -102,15 +102,20 @@ def _peaks(sweep: Sweep, rows: Table) -> float:
     return float((values[:, peak] > np.maximum(values[:, 0], values[:, -1])).mean())
 
 
+def _has_peak(sweep: Sweep) -> bool:
+    """There is something to go."""
+    return _peaks(sweep, sweep.rows) >= 0.5
+
+
 def _peaks_of_best_rate(sweep: Sweep) -> float:
     """The same where each cell has the step size, of all tried, that trains it best."""
     tried = [sweep.rows, *sweep.trained_levels("learning_rate").values()]
-    return _peaks(sweep, best_by_training(tried)) if len(tried) > 1 else np.nan
+    return _peaks(sweep, best_by_training(tried)) if len(tried) > 1 and _has_peak(sweep) else np.nan
 
 
 def _peaks_of_best_start(sweep: Sweep) -> float:
     levels = sweep.trained_levels("restarts")
-    return _peaks(sweep, levels[max(levels)]) if levels else np.nan
+    return _peaks(sweep, levels[max(levels)]) if levels and _has_peak(sweep) else np.nan
 
 
 def _stored(end: int) -> Callable[[Sweep], float]:
@@ -253,7 +258,7 @@ AUTOENCODERS = (
     Rule(
         "few data: data points are stored",
         "Henighan et al. 2023, App. C (2)",
-        "median dimensionality of data points over the most they can have (m/T or 1), smallest T",
+        "median dimensionality of data points over that of all alike (m/T, at most 1), smallest T",
         _stored(0),
         "≥",
         0.8,
@@ -263,7 +268,7 @@ AUTOENCODERS = (
     Rule(
         "many data: they are not",
         "Henighan et al. 2023, App. C (2)",
-        "median dimensionality of data points over the most they can have, largest T",
+        "median dimensionality of data points over that of all alike, largest T",
         _stored(-1),
         "≤",
         0.2,

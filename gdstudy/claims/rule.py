@@ -15,7 +15,8 @@ HOLDS, PARTLY, DOES_NOT_HOLD = "holds", "partly", "does not hold"
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim on one data set. number: what `measure` says; threshold: what it must meet to hold."""
+    """One claim on one data set. number: what `measure` says; threshold: what it must meet to hold; cells: how many
+    the number speaks of, where it is of the converged ones only."""
 
     claim: str
     source: str
@@ -25,6 +26,7 @@ class Claim:
     threshold: str
     verdict: str
     measure: str
+    cells: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,11 @@ class Rule:
         axis = "P" if sweep.size == "n_parameters" else "N"
         model = str(first["model"]) if first["model"] == "linear" else f"{first['model']}, along {axis}"
         bound = f"{self.sense} {self.holds:g}"
-        return Claim(self.claim, self.source, str(first["dataset"]), model, number, bound, verdict, self.measure)
+        cells = ""
+        if "converged cells" in self.measure:
+            status = sweep.trained["status"]
+            cells = f"{int((status == 'converged').sum())} of {len(status)} cells"
+        return Claim(self.claim, self.source, str(first["dataset"]), model, number, bound, verdict, self.measure, cells)
 
 
 def spike(sweep: Sweep) -> float:

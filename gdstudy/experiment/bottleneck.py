@@ -99,8 +99,11 @@ class BottleneckCells:
     def _strengths(self, eta: Tensor, t: Tensor, cells: Tensor) -> Tensor:
         """Exact strength of each leading mode at t (c,) from the aligned start: (c, k)."""
         rate = eta[cells, None] * self._curvatures(cells)
-        start = torch.full_like(rate, self.study.gd.init_scale**2)
-        return closed_form.bottleneck_iterate(start, rate, t.to(rate.device).unsqueeze(-1))
+        return closed_form.bottleneck_iterate(self._first_strengths(cells), rate, t.to(rate.device).unsqueeze(-1))
+
+    def _first_strengths(self, cells: Tensor) -> Tensor:
+        """Strengths of the aligned start, 0 beyond the rank: (c, k)."""
+        return self.study.gd.init_scale**2 * self.leading[cells].square().sum(1)
 
     def _is_exact(self) -> bool:
         """Aligned with the components and balanced, in plain descent: each mode is a number with a known map."""
@@ -125,9 +128,9 @@ class BottleneckCells:
         V, M = self.leading[cells], self._maps(W)
         values = {"mode_strengths": (V * (M @ V)).sum(1)}
         if self._is_exact():
-            curvature, start = self._curvatures(cells), self.study.gd.init_scale**2
             values["exact_strengths"] = self._strengths(eta, t, cells)
             time = (eta[cells] * t).unsqueeze(-1)
-            values["flow_strengths"] = closed_form.bottleneck_flow(torch.full_like(curvature, start), curvature, time)
+            start, curvature = self._first_strengths(cells), self._curvatures(cells)
+            values["flow_strengths"] = closed_form.bottleneck_flow(start, curvature, time)
         arrays = {name: value.cpu().numpy() for name, value in values.items()}
         return [{name: value[c] for name, value in arrays.items()} for c in range(len(cells))]

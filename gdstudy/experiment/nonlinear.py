@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gdstudy.config import Study
-from gdstudy.descent import RUNNING, STATUSES, State, descend, log_spaced
+from gdstudy.descent import DIVERGED, RUNNING, STATUSES, State, descend, log_spaced
 from gdstudy.engines import Optimised, Schedule, torch_optimizer
 from gdstudy.experiment.stack import Columns, Records, identity
 from gdstudy.objectives import Objective
@@ -52,7 +52,7 @@ class _Trained:
 
     def best(self, other: _Trained) -> _Trained:
         """For each cell the one with the lower training loss; what diverged loses."""
-        losses = (torch.where(r.train_loss.isfinite(), r.train_loss, torch.inf) for r in (self, other))
+        losses = (torch.where(r.status == DIVERGED, torch.inf, r.train_loss) for r in (self, other))
         first = torch.le(*losses)
         pick = {
             name: torch.where(first.unsqueeze(-1) if name == "W" else first, getattr(self, name), getattr(other, name))

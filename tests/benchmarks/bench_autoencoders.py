@@ -2,8 +2,8 @@
 
 Stacked: each batch of the study, end to end but for storing (data, SVDs, training, measuring). One cell at a time: a
 plain nn.Module under autograd and torch.optim on one cell of that batch for a few hundred steps, times the steps that
-all its cells took; no measuring. `python tests/benchmarks/bench_autoencoders.py stacks` times superposition by the size of
-its stacks instead: what STACK_NUMBERS in gdstudy/plan.py is read from.
+all its cells took; no measuring. With the argument `stacks` it times superposition by the size of its stacks instead,
+which is what STACK_NUMBERS in gdstudy/plan.py is read from.
 """
 
 import sys
