@@ -11,7 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from jsonargparse.typing import register_type
+from gdstudy.values import Levels as Levels
+from gdstudy.values import Sizes as Sizes
+from gdstudy.values import StepSize as StepSize
 
 # In the order of Fig. 1.
 DATASETS = (
@@ -42,76 +44,6 @@ OPTIMIZERS = ("gd", "sgd", "adam", "adamw", "adamax", "nadam", "radam", "rmsprop
 
 class StudyError(Exception):
     """What a user can put right: one line that says what, where and what to do."""
-
-
-class Sizes(tuple):
-    """Whole numbers from 1, increasing. Written `1-60`, `5, 10, 20` or `1-40, 50`, or as a YAML list; may be empty."""
-
-    @classmethod
-    def parse(cls, value: Any) -> Sizes:
-        text = str(value).strip("[] ")
-        items: Iterable[Any] = value if isinstance(value, list | tuple) else text.split(",") if text else ()
-        sizes: set[int] = set()
-        for item in items:
-            match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", str(item))
-            if not match:
-                raise ValueError(f"{value!r} is no list of sizes; write 1-60 or [5, 10, 20]")
-            first, last = int(match[1]), int(match[2] or match[1])
-            if not 1 <= first <= last:
-                raise ValueError(f"{item!r} must count up from at least 1, as in 1-60")
-            sizes.update(range(first, last + 1))
-        return cls(sorted(sizes))
-
-    def __str__(self) -> str:
-        starts = [n for n in self if n - 1 not in self]
-        ends = [n for n in self if n + 1 not in self]
-        return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
-
-    __repr__ = __str__
-
-
-class Levels(tuple):
-    """Levels of an ablation: numbers from 0, increasing. A YAML list, or `0.1, 1, 10`; may be empty."""
-
-    @classmethod
-    def parse(cls, value: Any) -> Levels:
-        text = str(value).strip("[] ")
-        items = value if isinstance(value, list | tuple) else text.split(",") if text else ()
-        try:
-            numbers = sorted({float(item) for item in items})
-        except (TypeError, ValueError):
-            raise ValueError(f"{value!r} is no list of numbers; write [0.1, 1, 10], or [] for none") from None
-        if any(not 0 <= number < float("inf") for number in numbers):
-            raise ValueError(f"{value!r} must hold finite numbers of at least 0")
-        return cls(numbers)
-
-    def __str__(self) -> str:
-        return ", ".join(f"{number:g}" for number in self)
-
-    __repr__ = __str__
-
-
-class StepSize(str):
-    """`auto` or a number above 0."""
-
-    @classmethod
-    def parse(cls, value: Any) -> StepSize:
-        try:
-            good = value == "auto" or 0 < float(value) < float("inf")
-        except (TypeError, ValueError):
-            good = False
-        if not good:
-            raise ValueError(f"{value!r} must be `auto` (1/σ₁² of each cell) or a number above 0")
-        return cls(value)
-
-    @property
-    def value(self) -> float | str:
-        return "auto" if self == "auto" else float(self)
-
-
-register_type(Sizes, serializer=str, deserializer=Sizes.parse)
-register_type(Levels, serializer=str, deserializer=Levels.parse)
-register_type(StepSize, serializer=str, deserializer=StepSize.parse)
 
 
 @dataclass
@@ -273,13 +205,13 @@ class Study:
                 raise StudyError(f"{key}={value} must lie in {low} … {high}")
         if not 0 < self.gd.tolerance < 1:
             raise StudyError(f"gd.tolerance={self.gd.tolerance:g} must lie in (0, 1)")
-        for key, share, good in (
-            ("gd.warmup", self.gd.warmup, 0 <= self.gd.warmup < 1),
-            ("synthetic.p_nonzero", self.synthetic.p_nonzero, 0 < self.synthetic.p_nonzero <= 1),
-            ("gd.init_scale", self.gd.init_scale, 0 < self.gd.init_scale <= 1),
+        for key, share, good, bounds in (
+            ("gd.warmup", self.gd.warmup, 0 <= self.gd.warmup < 1, "[0, 1)"),
+            ("synthetic.p_nonzero", self.synthetic.p_nonzero, 0 < self.synthetic.p_nonzero <= 1, "(0, 1]"),
+            ("gd.init_scale", self.gd.init_scale, 1e-12 <= self.gd.init_scale <= 1, "1e-12 … 1"),
         ):
             if not good:
-                raise StudyError(f"{key}={share:g} must lie in {'[0, 1)' if key == 'gd.warmup' else '(0, 1]'}")
+                raise StudyError(f"{key}={share:g} must lie in {bounds}")
         if self.synthetic.p_nonzero * self.synthetic.n_inputs < 1e-3:
             raise StudyError(
                 f"synthetic.p_nonzero={self.synthetic.p_nonzero:g} leaves nearly every row of "
@@ -328,6 +260,10 @@ class Study:
                     f"models: legendre needs one input in [−1, 1]; use datasets: [linear_plus_cosine] without "
                     f"standardizing (here {name}, preprocess={self.preprocess}, gd.preprocess={self.gd.preprocess})"
                 )
+        for key in ("singular_value_cutoff", "adversarial_test", "adversarial_train", "learning_rate"):
+            levels = getattr(self.ablations, key)
+            if len({f"{level:.3g}" for level in levels}) < len(levels):
+                raise StudyError(f"ablations.{key}={levels} must differ in their first three digits")
         studied = {ablation for name in self.datasets for ablation, _ in self.ablations.levels(name)}
         for ablation in self.gd.ablations:
             if ablation not in studied:
@@ -369,8 +305,14 @@ class Study:
             )
         if not nonlinear:
             return
-        if self.ablations.learning_rate and self.ablations.learning_rate[0] == 0:
-            raise StudyError(f"ablations.learning_rate={self.ablations.learning_rate} must be above 0")
+        if any(not 1e-30 <= rate <= 1e30 for rate in self.ablations.learning_rate):
+            raise StudyError(f"ablations.learning_rate={self.ablations.learning_rate} must lie in 1e-30 … 1e30")
+        least = max(self.gd.tolerance, 100 * (2.0**-52 if self.dtype == "float64" else 2.0**-23))
+        if least > 0.1 * self.gd.init_scale and any(model in BOTTLENECKS for model in nonlinear):
+            raise StudyError(
+                f"gd.init_scale={self.gd.init_scale:g} must be at least ten times {least:.2g} (gd.tolerance, 100 eps "
+                f"of {self.dtype}): else a saddle that is passed on the way counts as converged"
+            )
         if "gd" not in self.estimators and any(model in SUPERPOSITIONS for model in nonlinear):
             raise StudyError(f"estimators={self.estimators} leaves superposition nothing to do: it is trained; add gd")
         if self.gd.optimizer == "gd" and self.gd.optimizer_options:

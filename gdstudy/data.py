@@ -263,7 +263,8 @@ def load_dataset(
             X = X / np.where(scale > 0, scale, 1)
         data = Dataset(f"{name}+{preprocess}", X, data.Y - data.Y.mean(0))
     if input_noise:
-        data = replace(data, name=f"{data.name}+noise{input_noise:g}", input_noise=input_noise)
+        digits = str(float(input_noise)).removesuffix(".0")  # all of them: two noises are two data sets
+        data = replace(data, name=f"{data.name}+noise{digits}", input_noise=input_noise)
     return data
 
 

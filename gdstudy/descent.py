@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gdstudy.arrays import Array, as_tensor, regression_problem
-from gdstudy.engines import MODULE_DIVERGENCE, READOUT_DIVERGENCE, Engine, Gram, Optimised, Schedule, torch_optimizer
+from gdstudy.engines import READOUT_DIVERGENCE, Engine, Gram, Optimised, Schedule, torch_optimizer
 from gdstudy.models import LinearReadout
 from gdstudy.objectives import Autograd
 
@@ -192,7 +192,7 @@ def gradient_descent(
     if module is None and engine == "gram":
         runner = Gram(x, y, start, eta, torch.full((len(x),), x.shape[-2], device=x.device) if rows is None else rows)
     elif module is None or optimizer == "gd":
-        divergence = READOUT_DIVERGENCE if module is None else MODULE_DIVERGENCE
+        divergence = READOUT_DIVERGENCE if module is None else np.inf
         objective = Autograd(LinearReadout(start) if module is None else module, x, y, eta, rows)
         runner = Optimised(objective, schedule=rate, divergence=divergence)
     else:

@@ -17,12 +17,14 @@ from torch import Tensor
 
 from gdstudy.objectives import Objective
 
-# Growth of the gradient norm over its start that proves divergence. For a readout it never grows below the
-# stable limit; a deep model's grows a lot when it leaves a saddle.
-READOUT_DIVERGENCE, MODULE_DIVERGENCE = 2.0, 1e8
+# What proves divergence: of a readout, growth of the gradient norm over its start, which never grows below the stable
+# limit. A deep model's gradient grows without bound when it leaves a saddle; there growth of the loss tells.
+READOUT_DIVERGENCE, LOSS_DIVERGENCE = 2.0, 1e8
 # A Gram block this large still stays in cache while many steps are taken on it.
 CACHE_BYTES = 4 << 20
 # These of torch.optim do to a number what depends on others, or take no dense gradient.
+# Of an optimizer's arguments these are not the user's: how it is called, and how it is computed.
+_OURS = ("params", "lr", "fused", "foreach", "capturable", "differentiable")
 _COUPLING = {"optimizer", "lbfgs", "adafactor", "muon", "sparseadam"}
 # So many steps above its best loss, and as many as it took to get there, and a descent is not on its way down.
 PATIENCE = 1000
@@ -34,7 +36,7 @@ class Engine(Protocol):
     """Cells in training.
 
     gradient_norm: (C,) ‖∇L‖ of the running cells. is_minimum: (C,) meaningful where it is 0. rising: (C,) the loss
-    has long been above its best, where a stable step size brings it down in the end.
+    is out of bounds, or has long been above its best where a stable step size brings it down in the end.
     """
 
     divergence: float
@@ -149,7 +151,7 @@ class Schedule:
         rise = self.warmup * self.steps
         if t + 1 <= rise:
             return (t + 1) / rise
-        return 1.0 if self.shape == "constant" else 0.5 * (1 + np.cos(np.pi * (t - rise) / (self.steps - rise)))
+        return 1.0 if self.shape == "constant" else 0.5 * (1 + np.cos(np.pi * max(0, t - rise) / (self.steps - rise)))
 
 
 def torch_optimizer(name: str, learning_rate: float, options: Mapping[str, float]) -> Callable[..., Any]:
@@ -165,8 +167,10 @@ def torch_optimizer(name: str, learning_rate: float, options: Mapping[str, float
         raise ValueError(f"optimizer={name!r} is none of torch.optim, such as adamw or sgd")
     known = inspect.signature(kinds[name]).parameters
     for option in options:
-        if option not in known or option in ("params", "lr"):
-            raise ValueError(f"optimizer_options: {name} has no {option!r}; it has {', '.join(list(known)[2:])}")
+        free = [key for key in known if key not in _OURS]
+        if option not in free or not np.isfinite(options[option]):
+            value = f"{option!r}" if option not in free else f"{option}={options[option]}"
+            raise ValueError(f"optimizer_options: {name} has no {value}; it has {', '.join(free)}")
     # Numbers alone come from a study: 1 is true.
     options = {key: bool(v) if isinstance(known[key].default, bool) else v for key, v in options.items()}
     # One kernel a parameter instead of one an operation: most of the time of a small stack.
@@ -180,6 +184,7 @@ class Optimised:
     Every parameter has the leading axis of cells, and the optimizer treats each number by itself: a cell does in a
     stack what it does alone. optimizer: parameters → torch.optim.Optimizer; default plain gradient descent, whose
     step size of each cell is the objective's weight. schedule: factor of the learning rate at each step.
+    divergence: growth of the gradient norm that proves it.
     """
 
     def __init__(
@@ -187,7 +192,7 @@ class Optimised:
         objective: Objective,
         optimizer: Callable[..., Any] | None = None,
         schedule: Schedule | None = None,
-        divergence: float = MODULE_DIVERGENCE,
+        divergence: float = np.inf,
     ) -> None:
         self.objective, self.divergence = objective, divergence
         self.optimizer = optimizer(objective.parameters) if optimizer else torch.optim.SGD(objective.parameters, lr=1.0)
@@ -240,10 +245,12 @@ class Optimised:
         random = torch.Generator(device=here.device).manual_seed(0)
         lower = torch.zeros_like(here, dtype=torch.bool)
         size = torch.finfo(here.dtype).eps ** 0.25  # a saddle's loss falls by its square, well above rounding
-        for _ in range(NUDGES):
-            for p, p0 in zip(parameters, start, strict=True):
+        for trial in range(NUDGES):
+            # All parameters at once, then each alone: of a product both must move, and a bias costs more than it gains.
+            alone, reach = (trial // 2) % (len(parameters) + 1), size if trial % 2 else size / 8
+            for number, (p, p0) in enumerate(zip(parameters, start, strict=True), start=1):
                 nudge = torch.randn(p0.shape, generator=random, dtype=p0.dtype, device=p0.device)
-                p.copy_(p0 + size * nudge)
+                p.copy_(p0 + reach * nudge if alone in (0, number) else p0)
             # Beyond rounding of the loss, so that flat directions do not count.
             lower |= self.objective.losses() < here * (1 - 64 * torch.finfo(here.dtype).eps)
         for p, p0 in zip(parameters, start, strict=True):
@@ -251,13 +258,14 @@ class Optimised:
         return ~lower
 
     def rising(self) -> Tensor:
-        if not self.descends:
-            return torch.zeros_like(self.first_loss, dtype=torch.bool)
-        # A mode that overshoots raises the loss for a while; beyond the limit it never settles.
         loss = self.objective.losses()
+        grown = ~(loss <= self.first_loss * LOSS_DIVERGENCE)
+        if not self.descends:
+            return grown
+        # A mode that overshoots raises the loss for a while; beyond the limit it never settles.
         margin = self.first_loss * torch.finfo(loss.dtype).eps ** 0.5
         better = loss < self.best_loss - margin
         self.best_loss = torch.where(better, loss, self.best_loss)
         self.best_at = torch.where(better, self.t, self.best_at)
         stale = self.t - self.best_at > self.best_at.clamp(min=PATIENCE)
-        return stale & (loss > self.best_loss + margin)
+        return grown | (stale & (loss > self.best_loss + margin))

@@ -39,6 +39,7 @@ def dimensionality(V: Tensor) -> Tensor:
     V: (..., N, m), N vectors in m dimensions. Returns (..., N), 0 for v_i = 0. D_i is at most the leverage of row i,
     equal to it where v_i is an eigenvector of VᵀV, so that ΣD_i ≤ rank V.
     """
+    V = V / V.abs().amax((-2, -1), keepdim=True).clamp(min=torch.finfo(V.dtype).tiny)  # fourth powers follow
     squared = V.square().sum(-1)
     overlap = (V * (V @ (V.mT @ V))).sum(-1)  # ‖v_i‖² Σ_j(v̂_i·v_j)²
     return torch.where(squared > 0, squared.square() / overlap.clamp(min=torch.finfo(V.dtype).tiny), 0)

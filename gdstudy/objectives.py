@@ -40,12 +40,11 @@ class Autograd:
     padding, where zero rows of X and Y would add to the loss (a module with a bias); default all.
     """
 
-    monotone = False
-
     def __init__(self, module: nn.Module, X: Tensor, Y: Tensor, weight: Tensor, n_rows: Tensor | None = None) -> None:
         self.module, self.X, self.Y, self.weight = module, X, Y, weight
         self.present = None if n_rows is None else _present(X, n_rows)
         self.parameters: list[Tensor] = list(module.parameters())
+        self.monotone = isinstance(module, Bottleneck)
 
     def _losses(self) -> Tensor:
         residual = self.module(self.X) - self.Y

@@ -111,8 +111,13 @@ def _warnings(study: Study, sweep: Sweep) -> list[str]:
     lines, n_cells = [], len(trained["status"])
     if diverged := int((trained["status"] == "diverged").sum()):
         limits = trained["step_size_limit"][np.isfinite(trained["step_size_limit"].astype(float))]
-        bound = f" its limit, which is {limits.min():.3g} for the narrowest cell; use `auto`" if len(limits) else " it"
-        lines += [f"  {diverged} of {n_cells} cells diverged: gd.step_size={study.gd.step_size} must lie below{bound}"]
+        remedy = f"lower gd.step_size={study.gd.step_size}"
+        if study.gd.step_size.value == "auto":
+            remedy = "lower gd.init_scale, or give a gd.step_size"
+        elif len(limits):
+            remedy = f"gd.step_size={study.gd.step_size} must lie below its limit, which is {limits.min():.3g} for the "
+            remedy += "narrowest cell; use `auto`"
+        lines += [f"  {diverged} of {n_cells} cells diverged: {remedy}"]
     if stalled := int((trained["status"] == "stalled").sum()):
         lines += [
             f"  {stalled} of {n_cells} cells stalled: zero is a saddle of {sweep.model}, where each layer's gradient "

@@ -209,7 +209,7 @@ def trained_rows(results: Table) -> Table:
 
 def best_by_training(tables: Sequence[Table]) -> Table:
     """For each N and seed, the row with the lowest training loss of tables with the same cells; diverged ones lose."""
-    losses = np.stack([_unless_diverged(t, "train_mse") for t in tables])
+    losses = np.nan_to_num(np.stack([_unless_diverged(t, "train_mse") for t in tables]), nan=np.inf)
     best = losses.argmin(0)
     return {name: np.stack([t[name] for t in tables])[best, np.arange(len(best))] for name in tables[0]}
 

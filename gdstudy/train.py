@@ -205,6 +205,12 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         print(f"{PROG}: {interrupt.args[0] if interrupt.args else 'interrupted'}", file=sys.stderr)
         return 130
+    except MemoryError as error:
+        print(
+            f"{PROG}: not enough memory ({' '.join(str(error).split())}); lower batch_cells or the sizes",
+            file=sys.stderr,
+        )
+        return 2
     except (StudyError, OSError) as error:
         print(f"{PROG}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -24,6 +24,7 @@ ROWS = [
     {"data"},
     {"parser"},
     {"config"},
+    {"values"},
 ]
 DEPTH = {module: depth for depth, row in enumerate(ROWS) for module in row}
 FILES = {p.stem: [p] for p in (ROOT / "gdstudy").glob("*.py") if p.stem != "__init__"}

@@ -155,8 +155,8 @@ def test_a_scheduled_step_is_the_learning_rate_times_its_factor():
     ("name", "options", "message"),
     [
         ("adamv", {}, "optimizer='adamv' is none of torch.optim"),
-        ("AdamW", {}, "optimizer='AdamW' is none of torch.optim"),  # the names are those of the schema
-        ("adamw", {"momentum": 0.9}, "adamw has no 'momentum'; it has lr, betas"),
+        ("adamw", {"momentum": 0.9}, "adamw has no 'momentum'; it has betas"),
+        ("adamw", {"lr": 0.9}, "adamw has no 'lr'"),  # that is the step size
         ("sgd", {"weight_decya": 0.9}, "sgd has no 'weight_decya'"),
         *[(name, {}, f"optimizer='{name}' couples") for name in ("lbfgs", "adafactor", "muon", "sparseadam")],
         ("optimizer", {}, "optimizer='optimizer'"),
@@ -210,14 +210,15 @@ def test_a_loss_that_rises_is_seen_where_it_may_only_fall():
         weight = torch.full((1,), share * limit, dtype=torch.float64)
         one = Optimised(objective(Bottleneck(*start), X[1:2], X[1:2], weight), **options)
         seen = []
-        for _ in range(200):
+        for _ in range(1500):
             one.advance(1)
             seen += one.rising().tolist()
         return seen
 
     assert not any(looks(0.5))
     assert any(looks(1.2))
-    # Autograd's losses are of any module, and another optimizer's steps need not go down.
-    assert not any(looks(1.2, Autograd))
-    assert not any(looks(1.2, optimizer=torch_optimizer("sgd", 1.0, {"momentum": 0.5})))
-    assert not any(looks(1.2, schedule=Schedule(200, 0.0, "cosine")))
+    assert not any(looks(1.2)[:1000])  # a mode that overshoots may yet settle
+    assert any(looks(1.2, Autograd))  # the same statuses from either engine
+    # Another optimizer's steps need not go down, nor those of a schedule stay as long.
+    assert not any(looks(1.2, optimizer=torch_optimizer("rmsprop", 0.05, {})))
+    assert not any(looks(1.2, schedule=Schedule(1500, 0.0, "cosine")))

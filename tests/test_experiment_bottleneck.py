@@ -95,7 +95,7 @@ def test_components_are_learnt_one_after_the_other():
 
 
 def test_the_start_is_drawn_for_the_seed_projected_on_the_row_space_and_scaled():
-    study = study_of(n_train=[8], seeds=3, steps=1, step_size=1e-300, init_scale=0.01)
+    study = study_of(n_train=[8], seeds=3, steps=1, step_size=1e-30, init_scale=0.01)
     _, curves = run(study)
     X = load_dataset("power_law").X
     for seed in range(3):

@@ -47,7 +47,7 @@ def test_superposition_has_a_table_of_its_own_at_its_ends_and_its_worst(said, au
         assert test == pytest.approx(np.median(here["test_mse"]) * 50, rel=1e-3)
         assert train == pytest.approx(np.median(here["train_mse"]) * 50, rel=1e-3)
         assert norm == pytest.approx(np.median(here["weight_norm"]), rel=1e-2)
-        assert share == pytest.approx(100 * np.median(here["data_point_dimension"]) * max(1, T / 2), abs=0.5)
+        assert share == pytest.approx(np.median(here["data_point_dimension"]) * max(1, T / 2), abs=0.01)
 
 
 def test_cells_that_stalled_are_explained_and_no_others(said):
@@ -115,8 +115,8 @@ def test_cells_cut_off_are_counted_where_they_could_have_gone_on(said, autoencod
 @pytest.mark.parametrize(
     ("name", "estimator", "remedy"),
     [
-        ("bottleneck", "gd", r"gd.step_size=auto must lie below its limit, which is [\d.e-]+ for the narrowest cell"),
-        ("superposition", "adamw", r"gd.step_size=0.01 must lie below it$"),
+        ("bottleneck", "gd", "lower gd.init_scale, or give a gd.step_size"),
+        ("superposition", "adamw", r"lower gd.step_size=0.01$"),
     ],
 )
 def test_cells_that_diverged_are_counted_with_what_to_do(name, estimator, remedy, autoencoder_run, tmp_path):

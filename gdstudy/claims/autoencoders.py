@@ -36,7 +36,7 @@ def _is(*models: str) -> Callable[[Sweep], bool]:
 
 def _rise(sweep: Sweep) -> float:
     curve = sweep.median(sweep.rows, "relative_test_mse")
-    return float(curve.median.max() / curve.median[0])
+    return float(curve.median.max() / curve.median[0]) if len(curve.x) > 2 else np.nan
 
 
 def _left_beyond(sweep: Sweep) -> float:
@@ -52,6 +52,12 @@ def _smallest(value: str, side: Callable[[Table], np.ndarray]) -> Callable[[Swee
         return float(sweep.rows[value][here].min()) if here.any() else np.nan
 
     return number
+
+
+def _stored_alone(sweep: Sweep) -> float:
+    largest = np.max(sweep.rows["n_train"])
+    beyond = sweep.size == "n_train" and largest >= 2 * sweep.threshold
+    return sweep.at(sweep.rows, largest, "data_point_dimension") if beyond else np.nan
 
 
 def _trained_dimensions(sweep: Sweep) -> float:
@@ -86,10 +92,11 @@ def _deviation(sweep: Sweep) -> float:
 
 
 def _by_seed(sweep: Sweep, rows: Table) -> np.ndarray:
-    """Test losses (seeds, T)."""
+    """Test losses (seeds, T), infinite where the cell diverged."""
     sizes, seeds = np.unique(rows["n_train"]), np.unique(rows["seed"])
     values = np.full((len(seeds), len(sizes)), np.nan)
-    values[np.searchsorted(seeds, rows["seed"]), np.searchsorted(sizes, rows["n_train"])] = rows["relative_test_mse"]
+    losses = np.where(rows["status"] == "diverged", np.inf, rows["relative_test_mse"])
+    values[np.searchsorted(seeds, rows["seed"]), np.searchsorted(sizes, rows["n_train"])] = losses
     return values
 
 
@@ -97,7 +104,7 @@ def _peaks(sweep: Sweep, rows: Table) -> float:
     """Share of seeds whose test loss at the T of the unablated peak is above that at both ends."""
     unablated = np.median(_by_seed(sweep, sweep.rows), axis=0)
     peak, values = int(unablated.argmax()), _by_seed(sweep, rows)
-    if values.shape[1] < 3:
+    if values.shape[1] < 3 or not np.isfinite(unablated).all():
         return np.nan
     return float((values[:, peak] > np.maximum(values[:, 0], values[:, -1])).mean())
 
@@ -121,6 +128,8 @@ def _peaks_of_best_start(sweep: Sweep) -> float:
 def _stored(end: int) -> Callable[[Sweep], float]:
     def number(sweep: Sweep) -> float:
         curve = sweep.median(sweep.rows, "data_point_dimension")
+        if len(curve.x) < 3 or not np.isfinite(curve.median).all():
+            return np.nan
         return float(curve.median[end] * max(1, curve.x[end] / sweep.rows["n_hidden"][0]))
 
     return number
@@ -128,6 +137,8 @@ def _stored(end: int) -> Callable[[Sweep], float]:
 
 def _gap_at_largest(sweep: Sweep) -> float:
     last = np.max(sweep.rows["n_train"])
+    if len(np.unique(sweep.rows["n_train"])) < 3:
+        return np.nan
     return sweep.at(sweep.rows, last, "relative_test_mse") / sweep.at(sweep.rows, last, "relative_train_mse")
 
 
@@ -199,7 +210,7 @@ AUTOENCODERS = (
         "N > P: no data point is stored alone",
         "App. C (2)",
         "median mean leverage of a training row at the largest N",
-        lambda s: s.at(s.rows, np.max(s.rows["n_train"]), "data_point_dimension") if s.size == "n_train" else np.nan,
+        _stored_alone,
         "≤",
         0.5,
         0.9,

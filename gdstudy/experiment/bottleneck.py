@@ -31,6 +31,8 @@ class BottleneckCells:
         self.energy = self.stack.target_mean_square
         problem = self.stack.problem
         self.best = closed_form.reduced_rank(problem.spectrum, problem.Y, self.k)
+        # Steps (C,) and exact strengths (C, k) that were asked for last: the next go on from there.
+        self._reached: tuple[Tensor, Tensor] | None = None
         self.noisy = dataset.input_noise > 0
         # Leading right singular vectors of the training inputs, zero beyond their rank: (C, D, k).
         leading = (problem.spectrum.Vt * problem.spectrum.nonzero.unsqueeze(-1))[:, : self.k].mT
@@ -98,8 +100,15 @@ class BottleneckCells:
 
     def _strengths(self, eta: Tensor, t: Tensor, cells: Tensor) -> Tensor:
         """Exact strength of each leading mode at t (c,) from the aligned start: (c, k)."""
+        everything = torch.arange(len(self.batch.cells))
+        if self._reached is None or bool((self._reached[0][cells] > t).any()):
+            self._reached = (torch.zeros(len(everything), dtype=torch.int64), self._first_strengths(everything))
+        steps, strengths = self._reached
+        more = (t - steps[cells]).to(eta.device).unsqueeze(-1)
         rate = eta[cells, None] * self._curvatures(cells)
-        return closed_form.bottleneck_iterate(self._first_strengths(cells), rate, t.to(rate.device).unsqueeze(-1))
+        strengths[cells] = closed_form.bottleneck_iterate(strengths[cells], rate, more)
+        steps[cells] = t
+        return strengths[cells]
 
     def _first_strengths(self, cells: Tensor) -> Tensor:
         """Strengths of the aligned start, 0 beyond the rank: (c, k)."""
@@ -107,7 +116,9 @@ class BottleneckCells:
 
     def _is_exact(self) -> bool:
         """Aligned with the components and balanced, in plain descent: each mode is a number with a known map."""
-        return self.batch.model == "bottleneck_aligned" and not self.noisy and self.study.gd.optimizer == "gd"
+        gd = self.study.gd
+        plain = gd.optimizer == "gd" and not gd.warmup and gd.schedule == "constant"
+        return self.batch.model == "bottleneck_aligned" and not self.noisy and plain
 
     def exact(self, W: Tensor, eta: Tensor, t: Tensor, cells: Tensor) -> Columns | None:
         if not self._is_exact():
@@ -129,7 +140,7 @@ class BottleneckCells:
         values = {"mode_strengths": (V * (M @ V)).sum(1)}
         if self._is_exact():
             values["exact_strengths"] = self._strengths(eta, t, cells)
-            time = (eta[cells] * t).unsqueeze(-1)
+            time = (eta[cells] * t.to(eta.device)).unsqueeze(-1)
             start, curvature = self._first_strengths(cells), self._curvatures(cells)
             values["flow_strengths"] = closed_form.bottleneck_flow(start, curvature, time)
         arrays = {name: value.cpu().numpy() for name, value in values.items()}

@@ -42,7 +42,7 @@ class Cells(Protocol):
 
 @dataclass(frozen=True)
 class _Trained:
-    """Cells when they finished. W: (C, n) flattened parameters; the others (C,)."""
+    """Cells when they finished. W: (C, n) flattened parameters, on their device; the others (C,), on the CPU."""
 
     W: Tensor
     steps: Tensor
@@ -52,13 +52,15 @@ class _Trained:
 
     def best(self, other: _Trained) -> _Trained:
         """For each cell the one with the lower training loss; what diverged loses."""
-        losses = (torch.where(r.status == DIVERGED, torch.inf, r.train_loss) for r in (self, other))
-        first = torch.le(*losses)
-        pick = {
-            name: torch.where(first.unsqueeze(-1) if name == "W" else first, getattr(self, name), getattr(other, name))
-            for name in self.__dataclass_fields__
+        mine, others = (
+            r.train_loss.nan_to_num(torch.inf).masked_fill(r.status == DIVERGED, torch.inf) for r in (self, other)
+        )
+        first = mine <= others
+        rest = {
+            name: torch.where(first, getattr(self, name), getattr(other, name))
+            for name in ("steps", "gradient_norm", "status", "train_loss")
         }
-        return _Trained(**pick)
+        return _Trained(torch.where(first.to(self.W.device).unsqueeze(-1), self.W, other.W), **rest)
 
 
 def run_nonlinear(study: Study, cells: Cells, on_check: Callable[[int, int], None] | None = None) -> Records:
@@ -109,8 +111,7 @@ def _train(
             _checkpoint(study, cells, eta, running, state, records)
     assert state is not None  # there is always a last checkpoint
     loss = torch.from_numpy(cells.measure(state.W, torch.arange(len(eta)))["train_mse"])
-    W, steps, gradient_norm, status = (v.cpu() for v in (state.W, state.steps, state.gradient_norm, state.status))
-    return _Trained(W, steps, gradient_norm, status, loss)
+    return _Trained(state.W, state.steps.cpu(), state.gradient_norm.cpu(), state.status.cpu(), loss)
 
 
 def _checkpoint(study: Study, cells: Cells, eta: Tensor, running: Tensor, state: State, records: Records) -> None:

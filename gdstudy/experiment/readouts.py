@@ -233,7 +233,7 @@ def _trained_rows(
         "gradient_norm": trained.gradient_norm.cpu().numpy(),
         "status": np.array(STATUSES)[trained.status.cpu().numpy()],
     }
-    if stack.batch.model == "linear_autoencoder" and "+noise" not in stack.batch.dataset:
+    if level == UNABLATED and stack.batch.model == "linear_autoencoder" and "+noise" not in stack.batch.dataset:
         rows |= _dimensions(trained.W.diagonal(dim1=-2, dim2=-1).sum(-1).cpu().numpy(), rows)
     exact = stack.measure([problem], [_exact_iterate(problem, eta, trained.steps)], [limit])
     return [rows, {**shared, **exact, "estimator": "gd_closed_form", "status": "closed_form"}]

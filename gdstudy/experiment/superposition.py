@@ -91,13 +91,15 @@ class SuperpositionCells:
         n, n_rows = self.batch.n_parameters, self.dataset.n_rows
         train = self._squares(X, weight, bias, self.n_train[cells])
         total = sum(self._squares(rows, weight, bias) for rows in self._all_rows())
+        with np.errstate(invalid="ignore"):  # infinite minus infinite, of a diverged cell
+            test = np.maximum(total - train, 0)
         points = dimensionality(X @ weight.mT).cpu().to(torch.float64)
         present = torch.arange(X.shape[1]) < self.n_train[cells, None]
         points[~present] = torch.nan
         features = dimensionality(weight.mT).cpu().to(torch.float64)
         return {
             "train_mse": train / (n_train * n),
-            "test_mse": np.maximum(total - train, 0) / ((n_rows - n_train) * n),
+            "test_mse": test / ((n_rows - n_train) * n),
             "weight_norm": weight.flatten(1).norm(dim=1).cpu().numpy(),
             "data_point_dimension": np.nanmedian(points.numpy(), axis=1),
             "feature_dimension": (features.square().sum(1) / features.sum(1).clamp(min=1e-300)).numpy(),

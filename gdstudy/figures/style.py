@@ -177,6 +177,8 @@ def decades(tables: Sequence[Table]) -> np.ndarray:
 def draw_at_steps(axis: Axes, curves: Table, value: str, steps: np.ndarray, size: str = "n_train") -> None:
     """Medians of trained cells against N (or P) after each of these numbers of steps, a colour for each."""
     parts = list(groups(curves, size))
+    if not parts:  # a data set that was not trained on, beside others that were
+        return
     x = np.array([n for (n,), _ in parts])
     medians = np.stack([quantiles(at_steps(cells, value, steps)[1])[1] for _, cells in parts])
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(steps)))
