@@ -264,3 +264,20 @@ def test_a_bottleneck_that_never_converged_has_no_distance_to_show(tables):
     claims = decide(cut, curves)
     assert not [c for c in claims if "ends at the best map" in c.claim]
     assert [c for c in claims if "stays there" in c.claim]
+
+
+def test_a_superposition_that_diverged_decides_nothing_about_its_regimes(tables):
+    results, curves = tables("superposition_levels")
+    gone = {**results, "status": np.where(results["ablation"] == "none", "diverged", results["status"])}
+    decided = {claim.claim for claim in decide(gone, curves)}
+    about = {claim.claim for claim in decide(results, curves)} - decided
+    for words in ("worst between two regimes", "few data", "many data: they are not", "the peak goes with a step size"):
+        assert any(words in claim for claim in about), words
+
+
+def test_one_size_decides_nothing_about_a_sweep(tables):
+    for name, size in (("linear", 16), ("superposition", 32)):
+        one = [select(table, n_train=size) for table in tables(name)]
+        claims = " ".join(claim.claim for claim in decide(*one))
+        for words in ("no divergence", "no data point is stored alone", "few data", "many data", "worst between"):
+            assert words not in claims

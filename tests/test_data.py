@@ -383,3 +383,9 @@ def test_input_noise_is_drawn_for_the_seed_and_leaves_the_target_clean():
 def test_a_noise_that_is_no_standard_deviation_is_refused(noise):
     with pytest.raises(ValueError, match=r"input_noise=.* is a standard deviation"):
         load_dataset("digits", input_noise=noise)
+
+
+def test_two_noises_are_two_data_sets_however_near():
+    names = {load_dataset("isotropic", input_noise=noise).name for noise in (0.1234561, 0.1234562, 1, 0.5)}
+    expected = {"noise0.1234561", "noise0.1234562", "noise1", "noise0.5"}
+    assert names == {f"isotropic+{name}" for name in expected}

@@ -222,3 +222,13 @@ def test_a_loss_that_rises_is_seen_where_it_may_only_fall():
     # Another optimizer's steps need not go down, nor those of a schedule stay as long.
     assert not any(looks(1.2, optimizer=torch_optimizer("rmsprop", 0.05, {})))
     assert not any(looks(1.2, schedule=Schedule(1500, 0.0, "cosine")))
+
+
+def test_a_flag_of_an_optimizer_is_a_number_in_a_study():
+    parameter = torch.ones(3, requires_grad=True)
+    parameter.grad = torch.ones(3)
+    torch_optimizer("adamw", 0.1, {"amsgrad": 1.0, "weight_decay": 0.0})([parameter]).step()
+    assert (parameter < 1).all()
+    torch_optimizer("adamw", 0.1, {"maximize": 1.0})([parameter]).step()
+    with pytest.raises(ValueError, match="weight_decay=inf"):
+        torch_optimizer("adamw", 0.1, {"weight_decay": float("inf")})

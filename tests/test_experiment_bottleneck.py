@@ -11,6 +11,7 @@ from gdstudy import load_dataset
 from gdstudy.config import GradientDescent, Levels, StepSize, Study, Synthetic
 from gdstudy.data import split, stream
 from gdstudy.experiment import run_batch
+from gdstudy.experiment.bottleneck import BottleneckCells
 from gdstudy.plan import plan
 from gdstudy.summary import relative, select
 from gdstudy.sweep import load_datasets
@@ -265,3 +266,43 @@ def test_both_engines_train_alike():
     ends = [run(study_of(n_train=[8, 64], seeds=3, steps=400, engine=e))[0][1] for e in ("gram", "autograd")]
     np.testing.assert_allclose(ends[0]["test_mse"], ends[1]["test_mse"], rtol=1e-9)
     assert torch.get_default_dtype() == torch.float32  # and nothing global was changed
+
+
+# What a start near a saddle, a schedule or single precision must not change
+
+
+@pytest.mark.parametrize("init_scale", [1e-10, 1e-12])
+def test_leaving_a_saddle_is_no_divergence_however_near_the_start(init_scale):
+    (_, trained), _ = run(study_of(n_train=[64], seeds=2, init_scale=init_scale, tolerance=1e-13))
+    assert not (trained["status"] == "diverged").any()
+    assert trained["gradient_norm"].max() > 0  # it left, or will: the gradient is not that of a minimum
+    assert run(study_of(n_train=[64], step_size=3.0))[0][1]["status"].tolist() == ["diverged"]
+
+
+def test_a_schedule_has_no_exact_iterate_to_be_compared_with():
+    for schedule in ({"warmup": 0.1}, {"schedule": "cosine"}):
+        results, curves = run(study_of("bottleneck_aligned", n_train=[16], **schedule))
+        assert len(results) == 2  # closed form and trained, no exact iterate
+        assert not any("exact_test_mse" in rows for rows in curves)
+    assert all("exact_test_mse" in rows for rows in run(study_of("bottleneck_aligned", n_train=[16]))[1])
+
+
+def test_both_engines_end_in_the_same_statuses_beyond_the_limit():
+    limit = run(study_of(n_train=[16], steps=1))[0][1]["step_size_limit"].item()
+    ends = [run(study_of(n_train=[16], step_size=1.2 * limit, engine=e))[0][1]["status"] for e in ("gram", "autograd")]
+    np.testing.assert_array_equal(*ends)
+    assert (ends[0] == "diverged").all()
+
+
+def test_the_exact_map_goes_on_from_where_it_was_and_can_go_back():
+    study = study_of("bottleneck_aligned", n_train=[16, 64], seeds=2)
+    (data,) = load_datasets(study)
+    (batch,) = plan(study, [data])
+    cells = BottleneckCells(study, data, batch)
+    eta, _ = cells.step_sizes()
+    everything = torch.arange(4)
+    far = cells._strengths(eta, torch.tensor([50, 60, 70, 80]), everything).clone()
+    near = cells._strengths(eta, torch.tensor([5, 6, 7, 8]), everything).clone()
+    again = cells._strengths(eta, torch.tensor([50, 60, 70, 80]), everything)
+    torch.testing.assert_close(again, far, rtol=1e-13, atol=0)
+    assert (near < far).all()

@@ -280,3 +280,21 @@ def test_the_study_of_the_package_is_the_one_tested_here():
     for key in ("optimizer", "optimizer_options", "step_size", "warmup", "schedule", "steps"):
         assert getattr(shipped.gd, key) == getattr(tested.gd, key)
     assert (shipped.dtype, shipped.seeds) == (tested.dtype, tested.seeds)
+
+
+def test_of_several_starts_one_that_diverged_loses_whatever_its_loss():
+    def trained(loss, status):
+        codes = [torch.tensor(values) for values in ([1, 1], [1.0, 1.0], status, loss)]
+        return nonlinear._Trained(torch.tensor([[sum(loss)], [sum(loss)]]), *codes)
+
+    diverged, running, nan = trained([0.1, 0.1], [3, 2]), trained([0.2, 0.2], [2, 2]), trained([torch.nan] * 2, [2, 2])
+    for first, second in ((diverged, running), (running, diverged)):
+        assert first.best(second).train_loss.tolist() == pytest.approx([0.2, 0.1])
+    assert nan.best(running).train_loss.tolist() == running.best(nan).train_loss.tolist() == pytest.approx([0.2, 0.2])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_zero_is_a_saddle_of_many_features_too(dtype):
+    wide = Synthetic(n_inputs=10_000, n_rows=60, p_nonzero=1e-3)
+    study = tiny_study("superposition_zero", synthetic=wide, n_train=[3, 20], dtype=dtype)
+    assert (trained_rows(run(study))["status"] == "stalled").all()

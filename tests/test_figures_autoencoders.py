@@ -396,3 +396,15 @@ def test_the_best_step_size_is_chosen_cell_by_cell_by_its_training_loss(drawn, r
     (starts,) = lines(train, "best of 2 starts by training loss, step size 0.01")
     values = medians(select(results, ablation="restarts"), "train_mse")
     assert_line(starts, {n: value / energy for n, value in values.items()})
+
+
+def test_data_that_gd_alone_sees_stands_beside_the_studys_own_without_a_curve_there(tmp_path):
+    gd = GradientDescent(steps=20, checkpoints_per_decade=1, preprocess="standardize")
+    study = Study(**LINEAR, datasets=["power_law"], input_noise=Levels((0.5,)), n_train=Sizes((3, 6, 12)), gd=gd)
+    store = Store(tmp_path, config=as_yaml(study))
+    run_missing(study, load_datasets(study), store, quiet=True)
+    store.close()
+    run = load_run(tmp_path)
+    own, trained = panels(figures.FIGURES["denoising_autoencoder"].draw(run))[2:]
+    assert not [line for line in own.lines if line.get_label().startswith("GD")]
+    assert [line for line in trained.lines if line.get_label().startswith("GD")]

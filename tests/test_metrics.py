@@ -264,3 +264,10 @@ def test_stacks_of_vectors_have_the_dimensionalities_of_each():
     assert together.shape == (3, 6)
     for one, alone in zip(together, V, strict=True):
         torch.testing.assert_close(one, dimensionality(alone))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_dimensionality_has_no_scale(dtype):
+    V = torch.from_numpy(np.random.default_rng(0).standard_normal((7, 2))).to(dtype)
+    for scale in (1e-12, 1e12):
+        torch.testing.assert_close(dimensionality(scale * V), dimensionality(V), rtol=1e-5, atol=0)

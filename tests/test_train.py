@@ -89,6 +89,20 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
         (["--config", "hidden.yaml", "--n_hidden", "[2, 17]"], "n_hidden=17 is no bottleneck for power_law: it has 16"),
         (["--config", "hidden.yaml", "--n_train", "[60]"], "use at most 59, or raise synthetic.n_rows"),
         (["--config", "hidden.yaml", "--gd.warmup", "1"], "gd.warmup=1 must lie in [0, 1)"),
+        (["--config", "hidden.yaml", "--gd.tolerance", "1e-3"], "gd.init_scale=0.001 must be at least ten times 0.001"),
+        (["--config", "hidden.yaml", "--gd.optimizer_options.weight_decay=5"], "has no effect on optimizer gd"),
+        (
+            [*SUPERPOSITION, "--gd.step_size", "0.01", "--synthetic.p_nonzero", "1e-9"],
+            "leaves nearly every row of 16 inputs empty; raise it to at least",
+        ),
+        (
+            [*SUPERPOSITION, "--gd.step_size", "0.01", "--ablations.learning_rate", "[0.001, 0.0010001]"],
+            "must differ in their first three digits",
+        ),
+        (
+            [*SUPERPOSITION, "--gd.step_size=0.01", "--gd.optimizer=adamw", "--gd.optimizer_options.foreach=1"],
+            "adamw has no 'foreach'",
+        ),
         (["--config", "hidden.yaml", "--gd.init_scale", "0"], "gd.init_scale=0 must lie in 1e-12"),
         (
             ["--config", "hidden.yaml", "--gd.optimizer", "adamv"],
