@@ -35,11 +35,13 @@ NUDGES = 32
 class Engine(Protocol):
     """Cells in training.
 
+    divergence: growth of the gradient norm that proves it. looks: `descend` looks each time t has grown by this part.
     gradient_norm: (C,) ‖∇L‖ of the running cells. is_minimum: (C,) meaningful where it is 0. rising: (C,) the loss
     is out of bounds, or has long been above its best where a stable step size brings it down in the end.
     """
 
     divergence: float
+    looks: int
 
     @property
     def cells(self) -> Tensor: ...
@@ -94,7 +96,7 @@ class Gram:
     X: (C, N, P), Y: (C, N, k), W0: (C, P, k), step_size: (C,), n_rows: (C,) rows that are not padding.
     """
 
-    divergence = READOUT_DIVERGENCE
+    divergence, looks = READOUT_DIVERGENCE, 64
 
     def __init__(self, X: Tensor, Y: Tensor, W0: Tensor, step_size: Tensor, n_rows: Tensor) -> None:
         n, P = X.shape[-2:]
@@ -195,6 +197,7 @@ class Optimised:
         divergence: float = np.inf,
     ) -> None:
         self.objective, self.divergence = objective, divergence
+        self.looks = 64 if np.isfinite(divergence) else 16  # of a module a look costs as much as two steps
         self.optimizer = optimizer(objective.parameters) if optimizer else torch.optim.SGD(objective.parameters, lr=1.0)
         self.schedule, self.t = schedule, 0
         self.base = [group["lr"] for group in self.optimizer.param_groups]

@@ -87,11 +87,16 @@ class BottleneckCells:
         return A.unflatten(1, (D, self.k)) @ B.unflatten(1, (self.k, D))
 
     def measure(self, W: Tensor, cells: Tensor) -> Columns:
-        part = self.stack.problem.at(cells)
-        measured = self.stack.measure([part], [self._maps(W)], [self.best[cells]], cells)
+        measured = self._measure(self._maps(W), cells)
         if len(cells) == len(self.batch.cells):
-            measured |= geometry([part])
+            measured |= geometry([self.stack.problem])
         return measured
+
+    def _measure(self, M: Tensor, cells: Tensor) -> Columns:
+        """Columns of maps M (c, D, D)."""
+        if len(cells) == len(self.batch.cells):  # all of them, in order: nothing to pick out
+            return self.stack.measure([self.stack.problem], [M], [self.best])
+        return self.stack.measure([self.stack.problem.at(cells)], [M], [self.best[cells]], cells)
 
     def _curvatures(self, cells: Tensor) -> Tensor:
         """λ_r = σ_r² of the leading modes, 0 beyond the rank: (c, k)."""
@@ -125,8 +130,7 @@ class BottleneckCells:
             return None
         V = self.leading[cells]
         M = V * self._strengths(eta, t, cells).unsqueeze(1) @ V.mT
-        part = self.stack.problem.at(cells)
-        exact = self.stack.measure([part], [M], [self.best[cells]], cells)
+        exact = self._measure(M, cells)
         names = ("train_mse", "test_mse", "distance", "weight_norm", "row_space_leak")
         return {f"exact_{name}": exact[name] for name in names} | {
             "deviation": relative_distance(self._maps(W), M).cpu().numpy()
