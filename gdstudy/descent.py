@@ -127,6 +127,33 @@ def _check_module(module: nn.Module, X: Tensor, Y: Tensor) -> None:
         raise ValueError(f"module: maps X {tuple(X.shape)} to {shape}, and Y is {tuple(Y.shape)}")
 
 
+def _step_sizes(step_size: float | str | np.ndarray | Tensor, X: Tensor, batch: torch.Size, module: bool) -> Tensor:
+    """η of each cell (C,), from what `gradient_descent` takes. ValueError unless all are above 0."""
+    if isinstance(step_size, str):
+        if step_size != "auto" or module:
+            raise ValueError(f"step_size={step_size!r} must be a number above 0, or 'auto' for a linear readout")
+        # X = 0 has no curvature: any step size leaves W where it is.
+        return 1 / largest_eigenvalue(X).clamp(min=torch.finfo(X.dtype).tiny)
+    eta = as_tensor("step_size", step_size if isinstance(step_size, Tensor) else np.asarray(step_size))
+    eta = eta.to(X).expand(batch).reshape(-1)
+    if bool((eta <= 0).any()):
+        raise ValueError(f"step_size={float(eta.min()):.3g} must be above 0; below 2/σ₁² descent is stable")
+    return eta
+
+
+def _module_engine(
+    objective: Autograd, optimizer: str, options: Mapping[str, float], schedule: Schedule | None
+) -> Optimised:
+    """The objective, whose weights are step sizes, under plain descent or an optimizer with one learning rate."""
+    if optimizer == "gd":
+        return Optimised(objective, schedule=schedule)
+    rates = objective.weight
+    if len(rates.unique()) > 1:
+        raise ValueError(f"step_size must be one number for optimizer={optimizer!r}, the learning rate of all cells")
+    objective.weight = torch.ones_like(rates)
+    return Optimised(objective, torch_optimizer(optimizer, float(rates[0]), options), schedule)
+
+
 def gradient_descent(
     X: Array,
     Y: Array,
@@ -169,39 +196,22 @@ def gradient_descent(
         raise ValueError(f"checkpoints must increase from at least 1; they are {list(checkpoints)[:5]}…")
     if engine not in ("gram", "autograd"):
         raise ValueError(f"engine={engine!r} must be 'gram' or 'autograd'")
-    if isinstance(step_size, str):
-        if step_size != "auto" or module is not None:
-            raise ValueError(f"step_size={step_size!r} must be a number above 0, or 'auto' for a linear readout")
-        # X = 0 has no curvature: any step size leaves W where it is.
-        eta = 1 / largest_eigenvalue(x).clamp(min=torch.finfo(x.dtype).tiny)
-    else:
-        eta = as_tensor("step_size", step_size if isinstance(step_size, Tensor) else np.asarray(step_size))
-        eta = eta.to(x).expand(batch).reshape(-1)
-    if bool((eta <= 0).any()):
-        raise ValueError(f"step_size={float(eta.min()):.3g} must be above 0; below 2/σ₁² descent is stable")
+    eta = _step_sizes(step_size, x, batch, module is not None)
     start = x.new_zeros(len(x), x.shape[-1], y.shape[-1])
     if W0 is not None:
         start = start + as_tensor("W0", W0).to(x).reshape(start.shape)
+    rows = None if n_rows is None else n_rows.reshape(-1)
+    rate = Schedule(checkpoints[-1], warmup, schedule) if warmup or schedule != "constant" else None
     runner: Engine
     if module is not None:
         _check_module(module, x, y)
-    rows = None if n_rows is None else n_rows.reshape(-1)
-    rate = Schedule(checkpoints[-1], warmup, schedule) if warmup or schedule != "constant" else None
-    if module is None and (optimizer != "gd" or rate is not None):
+        runner = _module_engine(Autograd(module, x, y, eta, rows), optimizer, optimizer_options or {}, rate)
+    elif optimizer != "gd" or rate is not None:
         raise ValueError(f"optimizer={optimizer!r}, warmup and schedule need a module; a readout takes plain steps")
-    if module is None and engine == "gram":
+    elif engine == "gram":
         runner = Gram(x, y, start, eta, torch.full((len(x),), x.shape[-2], device=x.device) if rows is None else rows)
-    elif module is None or optimizer == "gd":
-        divergence = READOUT_DIVERGENCE if module is None else np.inf
-        objective = Autograd(LinearReadout(start) if module is None else module, x, y, eta, rows)
-        runner = Optimised(objective, schedule=rate, divergence=divergence)
     else:
-        if len(eta.unique()) > 1:
-            raise ValueError(
-                f"step_size must be one number for optimizer={optimizer!r}, the learning rate of all cells"
-            )
-        make = torch_optimizer(optimizer, float(eta[0]), optimizer_options or {})
-        runner = Optimised(Autograd(module, x, y, torch.ones_like(eta), rows), make, rate)
+        runner = Optimised(Autograd(LinearReadout(start), x, y, eta, rows), divergence=READOUT_DIVERGENCE)
     floor = 100 * torch.finfo(x.dtype).eps
     for state in descend(runner, checkpoints, max(tolerance, floor), on_check):
         W = state.W.reshape(*batch, *state.W.shape[1:])

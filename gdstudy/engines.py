@@ -148,6 +148,12 @@ class Schedule:
     warmup: float = 0.0
     shape: str = "constant"
 
+    def __post_init__(self) -> None:
+        if self.shape not in ("constant", "cosine") or not 0 <= self.warmup < 1:
+            raise ValueError(
+                f"schedule={self.shape!r} must be 'constant' or 'cosine', and warmup={self.warmup:g} in [0, 1)"
+            )
+
     def __call__(self, t: int) -> float:
         """The factor of step t = 0, 1, …"""
         rise = self.warmup * self.steps

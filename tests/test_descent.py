@@ -254,3 +254,13 @@ def test_bad_options_of_a_module_are_refused_by_name(options, message):
     X, Y, sizes, W, b = relu_cells()
     with pytest.raises(ValueError, match=message):
         next(gradient_descent(X, Y, [10], module=ReLU(W, b), n_rows=sizes, **options))
+
+
+def test_a_module_that_is_no_stack_or_does_not_fit_is_refused_by_name():
+    X, Y = (torch.from_numpy(a)[None].expand(3, -1, -1) for a in problem(20))
+    plain = nn.Linear(10, 1, bias=False, dtype=torch.float64)
+    for module, message in ((plain, "weight is .* leading axis of 3 cells"), (DeepLinear(0.1), "W1 is")):
+        with pytest.raises(ValueError, match=message):
+            next(gradient_descent(X, Y, [10], step_size=0.1, module=module))
+    with pytest.raises(ValueError, match=r"maps X .* and Y is"):
+        next(gradient_descent(X[:1], Y[:1].expand(-1, -1, 2), [10], step_size=0.1, module=DeepLinear(0.1)))

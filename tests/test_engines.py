@@ -232,3 +232,9 @@ def test_a_flag_of_an_optimizer_is_a_number_in_a_study():
     torch_optimizer("adamw", 0.1, {"maximize": 1.0})([parameter]).step()
     with pytest.raises(ValueError, match="weight_decay=inf"):
         torch_optimizer("adamw", 0.1, {"weight_decay": float("inf")})
+
+
+@pytest.mark.parametrize(("shape", "warmup"), [("linear", 0.0), ("cosine", 1.0), ("constant", -0.1)])
+def test_a_schedule_that_is_none_is_refused(shape, warmup):
+    with pytest.raises(ValueError, match=r"schedule=.* must be 'constant' or 'cosine'"):
+        Schedule(10, warmup, shape)
