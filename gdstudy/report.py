@@ -89,12 +89,14 @@ def _table(study: Study, sweep: Sweep, columns: list[_Column]) -> list[str]:
     swept, k = "N" if other == "P" else "P", rows["n_hidden"][0]
     name = sweep.dataset if sweep.model == "linear" else f"{sweep.dataset}, {sweep.model}"
     hidden = "" if np.isnan(k) else f", {k:.0f} hidden"
-    lines = [f"{name}  ({other} = {sweep.threshold}{hidden}; medians over {study.seeds} seeds)"]
+    inputs = sweep.model in SUPERPOSITIONS  # where P is no threshold
+    held = f"n = {sweep.threshold} inputs" if inputs else f"{other} = {sweep.threshold}"
+    lines = [f"{name}  ({held}{hidden}; medians over {study.seeds} seeds)"]
     lines += [f"{swept:>9}" + "".join(f"{column.head:>{column.width}}" for column in columns)]
     for size in _sizes(sweep):
         mark = "<" if size < sweep.threshold else "=" if size == sweep.threshold else ">"
         numbers = "".join(f"{column.number(size):>{column.width}{column.form}}" for column in columns)
-        lines += [f"{size:>5} {mark} {other}{numbers}"]
+        lines += [f"{size:>9}{numbers}" if inputs else f"{size:>5} {mark} {other}{numbers}"]
     return lines
 
 

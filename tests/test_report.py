@@ -30,14 +30,14 @@ def said(autoencoder_run, tmp_path_factory):
 
 def numbers(lines):
     """{size: its numbers} of a table's rows."""
-    rows = (re.match(r" *(\d+) [<=>] \w +(.*)", line) for line in lines[2:])
+    rows = (re.match(r" *(\d+)(?: [<=>] \w)? +(?!of )(.*)", line) for line in lines[2:])
     return {int(row[1]): [float(word.rstrip("%")) for word in row[2].split()] for row in rows if row}
 
 
 def test_superposition_has_a_table_of_its_own_at_its_ends_and_its_worst(said, autoencoder_run):
     tables, _ = said("superposition")
     ((title, head, *rows),) = tables["sparse_features", "superposition"]
-    assert title == "sparse_features, superposition  (P = 50, 2 hidden; medians over 10 seeds)"
+    assert title == "sparse_features, superposition  (n = 50 inputs, 2 hidden; medians over 10 seeds)"
     assert re.split(r"  +", head.strip()) == ["N", "test loss", "train loss", "‖W‖", "D·N/m"]
     found = numbers([title, head, *rows])
     assert list(found) == [5, 32, 500]
