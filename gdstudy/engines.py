@@ -174,8 +174,8 @@ def torch_optimizer(name: str, learning_rate: float, options: Mapping[str, float
     if name not in kinds:
         raise ValueError(f"optimizer={name!r} is none of torch.optim, such as adamw or sgd")
     known = inspect.signature(kinds[name]).parameters
+    free = [key for key in known if key not in _OURS]
     for option in options:
-        free = [key for key in known if key not in _OURS]
         if option not in free or not np.isfinite(options[option]):
             value = f"{option!r}" if option not in free else f"{option}={options[option]}"
             raise ValueError(f"optimizer_options: {name} has no {value}; it has {', '.join(free)}")

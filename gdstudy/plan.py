@@ -10,9 +10,9 @@ from gdstudy.data import Dataset
 
 Level = tuple[str, float | None]  # ablation and its level
 UNABLATED: Level = ("none", None)
-# Numbers in the residuals of one stack. Small cells share the cost of a step's calls; beyond this the stack leaves the
-# cache and they gain nothing, so that a cell as large as this trains alone (tests/benchmarks/bench_autoencoders.py
-# stacks). A GPU is idle on small stacks; its number is a guess, not measured.
+# Numbers that a step of one stack goes through. Small cells share the cost of a step's calls; beyond this the stack
+# leaves the cache and they gain nothing, so that a cell as large as this trains alone (tests/benchmarks/
+# bench_autoencoders.py stacks). A GPU is idle on small stacks; its number is a guess, not measured.
 STACK_NUMBERS, GPU_STACK_NUMBERS = 1 << 18, 1 << 24
 
 
@@ -98,13 +98,17 @@ def _levels(
 
 
 def _stacks(study: Study, model: str, P: int) -> Iterator[tuple[tuple[int, int], ...]]:
-    """(n_train, seed) of every cell, in stacks. Readouts and bottlenecks train on matrices of P × P whatever N is;
-    the size of the others grows with N, and a stack holds STACK_NUMBERS of them at most, or one cell."""
+    """(n_train, seed) of every cell, in stacks of STACK_NUMBERS at most, or of one cell that is larger.
+
+    A cell's size is what its steps go through: N × P where it is trained on rows, P × P on second moments. The engine
+    of readouts cuts its stacks to the cache by itself.
+    """
+    on_rows = model in SUPERPOSITIONS or study.gd.engine == "autograd"
     stack: list[tuple[int, int]] = []
     most = STACK_NUMBERS if study.device == "cpu" else GPU_STACK_NUMBERS
     for n in study.n_train:
         for seed in range(study.seeds):
-            numbers = (len(stack) + 1) * n * P if model in SUPERPOSITIONS else 0
+            numbers = (len(stack) + 1) * (n if on_rows else P) * P if model in NONLINEAR else 0
             if stack and (len(stack) == study.batch_cells or numbers > most):
                 yield tuple(stack)
                 stack = []

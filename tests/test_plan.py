@@ -169,10 +169,17 @@ def test_a_stack_of_superposition_holds_so_many_numbers_or_one_cell(sizes, seeds
     assert {b.n_hidden for b in batches} == {2, 3, 6}
 
 
-def test_bottlenecks_train_on_matrices_of_their_width_whatever_n_is_and_are_stacked_like_readouts():
+def test_a_cell_is_as_large_as_what_its_steps_go_through():
     sizes = Sizes((5, 900))
     study = hidden_study(["bottleneck"], n_train=sizes, seeds=300, batch_cells=500)
-    assert [len(b.cells) for b in plan(study, inputs(study, 500))] == [500, 100] * 3
+    # On second moments that is P × P, whatever N is: 16 × 16 leave all room, of 64 × 64 a stack holds 64.
+    assert [len(b.cells) for b in plan(study, inputs(study, 16))] == [500, 100] * 3
+    assert [len(b.cells) for b in plan(study, inputs(study, 64))] == ([64] * 9 + [24]) * 3
+    assert {len(b.cells) for b in plan(study, inputs(study, 600))} == {1}
+    # Autograd goes through the rows.
+    study.gd.engine = "autograd"
+    assert len(plan(study, inputs(study, 600))) < 3 * 600
+    assert {len(b.cells) for b in plan(study, inputs(study, 600)) if b.cells[0][0] == 900} == {1}
     with_large = hidden_study(["superposition"], n_train=sizes, seeds=300, batch_cells=500)
     assert len(plan(with_large, inputs(with_large, 500))) > 3 * 300  # its cells of 900 × 500 train alone
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gdstudy.claims.rule import Rule, spike
+from gdstudy.claims.rule import Rule, deviation, distance_of_converged, spike
 from gdstudy.config import READOUT_AUTOENCODERS
 from gdstudy.summary import Sweep, Table, best_by_training
 
@@ -40,7 +40,7 @@ def _rise(sweep: Sweep) -> float:
 
 
 def _left_beyond(sweep: Sweep) -> float:
-    """Median share that is lost once there are as many rows as the features have directions, the rank of most rows."""
+    """Largest median share that is lost at any N above the largest rank of the training features."""
     curve = sweep.median(sweep.rows, "relative_test_mse")
     enough = curve.x > np.max(sweep.rows["rank"])
     return float(curve.median[enough].max()) if sweep.size == "n_train" and enough.any() else np.nan
@@ -72,20 +72,9 @@ def _trained_dimensions(sweep: Sweep) -> float:
     return float(gaps.max()) if len(gaps) and np.isfinite(gaps).all() else np.nan
 
 
-def _distance_of_converged(sweep: Sweep) -> float:
-    trained = sweep.trained
-    ended = trained["status"] == "converged"
-    return float(trained["distance"][ended].max()) if ended.any() else np.nan
-
-
 def _stalled(sweep: Sweep) -> float:
     trained = sweep.trained
     return float((trained["status"] == "stalled").mean()) if len(trained["status"]) else np.nan
-
-
-def _deviation(sweep: Sweep) -> float:
-    values = sweep.curves["deviation"][sweep.curves["status"] != "diverged"]
-    return float(np.nanmax(values)) if np.isfinite(values).any() else np.nan
 
 
 # Superposition: three regimes along T
@@ -230,7 +219,7 @@ AUTOENCODERS = (
         "a bottleneck started small ends at the best map of its rank",
         "Baldi & Hornik 1989",
         "largest ‖W₂W₁ − P_k‖ / ‖P_k‖ of the converged cells",
-        _distance_of_converged,
+        distance_of_converged,
         "≤",
         1e-6,
         1e-2,
@@ -240,7 +229,7 @@ AUTOENCODERS = (
         "a bottleneck started aligned follows its exact map at every step",
         "Saxe et al. 2014",
         "largest ‖W_t − exact W_t‖ / ‖exact W_t‖ over all checkpoints",
-        _deviation,
+        deviation,
         "≤",
         1e-8,
         1e-4,

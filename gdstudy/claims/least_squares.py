@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gdstudy.claims.rule import Rule, spike
+from gdstudy.claims.rule import Rule, deviation, distance_of_converged, spike
 from gdstudy.summary import Sweep, Table, at_steps, quantiles, select
 
 
@@ -56,33 +56,19 @@ def _bias_beyond_threshold(sweep: Sweep) -> float:
     return _largest(rows["bias_mean_of_squares"] / rows["test_mse"], enough)
 
 
-def _trained(sweep: Sweep) -> Table:
-    return select(sweep.results, estimator="gd", ablation="none")
-
-
-def _distance_of_converged(sweep: Sweep) -> float:
-    rows = _trained(sweep)
-    return _largest(rows["distance"], rows["status"] == "converged")
-
-
 def _leak(sweep: Sweep) -> float:
-    rows = _trained(sweep)
+    rows = sweep.trained
     return _largest(rows["row_space_leak"], rows["status"] != "diverged")
 
 
-def _deviation(sweep: Sweep) -> float:
-    rows = sweep.curves
-    return _largest(rows["deviation"], rows["status"] != "diverged")
-
-
 def _train_error_below(sweep: Sweep) -> float:
-    rows = _trained(sweep)
+    rows = sweep.trained
     below = (rows["n_train"] < rows["n_parameters"]) & (rows["rank"] == rows["n_train"])
     return _largest(rows["train_mse"] / rows["test_mse"], below & (rows["status"] == "converged"))
 
 
 def _slowest(sweep: Sweep) -> float:
-    rows = _trained(sweep)
+    rows = sweep.trained
     needed = {**rows, "needed": rows["step"] + rows["steps_to_tolerance"]}
     twice = sweep.at(needed, 2 * sweep.threshold, "needed")
     return sweep.at(needed, sweep.threshold, "needed") / twice
@@ -268,7 +254,7 @@ LEAST_SQUARES = (
         "trained GD from zero ends at X⁺y",
         "App. D",
         "largest ‖W − X⁺y‖ / ‖X⁺y‖ of the converged cells",
-        _distance_of_converged,
+        distance_of_converged,
         "≤",
         1e-4,
         1e-2,
@@ -288,7 +274,7 @@ LEAST_SQUARES = (
         "trained GD is its closed form at every step",
         "App. D",
         "largest ‖W_t − exact W_t‖ / ‖exact W_t‖ over all checkpoints",
-        _deviation,
+        deviation,
         "≤",
         1e-8,
         1e-4,

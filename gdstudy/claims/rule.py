@@ -73,3 +73,15 @@ def spike(sweep: Sweep) -> float:
         return np.nan
     sides = (below[np.abs(below - T / 2).argmin()], above[np.abs(above - 2 * T).argmin()])
     return sweep.at(sweep.rows, T) / max(sweep.at(sweep.rows, n) for n in sides)
+
+
+def distance_of_converged(sweep: Sweep) -> float:
+    """The largest `distance` of unablated cells that converged, NaN where none did."""
+    ended = sweep.trained["distance"][sweep.trained["status"] == "converged"]
+    return float(ended.max()) if len(ended) else np.nan
+
+
+def deviation(sweep: Sweep) -> float:
+    """The largest deviation from the exact iterate over all checkpoints, NaN where there is no exact iterate."""
+    values = sweep.curves["deviation"][sweep.curves["status"] != "diverged"]
+    return float(np.nanmax(values)) if np.isfinite(values).any() else np.nan

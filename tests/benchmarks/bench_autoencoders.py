@@ -2,20 +2,21 @@
 
 Stacked: each batch of the study, end to end but for storing (data, SVDs, training, measuring). One cell at a time: a
 plain nn.Module under autograd and torch.optim on one cell of that batch for a few hundred steps, times the steps that
-all its cells took; no measuring. With the argument `stacks` it times superposition by the size of its stacks instead,
+all its cells took; no measuring. With the argument `stacks` it times two models by the size of their stacks instead,
 which is what STACK_NUMBERS in gdstudy/plan.py is read from.
 """
 
 import sys
 import time
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
 
 from gdstudy import plan
-from gdstudy.config import BOTTLENECKS, NONLINEAR, SUPERPOSITIONS
+from gdstudy.config import BOTTLENECKS, NONLINEAR, SUPERPOSITIONS, Ablations, Sizes
 from gdstudy.data import split
 from gdstudy.experiment import run_batch
 from gdstudy.features import feature_map
@@ -101,17 +102,23 @@ def compare(name):
 
 
 def by_stack_size():
-    study = read_study(find_config("superposition.yaml"))
-    study.models, study.gd.steps, study.ablations = ["superposition"], 300, type(study.ablations)()
-    study.n_hidden = type(study.n_hidden)((2,))
-    datasets = load_datasets(study)
-    for power in range(12, 24, 2):
-        plan.STACK_NUMBERS = 1 << power
-        batches = plan.plan(study, datasets)
-        started = time.perf_counter()
-        for batch in batches:
-            run_batch(study, datasets[0], batch)
-        print(f"2^{power} numbers a stack: {len(batches):3} stacks, {time.perf_counter() - started:.2f} s", flush=True)
+    for config, model, changes in (
+        ("superposition", "superposition", {}),
+        ("bottleneck_autoencoder", "bottleneck", {"datasets": ["digits"], "seeds": 30, "input_noise": [0]}),
+    ):
+        study = read_study(find_config(f"{config}.yaml"))
+        hidden = Sizes((min(study.n_hidden),))
+        study = replace(study, models=[model], n_hidden=hidden, ablations=Ablations(), **changes)
+        study.gd.steps = 300
+        datasets = load_datasets(study)
+        for power in range(14, 23, 2):
+            plan.STACK_NUMBERS = 1 << power
+            batches = plan.plan(study, datasets)
+            started = time.perf_counter()
+            for batch in batches:
+                run_batch(study, datasets[0], batch)
+            seconds = time.perf_counter() - started
+            print(f"{model}, 2^{power} numbers a stack: {len(batches):3} stacks, {seconds:.2f} s", flush=True)
 
 
 if __name__ == "__main__":
