@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from gdstudy.closed_form import gd_iterate, min_norm_solution, reduced_rank_solution, ridge_solution
+    from gdstudy.closed_form import (
+        gd_iterate,
+        min_norm_solution,
+        reduced_rank_solution,
+        ridge_solution,
+        singular_values,
+    )
     from gdstudy.data import load_dataset
-    from gdstudy.descent import gradient_descent
+    from gdstudy.descent import State, gradient_descent
     from gdstudy.factors import prediction_error_modes
+    from gdstudy.modules import train_module
+    from gdstudy.status import Status
     from gdstudy.store import load_arrays, load_curves, load_results
     from gdstudy.train import run_study
 
@@ -22,6 +30,10 @@ _HOME = {
     "min_norm_solution": "closed_form",
     "reduced_rank_solution": "closed_form",
     "ridge_solution": "closed_form",
+    "singular_values": "closed_form",
+    "State": "descent",
+    "Status": "status",
+    "train_module": "modules",
     "gradient_descent": "descent",
     "prediction_error_modes": "factors",
     "load_dataset": "data",
@@ -32,6 +44,8 @@ _HOME = {
 }
 
 __all__ = [
+    "State",
+    "Status",
     "gd_iterate",
     "gradient_descent",
     "load_arrays",
@@ -43,6 +57,8 @@ __all__ = [
     "reduced_rank_solution",
     "ridge_solution",
     "run_study",
+    "singular_values",
+    "train_module",
 ]
 
 

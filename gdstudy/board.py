@@ -6,7 +6,6 @@ Written once, at the end, in increasing step: TensorBoard drops what comes out o
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
 from gdstudy.config import AUTOENCODERS
+from gdstudy.folder import EVENTS, remove_events
 from gdstudy.summary import (
     CLOSED_FORMS,
     REFERENCES,
@@ -48,7 +48,7 @@ def write_board(
     …/<estimator>/<ablation>/<level>. texts: name → Markdown; images: figure name → (H, W, 3) uint8.
     An earlier board of the same run is replaced.
     """
-    for old in run_dir.glob("events.out.tfevents.*"):
+    for old in run_dir.glob(f"{EVENTS}*"):
         old.unlink()
     with SummaryWriter(str(run_dir)) as writer:
         for name, text in texts.items():
@@ -56,7 +56,7 @@ def write_board(
         for name, pixels in images.items():
             writer.add_image(name, pixels, dataformats="HWC")
     for dataset in np.unique(results["dataset"]):
-        shutil.rmtree(run_dir / dataset, ignore_errors=True)
+        remove_events(run_dir / dataset)
     writers: dict[Path, SummaryWriter] = {}
     try:
         for sweep in sweeps(relative(results), curves):

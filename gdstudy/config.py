@@ -8,12 +8,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import Any, Literal, get_origin, get_type_hints
 
-from gdstudy.values import Levels as Levels
-from gdstudy.values import Sizes as Sizes
-from gdstudy.values import StepSize as StepSize
+from gdstudy.values import Levels, Sizes, StepSize, Threads, convert, shown
 
 # In the order of Fig. 1.
 DATASETS = (
@@ -44,6 +43,11 @@ OPTIMIZERS = ("gd", "sgd", "adam", "adamw", "adamax", "nadam", "radam", "rmsprop
 
 class StudyError(Exception):
     """What a user can put right: one line that says what, where and what to do."""
+
+
+# A study of more cells is planned as several. Numbers of a synthetic data set, dense or (mostly zeros) sparse, and the
+# inputs of a sparse one.
+MOST_CELLS, MOST_NUMBERS, MOST_SPARSE_NUMBERS, MOST_INPUTS = 10**7, 10**8, 4 * 10**9, 10**5
 
 
 @dataclass
@@ -168,14 +172,26 @@ class Study:
     gd: GradientDescent = field(default_factory=GradientDescent)
     """Gradient descent."""
     dtype: Literal["float64", "float32"] = "float64"
-    """Precision of training and closed forms; errors are always summed in float64."""
+    """Precision of training. Closed forms, exact iterates and errors are always computed in float64."""
     device: str = "cpu"
     """Where to train: cpu, cuda, cuda:1, …"""
+    threads: Threads = Threads("auto")
+    """Threads of PyTorch: `auto` (one for small cells, more while that is measured to be faster) or so many."""
     batch_cells: int = 1000
     """Cells trained as one stack and stored together, at least 1; what a killed run loses at most."""
 
     def __post_init__(self) -> None:
-        self._convert()
+        _convert(self)
+        for group, kind in GROUPS.items():
+            if not isinstance(value := getattr(self, group), kind):
+                raise StudyError(f"{group}: {shown(value)} is not allowed; give a {kind.__name__}(…)")
+            _convert(value, f"{group}.")
+        self._check_names()
+        self._check_bounds()
+        self._check_combinations()
+        self._check_size()
+
+    def _check_names(self) -> None:
         for key, names, known in (
             ("datasets", self.datasets, DATASETS),
             ("models", self.models, MODELS),
@@ -188,9 +204,14 @@ class Study:
                 raise StudyError(f"{key}=[] is empty; name at least one of: {', '.join(known)}")
             for name in names:
                 if name not in known:
-                    raise StudyError(f"{key}: unknown {name!r}{suggestion(name, known)}; known: {', '.join(known)}")
+                    close = suggestion(name, known)
+                    raise StudyError(f"{key}: unknown {shown(name)}{close}; known: {', '.join(known)}")
             if len(set(names)) < len(names):
-                raise StudyError(f"{key}={names} names one twice; keep one")
+                raise StudyError(f"{key}={shown(names)} names one twice; keep one")
+        if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", self.device):
+            raise StudyError(f"device={shown(self.device)} must be cpu, cuda or cuda:<number>")
+
+    def _check_bounds(self) -> None:
         if not self.n_train:
             raise StudyError("n_train=[] is empty; give sizes such as 1-60 or [5, 10, 20]")
         for key, value, low, high in (
@@ -217,28 +238,27 @@ class Study:
                 f"synthetic.p_nonzero={self.synthetic.p_nonzero:g} leaves nearly every row of "
                 f"{self.synthetic.n_inputs} inputs empty; raise it to at least {1e-3 / self.synthetic.n_inputs:g}"
             )
-        if not re.fullmatch(r"cpu|cuda(:\d+)?", self.device):
-            raise StudyError(f"device={self.device!r} must be cpu, cuda or cuda:<number>")
-        self._check_combinations()
 
-    def _convert(self) -> None:
-        """Plain lists and numbers, from YAML or Python, become their types."""
-        kinds: list[tuple[Any, str, Any]] = [(self, key, Sizes) for key in ("n_train", "n_parameters", "n_hidden")]
-        kinds += [(self, "input_noise", Levels), (self.gd, "step_size", StepSize)]
-        kinds += [(self.ablations, key, Sizes) for key in ("leading_modes", "restarts")]
-        levels = ("singular_value_cutoff", "adversarial_test", "adversarial_train", "learning_rate")
-        kinds += [(self.ablations, key, Levels) for key in levels]
-        for owner, key, kind in kinds:
-            try:
-                setattr(owner, key, kind.parse(getattr(owner, key)))
-            except ValueError as error:
-                group = {id(self): "", id(self.gd): "gd.", id(self.ablations): "ablations."}[id(owner)]
-                raise StudyError(f"{group}{key}: {error}") from None
-        try:
-            modes = {name: Sizes.parse(value) for name, value in self.ablations.leading_modes_of.items()}
-        except ValueError as error:
-            raise StudyError(f"ablations.leading_modes_of: {error}") from None
-        self.ablations.leading_modes_of = modes
+    def _check_size(self) -> None:
+        """What no machine holds is refused before anything is computed."""
+        widths = sum(
+            len(self.hidden_sizes(model)) * (1 if model in AS_WIDE_AS_DATA else len(self.n_parameters))
+            for model in self.models
+        )
+        cells = len(self.datasets) * len(self.input_noise) * widths * len(self.n_train) * self.seeds
+        if cells > MOST_CELLS:
+            raise StudyError(
+                f"the study has {cells:,} cells, more than {MOST_CELLS:,}; lower seeds, or give n_train a stride"
+            )
+        sizes = self.synthetic
+        for name in set(self.datasets) & set(INPUTS_ONLY):
+            most = MOST_SPARSE_NUMBERS if name == "sparse_features" else MOST_NUMBERS
+            # Sparse rows are drawn a thousand at a time.
+            if sizes.n_rows * sizes.n_inputs > most or (most == MOST_SPARSE_NUMBERS and sizes.n_inputs > MOST_INPUTS):
+                raise StudyError(
+                    f"synthetic.n_rows={sizes.n_rows} × n_inputs={sizes.n_inputs} is too large for {name}: at most "
+                    f"{most:.0e} numbers and {MOST_INPUTS:.0e} inputs"
+                )
 
     def _check_combinations(self) -> None:
         if "min_norm" not in self.estimators:
@@ -328,6 +348,33 @@ class Study:
     def hidden_sizes(self, model: str) -> tuple[int | None, ...]:
         """The widths of a model's hidden layer that are studied; (None,) for a readout, which has none."""
         return tuple(self.n_hidden) if model in NONLINEAR else (None,)
+
+
+GROUPS: dict[str, type] = {"synthetic": Synthetic, "ablations": Ablations, "gd": GradientDescent}
+
+
+@cache
+def kinds(kind: Any) -> dict[str, Any]:
+    """Key → type of its value, of a study or of a group of its keys, in the order of the schema."""
+    hints = get_type_hints(kind)
+    return {key.name: hints[key.name] for key in fields(kind)}
+
+
+# Keys whose values are mappings of names, any of which may be an option of its own.
+MAPPINGS = tuple(
+    f"{group}.{key}" for group, kind in GROUPS.items() for key, of in kinds(kind).items() if get_origin(of) is dict
+)
+
+
+def _convert(owner: Any, group: str = "") -> None:
+    """Values as people write them, in YAML or Python, become those of their type. StudyError names the key."""
+    for key, kind in kinds(owner.__class__).items():
+        if key in GROUPS:
+            continue
+        try:
+            setattr(owner, key, convert(kind, getattr(owner, key)))
+        except ValueError as error:
+            raise StudyError(f"{group}{key}: {error}") from None
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -261,11 +261,14 @@ def load_dataset(
         if preprocess == "standardize":
             scale = X.std(0)
             X = X / np.where(scale > 0, scale, 1)
-        data = Dataset(f"{name}+{preprocess}", X, data.Y - data.Y.mean(0))
-    if input_noise:
-        digits = str(float(input_noise)).removesuffix(".0")  # all of them: two noises are two data sets
-        data = replace(data, name=f"{data.name}+noise{digits}", input_noise=input_noise)
-    return data
+        data = Dataset(name, X, data.Y - data.Y.mean(0))
+    return replace(data, name=dataset_name(name, preprocess, input_noise), input_noise=input_noise)
+
+
+def dataset_name(name: str, preprocess: str, input_noise: float) -> str:
+    """What tables call a data set under its preprocessing and noise, such as `digits+center+noise0.5`."""
+    digits = str(float(input_noise)).removesuffix(".0")  # all of them: two noises are two data sets
+    return name + ("" if preprocess == "none" else f"+{preprocess}") + (f"+noise{digits}" if input_noise else "")
 
 
 @lru_cache(maxsize=128)  # a stack asks for the same seeds at every N

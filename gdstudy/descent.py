@@ -5,22 +5,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import numbers
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from gdstudy.arrays import Array, as_tensor, regression_problem
-from gdstudy.engines import READOUT_DIVERGENCE, Engine, Gram, Optimised, Schedule, torch_optimizer
+from gdstudy.arrays import Array, Regression, times_power_of_two, whole_number, whole_numbers
+from gdstudy.engines import READOUT_DIVERGENCE, Engine, Gram, Optimised
+from gdstudy.metrics import relative_distance
 from gdstudy.models import LinearReadout
 from gdstudy.objectives import Autograd
+from gdstudy.spectrum import product, spectrum
+from gdstudy.status import Status
 
-# Codes of State.status, in this order.
-STATUSES = ("running", "converged", "max_steps", "diverged", "stalled")
-RUNNING, CONVERGED, MAX_STEPS, DIVERGED, STALLED = range(len(STATUSES))
+# A tolerance below so many eps of its dtype no gradient would meet.
+TOLERANCE_EPS = 100
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,17 @@ class State:
 
     step: the checkpoint t. steps: (...,) steps each cell has taken. W: (..., P, k), or the flattened
     parameters (..., n) of a module. gradient_norm: (...,) ‖∇L‖ relative to its start.
-    status: (...,) codes into STATUSES.
+    distance: (...,) what is still to go, ‖W − limit‖_F / ‖limit‖_F with the limit X⁺Y + (I − X⁺X)W₀ from the SVD of X,
+    float64; NaN for a module, whose limit is not known.
+    status: a `Status` or, for a stack, (...,) their numbers: `Status(1).meaning` says what each promises. `converged`
+    is said of the gradient, not of the distance.
     """
 
     step: int
     steps: Any
     W: Any
     gradient_norm: Any
+    distance: Any
     status: Any
 
 
@@ -61,42 +68,45 @@ def descend(
     W, start = W[order.argsort()], start[order.argsort()]
     largest = start.clone()
     steps = torch.zeros(len(start), dtype=torch.int64, device=start.device)
-    status = torch.full_like(steps, RUNNING)
+    status = torch.full_like(steps, Status.RUNNING)
     gradient = torch.ones_like(start)
 
     def look(t: int) -> None:
         cells, norm = engine.cells, engine.gradient_norm()
         relative = torch.where(norm == 0, norm, norm / start[cells])
         largest[cells] = torch.maximum(largest[cells], norm)
-        code = torch.full_like(cells, RUNNING)
-        code[norm <= tolerance * largest[cells]] = CONVERGED
-        code[~(relative <= engine.divergence) | engine.rising()] = DIVERGED
+        code = torch.full_like(cells, Status.RUNNING)
+        code[norm <= tolerance * largest[cells]] = Status.CONVERGED
+        code[~(relative <= engine.divergence) | engine.rising()] = Status.DIVERGED
         flat = norm == 0
         if bool(flat.any()):
-            code[flat & ~engine.is_minimum()] = STALLED
+            code[flat & ~engine.is_minimum()] = Status.STALLED
         steps[cells], gradient[cells], status[cells] = t, relative, code
-        done = code != RUNNING
+        done = code != Status.RUNNING
         if bool(done.any()):
             W[cells[done]] = engine.solution()[done]
             engine.keep(~done)
 
     t = 0
-    look(t)
+    with engine.pace.around():
+        look(t)
     for checkpoint in checkpoints:
-        while t < checkpoint and len(engine.cells):
-            n_steps = min(checkpoint - t, max(1, t // engine.looks))
-            n_cells = len(engine.cells)
-            engine.advance(n_steps)
-            t += n_steps
-            look(t)
-            if on_check is not None:
-                on_check(n_cells * n_steps, len(engine.cells))
-        running = engine.cells
-        if len(running):
-            W[running] = engine.solution()
-            if checkpoint == checkpoints[-1]:
-                status[running] = MAX_STEPS
-        yield State(checkpoint, steps.clone(), W.clone(), gradient.clone(), status.clone())
+        with engine.pace.around():
+            while t < checkpoint and len(engine.cells):
+                n_steps = min(checkpoint - t, max(1, t // engine.looks))
+                n_cells = len(engine.cells)
+                engine.advance(n_steps)
+                t += n_steps
+                look(t)
+                if on_check is not None:
+                    on_check(n_cells * n_steps, len(engine.cells))
+            running = engine.cells
+            if len(running):
+                W[running] = engine.solution()
+                if checkpoint == checkpoints[-1]:
+                    status[running] = Status.MAX_STEPS
+        unknown = torch.full_like(gradient, torch.nan)
+        yield State(checkpoint, steps.clone(), W.clone(), gradient.clone(), unknown, status.clone())
         if not len(running):
             return
 
@@ -113,110 +123,136 @@ def log_spaced(steps: int, per_decade: int) -> list[int]:
     return sorted({round(10 ** (e / per_decade)) for e in exponents} | {steps})
 
 
-def _check_module(module: nn.Module, X: Tensor, Y: Tensor) -> None:
-    """ValueError unless a module is a stack of as many cells as X, of its dtype, that maps X to the shape of Y."""
-    for name, p in module.named_parameters():
-        if p.ndim < 2 or len(p) != len(X) or p.dtype != X.dtype:
-            raise ValueError(
-                f"module: parameter {name} is {tuple(p.shape)} {p.dtype}; each must be {X.dtype} with a leading axis "
-                f"of {len(X)} cells and what one cell has behind it. nn.Linear has none: write a weight (C, P, k)"
-            )
-    with torch.no_grad():
-        shape = tuple(module(X).shape)
-    if shape != tuple(Y.shape):
-        raise ValueError(f"module: maps X {tuple(X.shape)} to {shape}, and Y is {tuple(Y.shape)}")
+def check_checkpoints(checkpoints: Any) -> list[int]:
+    """Increasing steps t ≥ 1 as a list; one number alone is [t]. ValueError otherwise."""
+    steps = whole_numbers("checkpoints", checkpoints, 1)
+    if not steps or any(b <= a for a, b in zip(steps, steps[1:], strict=False)):
+        raise ValueError(f"checkpoints must increase from at least 1; they are {str(steps)[:60]}")
+    return steps
 
 
-def _step_sizes(step_size: float | str | np.ndarray | Tensor, X: Tensor, batch: torch.Size, module: bool) -> Tensor:
-    """η of each cell (C,), from what `gradient_descent` takes. ValueError unless all are above 0."""
-    if isinstance(step_size, str):
-        if step_size != "auto" or module:
-            raise ValueError(f"step_size={step_size!r} must be a number above 0, or 'auto' for a linear readout")
-        # X = 0 has no curvature: any step size leaves W where it is.
-        return 1 / largest_eigenvalue(X).clamp(min=torch.finfo(X.dtype).tiny)
-    eta = as_tensor("step_size", step_size if isinstance(step_size, Tensor) else np.asarray(step_size))
-    eta = eta.to(X).expand(batch).reshape(-1)
-    if bool((eta <= 0).any()):
-        raise ValueError(f"step_size={float(eta.min()):.3g} must be above 0; below 2/σ₁² descent is stable")
-    return eta
+def check_tolerance(tolerance: float, dtype: torch.dtype) -> float:
+    """The tolerance, at least TOLERANCE_EPS eps of the dtype. ValueError unless in [0, 1)."""
+    if not (isinstance(tolerance, numbers.Real) and 0 <= tolerance < 1):
+        raise ValueError(f"tolerance={tolerance} must lie in [0, 1): a share of the largest gradient norm")
+    return max(float(tolerance), TOLERANCE_EPS * torch.finfo(dtype).eps)
 
 
-def _module_engine(
-    objective: Autograd, optimizer: str, options: Mapping[str, float], schedule: Schedule | None
-) -> Optimised:
-    """The objective, whose weights are step sizes, under plain descent or an optimizer with one learning rate."""
-    if optimizer == "gd":
-        return Optimised(objective, schedule=schedule)
-    rates = objective.weight
-    if len(rates.unique()) > 1:
-        raise ValueError(f"step_size must be one number for optimizer={optimizer!r}, the learning rate of all cells")
-    objective.weight = torch.ones_like(rates)
-    return Optimised(objective, torch_optimizer(optimizer, float(rates[0]), options), schedule)
+def check_rows(n_rows: Any, X: Tensor, batch: torch.Size) -> Tensor:
+    """n_rows of each cell (C,) int64, default all rows of X (C, N, P). ValueError unless whole and the rest is zero."""
+    N = X.shape[-2]
+    if n_rows is None:
+        return torch.full((len(X),), N, device=X.device)
+    given = np.asarray(n_rows.cpu() if isinstance(n_rows, Tensor) else n_rows)
+    try:
+        flat = np.broadcast_to(given, tuple(batch)).ravel()
+    except ValueError:
+        raise ValueError(f"n_rows must be one number per cell {tuple(batch)}; its shape is {given.shape}") from None
+    rows = torch.tensor(whole_numbers("n_rows", flat, 1), device=X.device)
+    beyond = torch.arange(N, device=X.device) >= rows[:, None]
+    if bool((rows > N).any()) or bool((X != 0).any(-1)[beyond].any()):
+        raise ValueError(f"n_rows must be at most the {N} rows of X, and all rows of a cell beyond it zero")
+    return rows
 
 
+def check_threads(threads: int | None) -> int | None:
+    return None if threads is None else whole_number("threads", threads, 1)
+
+
+@torch.inference_mode(False)
 def gradient_descent(
     X: Array,
     Y: Array,
-    checkpoints: Sequence[int],
-    step_size: float | str | np.ndarray | Tensor = "auto",
+    checkpoints: Any,
+    step_size: Any = "auto",
     tolerance: float = 1e-10,
-    W0: np.ndarray | Tensor | None = None,
+    W0: Any = None,
     engine: str = "gram",
-    module: nn.Module | None = None,
-    optimizer: str = "gd",
-    optimizer_options: Mapping[str, float] | None = None,
-    warmup: float = 0.0,
-    schedule: str = "constant",
-    n_rows: Tensor | None = None,
+    n_rows: Any = None,
+    threads: int | None = None,
     on_check: Callable[[int, int], None] | None = None,
 ) -> Iterator[State]:
     """Gradient descent W ← W − η Xᵀ(XW − Y) on ½‖XW − Y‖²_F, yielding a State at each checkpoint.
 
     From W₀ = 0 the limit is the pseudoinverse solution X⁺Y for any 0 < η < 2/σ₁² (paper, App. D); from
-    another start it is X⁺Y + (I − X⁺X)W₀.
+    another start it is X⁺Y + (I − X⁺X)W₀. Steps are taken in the precision of X and Y, in units (powers of two, so that
+    no digit changes) in which nothing over- or underflows; `State.distance` is measured in float64.
 
     X: (..., N, P); Y: (..., N) or (..., N, k); batch axes are cells, trained at once.
-    checkpoints: increasing steps t ≥ 1; the last is the most a cell may take.
+    checkpoints: increasing steps t ≥ 1, or one; the last is the most a cell may take.
     step_size: η, "auto" (1/σ₁² of each cell), a number or one per cell (...,), in 1/units of X².
-    tolerance: relative gradient norm at which a cell has converged, never below 100 eps of the dtype.
-    W0: start, (..., P) or (..., P, k) as Y; default 0. engine: "gram" or "autograd", the same iterates.
-    module: any stacked nn.Module from (C, N, P) to (C, N, k) instead of the linear readout; it needs a
-    numerical step size, is trained in place by autograd, and State.W is its parameters, flattened.
-    optimizer, optimizer_options: for a module, one of torch.optim in lower case with its arguments, and step_size its
-    learning rate, one number. warmup: share of the steps over which it rises from 0; schedule: "constant" or "cosine".
-    n_rows: (...,) rows of each cell that are not zero padding.
-    ValueError for a step size ≤ 0, checkpoints that do not increase, an unknown optimizer or option, or arrays that
-    do not fit.
+    tolerance: a cell has converged when ‖∇L‖ is at most this share of the largest it had, in [0, 1); never below 100
+    eps of the dtype. Then ‖W − limit‖ ≤ tolerance·max‖∇L‖/σ_R², which is far where σ_R is small: see State.distance.
+    W0: start, (..., P) where Y is (..., N), else (..., P, k); default 0.
+    engine: "gram" or "autograd", the same iterates. n_rows: (...,) rows of each cell that are not zero padding.
+    threads: of PyTorch, default one for small cells, and more while that is measured to be faster.
+    on_check(cell-steps taken, cells still running): called while it trains.
+    ValueError and TypeError, at the call, for what `min_norm_solution` refuses, a step size ≤ 0 or too small to move W,
+    checkpoints that do not increase, or a W0, step_size or n_rows that does not fit.
     """
-    x, y, restore = regression_problem(X, Y)
-    batch = x.shape[:-2]
-    numpy_in = not isinstance(X, Tensor)
-    x, y = x.reshape(-1, *x.shape[-2:]), y.reshape(-1, *y.shape[-2:])
-    if not checkpoints or checkpoints[0] < 1 or any(b <= a for a, b in zip(checkpoints, checkpoints[1:], strict=False)):
-        raise ValueError(f"checkpoints must increase from at least 1; they are {list(checkpoints)[:5]}…")
+    problem = Regression.of(X, Y)
+    steps, dtype = check_checkpoints(checkpoints), problem.dtype
+    floor, threads = check_tolerance(tolerance, dtype), check_threads(threads)
     if engine not in ("gram", "autograd"):
         raise ValueError(f"engine={engine!r} must be 'gram' or 'autograd'")
-    eta = _step_sizes(step_size, x, batch, module is not None)
-    start = x.new_zeros(len(x), x.shape[-1], y.shape[-1])
+    start = problem.X.new_zeros(problem.X.shape[-1], problem.k)
     if W0 is not None:
-        start = start + as_tensor("W0", W0).to(x).reshape(start.shape)
-    rows = None if n_rows is None else n_rows.reshape(-1)
-    rate = Schedule(checkpoints[-1], warmup, schedule) if warmup or schedule != "constant" else None
+        problem, start = problem.with_start(problem.like_readout("W0", W0))
+    spec = spectrum(problem.X, eps=problem.eps)
+    limit = start + spec.solve(problem.Y - product(problem.X, start))
+    problem.readout(limit)  # which its dtype can hold, or there is nothing to train for
+
+    x, y, start, limit = (problem.cells(v, 2) for v in (problem.X, problem.Y, start, limit))
+    rows = check_rows(n_rows, x, problem.batch)
+    eta = _step_sizes(step_size, problem, x, problem.cells(spec.s[..., 0], 0))
+    x, y, W = x.to(dtype), y.to(dtype), start.to(dtype)
     runner: Engine
-    if module is not None:
-        _check_module(module, x, y)
-        runner = _module_engine(Autograd(module, x, y, eta, rows), optimizer, optimizer_options or {}, rate)
-    elif optimizer != "gd" or rate is not None:
-        raise ValueError(f"optimizer={optimizer!r}, warmup and schedule need a module; a readout takes plain steps")
-    elif engine == "gram":
-        runner = Gram(x, y, start, eta, torch.full((len(x),), x.shape[-2], device=x.device) if rows is None else rows)
+    if engine == "gram":
+        runner = Gram(x, y, W, eta, rows, threads)
     else:
-        runner = Optimised(Autograd(LinearReadout(start), x, y, eta, rows), divergence=READOUT_DIVERGENCE)
-    floor = 100 * torch.finfo(x.dtype).eps
-    for state in descend(runner, checkpoints, max(tolerance, floor), on_check):
-        W = state.W.reshape(*batch, *state.W.shape[1:])
-        rest: list[Any] = [v.reshape(batch) for v in (state.steps, state.gradient_norm, state.status)]
-        if numpy_in:
-            rest = [v.numpy() for v in rest]
-        W_out: Any = restore(W) if module is None else (W.numpy() if numpy_in else W)
-        yield State(state.step, rest[0], W_out, rest[1], rest[2])
+        objective = Autograd(LinearReadout(W), x, y, eta, rows)
+        runner = Optimised(objective, divergence=READOUT_DIVERGENCE, threads=threads)
+    return _states(problem, limit, descend(runner, steps, floor, on_check))
+
+
+def _step_sizes(step_size: Any, problem: Regression, X: Tensor, largest: Tensor) -> Tensor:
+    """η of each cell (C,), without units and as the dtype of training holds it.
+
+    X: (C, N, P), without units; largest: (C,) its σ₁. ValueError for what `gradient_descent` does not take.
+    """
+    dtype = problem.dtype
+    if isinstance(step_size, str):
+        if step_size != "auto":
+            raise ValueError(f"step_size={step_size!r} must be 'auto' or a number above 0")
+        curvature = largest_eigenvalue(X)
+        # X = 0 has no curvature: any step size leaves W where it is.
+        return (1 / torch.where(curvature > 0, curvature, 1)).to(dtype)
+    eta = problem.per_problem("step_size", step_size)
+    if bool((eta <= 0).any()):
+        raise ValueError(f"step_size={float(eta.min()):.3g} must be above 0; below 2/σ₁² descent is stable")
+    eta = problem.cells(times_power_of_two(eta, 2 * problem.x_unit), 0).to(dtype)
+    limits = torch.finfo(dtype)
+    if bool(((eta.to(torch.float64) * largest.square() < limits.tiny / limits.eps) & (largest > 0)).any()):
+        raise ValueError(
+            f"step_size={step_size} is so far below 2/σ₁² that no step moves W in {str(dtype)[6:]}; raise it, or take "
+            "'auto'"
+        )
+    return eta
+
+
+@torch.inference_mode(False)
+def _states(problem: Regression, limit: Tensor, states: Iterator[State]) -> Iterator[State]:
+    """States with the units, axes and kind of what was given, and the distance to the limit (C, P, k)."""
+    for state in states:
+        W = state.W.to(torch.float64)
+        of_cells: list[Any] = [state.steps, state.gradient_norm, relative_distance(W, limit), state.status]
+        of_cells = [v.reshape(problem.batch) for v in of_cells]
+        W = problem.in_units(W.reshape(*problem.batch, *W.shape[1:]))
+        yield in_kind(replace(state, W=problem.as_given(W)), of_cells, problem.numpy)
+
+
+def in_kind(state: State, of_cells: Sequence[Tensor], numpy: bool) -> State:
+    """The state with steps, gradient norms, distances and statuses (...,) in the kind (NumPy or torch) of X."""
+    steps, gradient_norm, distance, status = (v.numpy(force=True) if numpy else v for v in of_cells)
+    said: Any = status if status.ndim else Status(int(status))
+    return replace(state, steps=steps, gradient_norm=gradient_norm, distance=distance, status=said)

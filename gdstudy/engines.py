@@ -9,22 +9,25 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from gdstudy.metrics import norm
 from gdstudy.objectives import Objective
+from gdstudy.threads import Pace
 
 # What proves divergence: of a readout, growth of the gradient norm over its start, which never grows below the stable
 # limit. A deep model's gradient grows without bound when it leaves a saddle; there growth of the loss tells.
 READOUT_DIVERGENCE, LOSS_DIVERGENCE = 2.0, 1e8
 # A Gram block this large still stays in cache while many steps are taken on it.
 CACHE_BYTES = 4 << 20
-# These of torch.optim do to a number what depends on others, or take no dense gradient.
 # Of an optimizer's arguments these are not the user's: how it is called, and how it is computed.
 _OURS = ("params", "lr", "fused", "foreach", "capturable", "differentiable")
+# These of torch.optim do to a number what depends on others, or take no dense gradient.
 _COUPLING = {"optimizer", "lbfgs", "adafactor", "muon", "sparseadam"}
 # So many steps above its best loss, and as many as it took to get there, and a descent is not on its way down.
 PATIENCE = 1000
@@ -36,12 +39,14 @@ class Engine(Protocol):
     """Cells in training.
 
     divergence: growth of the gradient norm that proves it. looks: `descend` looks each time t has grown by this part.
+    pace: on how many threads it works.
     gradient_norm: (C,) ‖∇L‖ of the running cells. is_minimum: (C,) meaningful where it is 0. rising: (C,) the loss
     is out of bounds, or has long been above its best where a stable step size brings it down in the end.
     """
 
     divergence: float
     looks: int
+    pace: Pace
 
     @property
     def cells(self) -> Tensor: ...
@@ -61,20 +66,25 @@ class _Block:
     transposed: batched products of rows with A are the faster kernel on a CPU from n of about 20 on.
     """
 
-    def __init__(self, cells: Tensor, X: Tensor, residual: Tensor, eta: Tensor, dual: bool) -> None:
+    def __init__(
+        self, cells: Tensor, X: Tensor, residual: Tensor, eta: Tensor, dual: bool, threads: int | None = None
+    ) -> None:
         self.cells, self.X, self.eta, self.dual = cells, X, eta[:, None, None], dual
         gram, right = (X @ X.mT, residual) if dual else (X.mT @ X, X.mT @ residual)
         self.A = (self.eta * gram).contiguous()
         self.B = (self.eta * right).mT.contiguous()
         self.Z = torch.zeros_like(self.B)
+        self.pace = Pace(self.A.shape[-1] * max(self.A.shape[-1], self.B.shape[-2]), X.device, threads)
 
     def advance(self, n_steps: int) -> None:
         cells_per_chunk = max(1, CACHE_BYTES // (self.A.element_size() * self.A.shape[-1] ** 2))
         for A, B, Z in zip(*(M.split(cells_per_chunk) for M in (self.A, self.B, self.Z)), strict=True):
-            gradient = torch.empty_like(Z)
-            for _ in range(n_steps):
-                torch.baddbmm(B, Z, A, beta=-1, out=gradient)
-                Z.sub_(gradient)
+            self.pace.repeat(partial(self._step, A, B, Z, torch.empty_like(Z)), n_steps)
+
+    @staticmethod
+    def _step(A: Tensor, B: Tensor, Z: Tensor, gradient: Tensor) -> None:
+        torch.baddbmm(B, Z, A, beta=-1, out=gradient)
+        Z.sub_(gradient)
 
     def gradient(self) -> Tensor:
         """Xᵀ(XW − Y), transposed: (C, k, P)."""
@@ -94,11 +104,14 @@ class Gram:
     """Explicit gradients on the smaller Gram matrix of each cell; exact zero rows of X cost nothing.
 
     X: (C, N, P), Y: (C, N, k), W0: (C, P, k), step_size: (C,), n_rows: (C,) rows that are not padding.
+    threads: a fixed number of them.
     """
 
     divergence, looks = READOUT_DIVERGENCE, 64
 
-    def __init__(self, X: Tensor, Y: Tensor, W0: Tensor, step_size: Tensor, n_rows: Tensor) -> None:
+    def __init__(
+        self, X: Tensor, Y: Tensor, W0: Tensor, step_size: Tensor, n_rows: Tensor, threads: int | None = None
+    ) -> None:
         n, P = X.shape[-2:]
         self.W0 = W0
         residual = Y - X @ W0
@@ -108,8 +121,9 @@ class Gram:
         for size in padded.unique().tolist():
             cells = (padded == size).nonzero().squeeze(-1)
             rows = slice(None) if size == 0 else slice(size)
-            block = _Block(cells, X[cells, rows], residual[cells, rows], step_size[cells], dual=size > 0)
+            block = _Block(cells, X[cells, rows], residual[cells, rows], step_size[cells], size > 0, threads)
             self.blocks.append(block)
+        self.pace = Pace(max(n, P) * max(P, Y.shape[-1]), X.device, threads)
 
     @property
     def cells(self) -> Tensor:
@@ -120,7 +134,7 @@ class Gram:
             block.advance(n_steps)
 
     def gradient_norm(self) -> Tensor:
-        return torch.cat([block.gradient().flatten(1).norm(dim=1) for block in self.blocks])
+        return torch.cat([norm(block.gradient().flatten(1)) for block in self.blocks])
 
     def solution(self) -> Tensor:
         return torch.cat([self.W0[block.cells] + block.displacement() for block in self.blocks])
@@ -201,10 +215,13 @@ class Optimised:
         optimizer: Callable[..., Any] | None = None,
         schedule: Schedule | None = None,
         divergence: float = np.inf,
+        threads: int | None = None,
     ) -> None:
         self.objective, self.divergence = objective, divergence
         self.looks = 64 if np.isfinite(divergence) else 16  # of a module a look costs as much as two steps
-        self.optimizer = optimizer(objective.parameters) if optimizer else torch.optim.SGD(objective.parameters, lr=1.0)
+        trained = [p for p in objective.parameters if p.requires_grad]
+        self.optimizer = optimizer(trained) if optimizer else torch.optim.SGD(trained, lr=1.0)
+        self.pace = Pace(objective.cell, objective.weight.device, threads)
         self.schedule, self.t = schedule, 0
         self.base = [group["lr"] for group in self.optimizer.param_groups]
         self.cells = torch.arange(len(objective.weight), device=objective.weight.device)
@@ -214,25 +231,31 @@ class Optimised:
         self.best_at = torch.zeros_like(self.cells)
 
     def advance(self, n_steps: int) -> None:
-        for _ in range(n_steps):
-            self.objective.backward()
-            if self.schedule is not None:
-                factor = self.schedule(self.t)
-                for group, base in zip(self.optimizer.param_groups, self.base, strict=True):
-                    group["lr"] = base * factor
-            self.optimizer.step()
-            self.t += 1
+        self.pace.repeat(self._step, n_steps)
+
+    def _step(self) -> None:
+        self.objective.backward()
+        if self.schedule is not None:
+            factor = self.schedule(self.t)
+            for group, base in zip(self.optimizer.param_groups, self.base, strict=True):
+                group["lr"] = base * factor
+        self.optimizer.step()
+        self.t += 1
 
     def gradient_norm(self) -> Tensor:
         if not len(self.cells):
             return self.objective.weight
         self.objective.backward()
         gradients = [p.grad.flatten(1) for p in self.objective.parameters if p.grad is not None]
-        return torch.cat(gradients, 1).norm(dim=1) / self.objective.weight
+        return norm(torch.cat(gradients, 1)) / self.objective.weight
 
     def solution(self) -> Tensor:
         parameters = [p.detach() for p in self.objective.parameters]
         return parameters[0].clone() if len(parameters) == 1 else torch.cat([p.flatten(1) for p in parameters], 1)
+
+    @property
+    def _eps(self) -> float:
+        return torch.finfo(self.objective.weight.dtype).eps
 
     def keep(self, mask: Tensor) -> None:
         for name in ("cells", "first_loss", "best_loss", "best_at"):
@@ -253,7 +276,7 @@ class Optimised:
         start, here = [p.clone() for p in parameters], self.objective.losses()
         random = torch.Generator(device=here.device).manual_seed(0)
         lower = torch.zeros_like(here, dtype=torch.bool)
-        size = torch.finfo(here.dtype).eps ** 0.25  # a saddle's loss falls by its square, well above rounding
+        size = self._eps**0.25  # a saddle's loss falls by its square, well above rounding
         for trial in range(NUDGES):
             # All parameters at once, then each alone: of a product both must move, and a bias costs more than it gains.
             alone, reach = (trial // 2) % (len(parameters) + 1), size if trial % 2 else size / 8
@@ -261,7 +284,7 @@ class Optimised:
                 nudge = torch.randn(p0.shape, generator=random, dtype=p0.dtype, device=p0.device)
                 p.copy_(p0 + reach * nudge if alone in (0, number) else p0)
             # Beyond rounding of the loss, so that flat directions do not count.
-            lower |= self.objective.losses() < here * (1 - 64 * torch.finfo(here.dtype).eps)
+            lower |= self.objective.losses() < here * (1 - 64 * self._eps)
         for p, p0 in zip(parameters, start, strict=True):
             p.copy_(p0)
         return ~lower
@@ -272,7 +295,7 @@ class Optimised:
         if not self.descends:
             return grown
         # A mode that overshoots raises the loss for a while; beyond the limit it never settles.
-        margin = self.first_loss * torch.finfo(loss.dtype).eps ** 0.5
+        margin = self.first_loss * self._eps**0.5
         better = loss < self.best_loss - margin
         self.best_loss = torch.where(better, loss, self.best_loss)
         self.best_at = torch.where(better, self.t, self.best_at)

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy.arrays import Array, as_tensor, check_rtol, regression_problem
-from gdstudy.spectrum import Spectrum, spectrum
+from gdstudy.arrays import Array, Regression, as_tensor, check_rtol, times_power_of_two
+from gdstudy.spectrum import Spectrum, product, spectrum
 
 
 @dataclass(frozen=True)
@@ -49,42 +49,45 @@ def prediction_error_modes(
 
     X: (..., N, P) training features; Y: (..., N) or (..., N, k) targets; X_test: (..., M, P);
     beta: (..., P) or (..., P, k), the best linear readout β*, such as `min_norm_solution` of all data.
-    rtol: singular values at or below rtol·σ₁ count as zero; default max(N, P)·eps.
-    ValueError for NaN or infinite values, shapes that do not match, or rtol out of [0, 1).
+    rtol: singular values at or below rtol·σ₁ count as zero, default the rule of `spectrum.cutoff`; errors as in
+    `min_norm_solution`. Computed in float64.
     """
     check_rtol(rtol)
-    x, y, _ = regression_problem(X, Y)
-    test, best = as_tensor("X_test", X_test, 2).to(x), as_tensor("beta", beta, 1).to(x)
-    if np.ndim(Y) == np.ndim(X) - 1:  # one output, as a vector
-        best = best.unsqueeze(-1)
-    fits = best.shape[-2:] == (x.shape[-1], y.shape[-1]) and test.shape[-1] == x.shape[-1]
+    problem = Regression.of(X, Y)
+    best = times_power_of_two(problem.like_readout("beta", beta), (problem.x_unit - problem.y_unit)[..., None, None])
+    test = as_tensor("X_test", X_test, 2).to(problem.X)
     try:
-        torch.broadcast_shapes(x.shape[:-2], test.shape[:-2], best.shape[:-2])
+        torch.broadcast_shapes(problem.batch, test.shape[:-2])
+        fits = test.shape[-1] == problem.X.shape[-1]
     except RuntimeError:
         fits = False
     if not fits:
-        raise ValueError(
-            f"X_test must be (..., M, P) and beta (..., P) or (..., P, k), as Y is, for X {tuple(np.shape(X))} and "
-            f"Y {tuple(np.shape(Y))}; they are {tuple(np.shape(X_test))} and {tuple(np.shape(beta))}"
-        )
-    spec = spectrum(x, rtol)
-    inverse = torch.where(spec.nonzero, 1 / spec.s, 0)
-    projections = test @ spec.Vt.mT
-    residuals = spec.U.mT @ (y - x @ best)
-    modes = projections.unsqueeze(-1) * (inverse.unsqueeze(-1) * residuals).unsqueeze(-3)
-    terms = (inverse, projections, residuals, modes, test @ bias_readout(spec, best))
-    return PredictionError(*(t if isinstance(X, Tensor) else t.numpy(force=True) for t in terms))
+        raise ValueError(f"X_test must be (..., M, P) for X {tuple(np.shape(X))}; it is {tuple(test.shape)}")
+    test = times_power_of_two(test, -problem.x_unit[..., None, None])
+    spec = spectrum(problem.X, rtol, problem.eps)
+    projections = product(test, spec.Vt.mT)
+    residuals = product(spec.U.mT, problem.Y - product(problem.X, best))
+    modes = projections.unsqueeze(-1) * (spec.inverse.unsqueeze(-1) * residuals).unsqueeze(-3)
+    x_unit, y_unit = problem.x_unit[..., None], problem.y_unit[..., None, None]
+    terms = (
+        times_power_of_two(spec.inverse, -x_unit),
+        times_power_of_two(projections, x_unit[..., None]),
+        times_power_of_two(residuals, y_unit),
+        times_power_of_two(modes, y_unit[..., None]),
+        times_power_of_two(product(test, bias_readout(spec, best)), y_unit),
+    )
+    return PredictionError(*(problem.kind(term) for term in terms))
 
 
 def bias_readout(spec: Spectrum, beta: Tensor) -> Tensor:
     """(X⁺X − I)β*: (..., P, k), what of β* the training rows cannot see."""
     V = spec.Vt * spec.nonzero.unsqueeze(-1)
-    return V.mT @ (V @ beta) - beta
+    return product(V.mT, product(V, beta)) - beta
 
 
 def variance_modes(spec: Spectrum, residuals: Tensor) -> Tensor:
     """(1/σ_r)(u_r·E), the coefficient of each mode of the variance term X⁺E: (..., R, k)."""
-    return torch.where(spec.nonzero, 1 / spec.s, 0).unsqueeze(-1) * (spec.U.mT @ residuals)
+    return spec.inverse.unsqueeze(-1) * product(spec.U.mT, residuals)
 
 
 @dataclass(frozen=True)

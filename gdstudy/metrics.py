@@ -8,6 +8,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gdstudy.spectrum import spectrum
+
+
+def norm(X: Tensor) -> Tensor:
+    """‖x‖₂ of each row of X (C, n), also where its squares over- or underflow: (C,)."""
+    plain = X.norm(dim=1)
+    limits = torch.finfo(X.dtype)
+    # Beyond these bounds squares that matter leave the dtype. NaN stays.
+    beyond = (plain < limits.tiny**0.5 / limits.eps) | (plain > limits.max**0.5 * limits.eps)
+    if not bool(beyond.any()):
+        return plain
+    largest = X.abs().amax(1)
+    scaled = (X / torch.where(largest > 0, largest, 1).unsqueeze(1)).norm(dim=1) * largest
+    return torch.where(beyond & largest.isfinite(), scaled, plain)
+
 
 def frobenius(W: Tensor, n_levels: int = 1) -> Tensor:
     """‖W‖_F of L readouts side by side, W (..., P, L·k): (..., L), or (...,) for one."""
@@ -63,10 +78,14 @@ class AllRows:
         R = np.stack([np.linalg.qr(table, mode="r") for table in tables])
         return cls(torch.from_numpy(R), torch.from_numpy(np.stack([t.sum(0) for t in tables])), len(tables[0]))
 
-    def best_readout(self, P: int) -> np.ndarray:
+    def best_readout(self, P: int) -> Tensor:
         """β* of all rows for each draw, the minimum-norm least-squares fit: (G, P, k)."""
         # The triangle has the singular values and solutions of the rows themselves.
-        return np.stack([np.linalg.lstsq(R[:, :P], R[:, P:], rcond=None)[0] for R in self.R.numpy()])
+        return spectrum(self.R[..., :P]).solve(self.R[..., P:])
+
+    def root_mean_square(self, P: int) -> Tensor:
+        """√(mean ‖φ(x)‖²) over all rows, of each draw: (G,)."""
+        return self.R[..., :P].flatten(1).norm(dim=1) / self.n_rows**0.5
 
     def to(self, device: str) -> AllRows:
         return AllRows(self.R.to(device), self.total.to(device), self.n_rows)

@@ -10,7 +10,9 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
+from gdstudy.arrays import exponent, times_power_of_two
 from gdstudy.models import Bottleneck, ReLUAutoencoder
 
 # Rows are taken so many numbers at a time: a stack's residuals stay in cache, a large cell's in memory.
@@ -20,13 +22,16 @@ CPU_CHUNK, GPU_CHUNK = 1 << 18, 1 << 28
 class Objective(Protocol):
     """parameters: what is trained, each (C, …). weight: (C,). monotone: stable gradient descent never raises it.
 
-    losses: ½‖f(X) − Y‖²_F of each cell, (C,). backward: gradients of Σ weight·losses into parameters' `.grad`.
-    keep: the data of the given cells only; the parameters have been cut already.
+    cell: numbers that a step goes through for one cell.
+    losses: ½‖f(X) − Y‖²_F of each cell, (C,), times a factor that never changes. backward: the gradients of Σ
+    weight·½‖f(X) − Y‖²_F into parameters' `.grad`. keep: the data of the given cells only; the parameters have been
+    cut already.
     """
 
     parameters: list[Tensor]
     weight: Tensor
     monotone: bool
+    cell: int
 
     def losses(self) -> Tensor: ...
     def backward(self) -> None: ...
@@ -36,34 +41,40 @@ class Objective(Protocol):
 class Autograd:
     """Any stacked module and `backward`: what the gradients written by hand are held to.
 
-    module: maps X (C, N, P) to (C, N, k); every parameter has the leading axis C. n_rows: (C,) rows that are not
+    module: maps X (C, N, P) to (C, N, k); every parameter has the leading axis C. It lends its forward pass: what is
+    trained are copies of its parameters, of the cells that are still running. n_rows: (C,) rows that are not
     padding, where zero rows of X and Y would add to the loss (a module with a bias); default all.
     """
 
     def __init__(self, module: nn.Module, X: Tensor, Y: Tensor, weight: Tensor, n_rows: Tensor | None = None) -> None:
         self.module, self.X, self.Y, self.weight = module, X, Y, weight
         self.present = None if n_rows is None else _present(X, n_rows)
-        self.parameters: list[Tensor] = list(module.parameters())
+        named = dict(module.named_parameters())
+        self.names = list(named)
+        self.parameters = [p.detach().clone().requires_grad_(p.requires_grad) for p in named.values()]
         self.monotone = isinstance(module, Bottleneck)
+        self.cell = max(X[0].numel(), Y[0].numel(), *(p[0].numel() for p in self.parameters))
+        with torch.no_grad():
+            self.unit = exponent(self._residual())[:, None, None]
 
-    def _losses(self) -> Tensor:
-        residual = self.module(self.X) - self.Y
-        if self.present is not None:
-            residual = residual * self.present
-        return 0.5 * residual.square().sum((1, 2))
+    def _residual(self) -> Tensor:
+        predicted = functional_call(self.module, dict(zip(self.names, self.parameters, strict=True)), (self.X,))
+        residual = predicted - self.Y
+        return residual if self.present is None else residual * self.present
 
     @torch.no_grad()
     def losses(self) -> Tensor:
-        return self._losses()
+        # In units of the first residuals, so that squares neither over- nor underflow.
+        return 0.5 * times_power_of_two(self._residual().to(torch.float64), -self.unit).square().sum((1, 2))
 
     def backward(self) -> None:
         for p in self.parameters:
             p.grad = None
         with torch.enable_grad():
-            (self.weight * self._losses()).sum().backward()
+            (self.weight * 0.5 * self._residual().square().sum((1, 2))).sum().backward()
 
     def keep(self, mask: Tensor) -> None:
-        self.X, self.Y, self.weight = self.X[mask], self.Y[mask], self.weight[mask]
+        self.X, self.Y, self.weight, self.unit = (a[mask] for a in (self.X, self.Y, self.weight, self.unit))
         self.present = None if self.present is None else self.present[mask]
 
 
@@ -81,6 +92,7 @@ class BottleneckByHand:
         self.S, self.G, self.weight = X.mT @ X, X.mT @ Y, weight
         self.energy = Y.square().sum((1, 2))
         self.parameters: list[Tensor] = [module.encoder, module.decoder]
+        self.cell = self.S[0].numel()
 
     @torch.no_grad()
     def losses(self) -> Tensor:
@@ -113,6 +125,7 @@ class ReLUByHand:
         self.X, self.weight = X, weight
         self.present = None if bool((n_rows == X.shape[1]).all()) else _present(X, n_rows)
         self.parameters: list[Tensor] = [module.weight, module.bias]
+        self.cell = max(X[0].numel(), module.weight[0].numel())
 
     def _chunks(self) -> list[slice]:
         C, N, n = self.X.shape

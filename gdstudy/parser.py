@@ -2,58 +2,98 @@
 
 from __future__ import annotations
 
+import argparse
+import ast
+import copy
+import inspect
 import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
-from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings  # type: ignore[attr-defined]
 
-from gdstudy.config import (
-    Ablations,
-    GradientDescent,
-    Levels,
-    Sizes,
-    StepSize,
-    Study,
-    StudyError,
-    Synthetic,
-    suggestion,
-)
+from gdstudy.config import GROUPS, MAPPINGS, Study, StudyError, kinds, suggestion
+from gdstudy.terminal import one_line, say
+from gdstudy.values import Levels, Sizes, shown
 
-set_parsing_settings(docstring_parse_attribute_docstrings=True)
+# A study is a page of text; what is larger or deeper was not written by hand.
+MOST_BYTES, MOST_DEEP = 1 << 16, 8
 
 
-class _ConfigFile(ActionConfigFile):
-    """`--config linear.yaml` also finds ./configs/linear.yaml and the studies that come with the package."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        path = find_config(values)
-        check_yaml(path)
-        super().__call__(parser, namespace, str(path), option_string)
+# YAML
 
 
-class StudyParser(ArgumentParser):
-    """The parser of a study's keys, with every complaint as one line that names the key."""
+class _Loader(yaml.SafeLoader):
+    """Plain YAML of texts, numbers, lists and mappings: no tags, no aliases, no key twice, nothing deep. Numbers as
+    people write them (YAML 1.2): 1e5 is a number, 010 is ten, 1:30 and `yes` are texts."""
 
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise StudyError(self.one_line(message))
+    depth = 0
 
-    def one_line(self, message: str) -> str:
-        text = " ".join(message.split())
-        keys = [k for action in self._actions for k in [action.dest] if k and k != "help"]
-        if found := re.search(r"Parser key \"([^\"]+)\": (.*)", text):
-            key, text = found[1], found[2]
-            if wrong := re.search(r"Expected an? (.*?)\. Got value: (.*)", text):
-                kind = wrong[1].replace("typing.", "").replace("<class '", "").replace("'>", "")
-                text = f"{wrong[2]!r} is not allowed; expected {kind}"
-            return f"{key}: {re.sub(r'^Not of type [^:]*: ', '', text)}"
-        if found := re.search(r"(?:[Uu]nrecognized arguments: --|accept option '|[Kk]ey '|Option ')([\w.]+)", text):
-            key = found[1]
-            if group := re.search(r"Group '([\w.]+)' does not", text):
-                key = f"{group[1]}.{key}"
-            return f"unknown key {key!r}{suggestion(key, keys)}; --help lists every key"
-        return text
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise yaml.MarkedYAMLError(None, None, "anchors and aliases are not allowed", event.start_mark)
+        if getattr(event, "tag", None):
+            raise yaml.MarkedYAMLError(None, None, f"tags such as {event.tag} are not allowed", event.start_mark)
+        if self.depth > MOST_DEEP:
+            raise yaml.MarkedYAMLError(None, None, "nested too deep", event.start_mark)
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(None, None, f"the key {shown(key.value)} stands twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"(~|null|Null|NULL|)", ["~", "n", "N", ""]),
+    ("bool", r"(true|True|TRUE|false|False|FALSE)", list("tTfF")),
+    ("int", r"[-+]?[0-9]{1,300}", list("-+0123456789")),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+0123456789.")),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^{_pattern}$"), _first)
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
+_Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(node.value))
+
+
+def _load(text: str) -> Any:
+    """What plain YAML says. yaml.YAMLError for anything else."""
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
+def read_yaml(path: Path, content: bytes | None = None) -> dict[str, Any]:
+    """The mapping in a YAML file, or in this content of it. StudyError with file and line for anything else."""
+    try:
+        if content is None:
+            with path.open("rb") as file:
+                content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise StudyError(f"{path}: is larger than {MOST_BYTES >> 10} KiB, which no study is")
+        values = _load(content.decode("utf-8-sig"))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise StudyError(f"{path}, line {mark.line + 1 if mark else 1}: not valid YAML: {error.problem}") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise StudyError(f"{path}, line {line}: not valid YAML: no UTF-8 text") from None
+    except yaml.YAMLError as error:
+        raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise StudyError(f"{path}, line 1: must be a mapping of keys to values, such as `seeds: 50`")
+    return values
 
 
 def find_config(name: str | Path) -> Path:
@@ -70,66 +110,177 @@ def find_config(name: str | Path) -> Path:
             return path
     shipped = sorted({p.name for place in places[1:] for p in place.parent.glob("*.yaml")})
     raise StudyError(
-        f"config {str(name)!r} is no file here or in configs/{suggestion(str(name), shipped)}; "
+        f"config {shown(str(name))} is no file here or in configs/{suggestion(str(name), shipped)}; "
         f"known studies: {', '.join(shipped) or 'none'}"
     )
 
 
-def check_yaml(path: Path) -> None:
-    """StudyError with file and line unless `path` holds a YAML mapping."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise StudyError(f"{path}, line {line}: not valid YAML: {error.problem}") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise StudyError(f"{path}, line 1: must be a mapping of keys to values, such as `seeds: 50`")
-
-
-def study_parser(prog: str, description: str) -> StudyParser:
-    parser = StudyParser(prog=prog, description=description, allow_abbrev=False)
-    parser.add_argument(
-        "--config", action=_ConfigFile, help="The study, a YAML file; bare names are found in configs/."
-    )
-    parser.add_class_arguments(Study)
-    return parser
-
-
 def read_study(path: str | Path) -> Study:
     """The study in a YAML file. StudyError, naming the file, for anything that does not fit the schema."""
-    parser = study_parser("gdstudy", "")
+    found = find_config(path)
     try:
-        return build(parser.parse_args(["--config", str(path)]))
+        return study_of(read_yaml(found))
     except StudyError as error:
-        raise StudyError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+        raise StudyError(str(error) if str(found) in str(error) else f"{found}: {error}") from None
 
 
-_GROUPS = {"gd": GradientDescent, "ablations": Ablations, "synthetic": Synthetic}
+def study_of(values: Mapping[str, Any]) -> Study:
+    """The checked study of a mapping of keys to values, groups of keys as mappings of their own."""
+    _refuse_unknown(values, Study)
+    for group, kind in GROUPS.items():
+        if group in values:
+            _refuse_unknown(mapping(group, values[group]), kind, f"{group}.")
+    return Study(**{key: GROUPS[key](**value) if key in GROUPS else value for key, value in values.items()})
 
 
-def build(namespace: Any) -> Study:
-    """The checked Study of parsed arguments."""
-    values = {key: namespace[key] for key in Study.__dataclass_fields__ if key not in _GROUPS}
-    groups = {key: kind(**namespace[key].as_dict()) for key, kind in _GROUPS.items()}
-    return Study(**values, **groups)
+def _refuse_unknown(values: Mapping[Any, Any], kind: Any, group: str = "") -> None:
+    for key in values:
+        if key not in kinds(kind):
+            raise unknown_key(f"{group}{key}")
+
+
+def unknown_key(name: str) -> StudyError:
+    return StudyError(f"unknown key {shown(name)}{suggestion(name, _keys())}; --help lists every key")
+
+
+def _keys() -> list[str]:
+    """Every key of a study, those of groups as `group.key`."""
+    return [key for key, *_ in _options()]
 
 
 def as_dict(study: Study) -> dict[str, Any]:
-    """Plain values, in the order of the schema; `read_study` of its YAML gives the study back."""
-    return {key: _plain(getattr(study, key)) for key in Study.__dataclass_fields__}
+    """Plain values, in the order of the schema; `study_of` of them gives the study back."""
+    return {key: _plain(getattr(study, key)) for key in kinds(Study)}
 
 
 def _plain(value: Any) -> Any:
-    if type(value) in _GROUPS.values():
-        return {key: _plain(getattr(value, key)) for key in type(value).__dataclass_fields__}
+    if type(value) in GROUPS.values():
+        return {key: _plain(getattr(value, key)) for key in kinds(value.__class__)}
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, Levels):
         return list(value)
-    return str(value) if isinstance(value, Sizes | StepSize) else value
+    return str(value) if isinstance(value, Sizes | str) else value
 
 
 def as_yaml(study: Study) -> str:
     return yaml.safe_dump(as_dict(study), sort_keys=False, allow_unicode=True, default_flow_style=None)
+
+
+# Options
+
+
+class Parser(argparse.ArgumentParser):
+    """The options of a command: every complaint one line, every print to a stream that may be anything."""
+
+    def error(self, message: str) -> NoReturn:
+        raise StudyError(one_line(message))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        say(message, end="")
+
+
+class StudyParser(Parser):
+    """The options of a command that takes a study: every key of its YAML."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        usage = f"{prog} --config FILE [--KEY VALUE …]"
+        super().__init__(prog=prog, usage=usage, description=description, allow_abbrev=False)
+        self.add_argument("--config", metavar="FILE", help="The study, a YAML file; bare names are found in configs/.")
+        groups: dict[str, Any] = {}
+        for key, default, text in _options():
+            group = key.rpartition(".")[0]
+            if group not in groups:
+                about = inspect.getdoc(GROUPS[group]) if group else inspect.getdoc(Study)
+                groups[group] = self.add_argument_group(group or "keys of a study", about)
+            said = f"{text} (default: {default})".replace("%", "%%")
+            groups[group].add_argument(f"--{key}", dest=key, metavar="VALUE", help=said)
+
+    def read(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
+        """The other options of the command, and key → value of those of the study."""
+        rest: list[str] = []
+        changes: dict[str, Any] = {}
+        pending = iter(arguments)
+        for argument in pending:
+            name, equals, text = argument.removeprefix("--").partition("=")
+            if argument.startswith("--") and name.rpartition(".")[0] in MAPPINGS:
+                # One name of a mapping: --gd.optimizer_options.eps 1e-6
+                changes[name] = _option(name, text if equals else next(pending, ""))
+            else:
+                rest.append(argument)
+        options, unknown = self.parse_known_args(rest)
+        if unknown and unknown[0].startswith("--"):
+            raise unknown_key(unknown[0][2:].partition("=")[0])
+        if unknown:
+            raise StudyError(f"unexpected {shown(unknown[0])}; options are written --key value")
+        for key in _keys():
+            if (given := vars(options).pop(key)) is not None:
+                changes[key] = _option(key, given)
+        return options, changes
+
+    def study(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, Study | None]:
+        """The other options of the command, and the study of its --config as the options change it, if any."""
+        options, changes = self.read(arguments)
+        if options.config is None:
+            return options, None
+        return options, study_of(changed(read_yaml(find_config(options.config)), changes))
+
+
+def changed(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a study with those of single keys, `group.key` or `group.key.name`, put in their place."""
+    values = copy.deepcopy(values)
+    for key, value in changes.items():
+        *groups, name = key.split(".", 2)
+        inside = values
+        for depth, group in enumerate(groups):
+            inside = mapping(".".join(groups[: depth + 1]), inside.setdefault(group, {}))
+        inside[name] = value
+    return values
+
+
+def mapping(key: str, value: Any) -> dict[str, Any]:
+    """The value, or StudyError where it is no mapping."""
+    if isinstance(value, dict):
+        return value
+    what = "is blank" if value is None else f"{shown(value)} is not allowed"
+    raise StudyError(f"{key}: {what}; give a mapping of keys to values, or leave it out")
+
+
+def _option(key: str, text: str) -> Any:
+    """The value that the text of an option gives, read as in a YAML file."""
+    try:
+        return _load(text)
+    except yaml.YAMLError as error:
+        problem = getattr(error, "problem", None) or "no text"
+        raise StudyError(f"{key}: {shown(text)} is not valid YAML: {problem}") from None
+
+
+def _options() -> Iterator[tuple[str, Any, str]]:
+    """(key, default as it is written, text) of each key of a study, those of groups as `group.key`."""
+    defaults = as_dict(Study())
+    for key, text in _texts(Study).items():
+        if key not in GROUPS:
+            yield key, _written(defaults[key]), text
+    for group, kind in GROUPS.items():
+        for key, text in _texts(kind).items():
+            yield f"{group}.{key}", _written(defaults[group][key]), text
+
+
+def _written(value: Any) -> str:
+    """A default as one would write it."""
+    if isinstance(value, list | dict):
+        return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True).strip()
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value) or "none"
+
+
+def _texts(kind: type) -> dict[str, str]:
+    """The text below each field of a dataclass."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(definition, ast.ClassDef)
+    texts = {}
+    for field, text in zip(definition.body, definition.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            texts[ast.unparse(field.target)] = " ".join(str(text.value.value).split())
+    return texts

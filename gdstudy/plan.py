@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gdstudy.config import AS_WIDE_AS_DATA, BOTTLENECKS, NONLINEAR, SUPERPOSITIONS, ZERO_STARTS, Study
-from gdstudy.data import Dataset
+from gdstudy.config import ABLATIONS, AS_WIDE_AS_DATA, BOTTLENECKS, NONLINEAR, SUPERPOSITIONS, ZERO_STARTS, Study
+from gdstudy.data import Dataset, dataset_name
+from gdstudy.status import WORDS
 
 Level = tuple[str, float | None]  # ablation and its level
 UNABLATED: Level = ("none", None)
@@ -66,6 +67,17 @@ def variants(study: Study) -> list[Variant]:
             if trained and not own:
                 second.append(Variant(name, study.gd.preprocess, noise, trainable, trainable))
     return first + second
+
+
+def producible(study: Study) -> dict[str, set[str]]:
+    """The texts that the tables of a study can hold, by column."""
+    return {
+        "dataset": {dataset_name(v.dataset, v.preprocess, v.input_noise) for v in variants(study)},
+        "model": set(study.models),
+        "estimator": {"min_norm", "pca", "reduced_rank", "gd", "gd_closed_form", "theory", study.gd.optimizer},
+        "ablation": {UNABLATED[0], *ABLATIONS, *(name for name, _ in study.ablations.trainings())},
+        "status": {*WORDS, "closed_form"},
+    }
 
 
 def plan(study: Study, datasets: Sequence[Dataset]) -> list[Batch]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import itertools
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,8 +13,12 @@ import numpy as np
 
 from gdstudy.config import StudyError
 from gdstudy.experiment import Columns, Records
-from gdstudy.plan import Batch
+from gdstudy.folder import STORE, check_store, whole_file
+from gdstudy.parser import MOST_BYTES, read_yaml, study_of
+from gdstudy.plan import Batch, producible
 from gdstudy.summary import Run, Table
+from gdstudy.terminal import one_line
+from gdstudy.values import shown
 
 _KEYS = {
     "dataset": "TEXT NOT NULL",
@@ -96,14 +99,30 @@ def _explained(path: Path) -> Iterator[None]:
         raise StudyError(f"{path}: {error}; {remedy}") from None
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """A store to read from, which is not changed. StudyError where it holds what no run writes."""
+    with _explained(path):
+        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        try:
+            db.execute("PRAGMA trusted_schema=OFF")
+            yield db
+        except (ValueError, TypeError, OverflowError) as error:  # texts for numbers, arrays of another shape
+            why = one_line(error)
+            raise StudyError(f"{path}: damaged ({why}); restore it from a copy, or run the study anew") from None
+        finally:
+            db.close()
+
+
 class Store:
     """results.sqlite of one run, open for writing. A batch is one transaction: all of it is kept, or nothing."""
 
     def __init__(self, run_dir: Path, config: str | None = None) -> None:
         """Opens the store of a run; with `config`, creates it. StudyError for a damaged one."""
-        self.path = run_dir / "results.sqlite"
+        self.path = run_dir / STORE if config is not None else check_store(run_dir)
         with _explained(self.path):
             self._db = sqlite3.connect(self.path, isolation_level=None)
+            self._db.execute("PRAGMA trusted_schema=OFF")
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=NORMAL")
             if config is not None:
@@ -127,7 +146,10 @@ class Store:
     def config(self) -> str:
         """The study as it was when the run began."""
         with _explained(self.path):
-            return str(self._db.execute("SELECT config FROM study").fetchone()[0])
+            found = self._db.execute("SELECT substr(config, 1, ?) FROM study", (MOST_BYTES + 1,)).fetchone()
+        if found is None:
+            raise StudyError(f"{self.path} holds no study; restore it from a copy, or run the study anew")
+        return str(found[0])
 
     def finished(self) -> set[int]:
         """Numbers of the batches that are stored."""
@@ -171,29 +193,18 @@ def _rows(columns: Columns, number: Iterator[int]) -> Iterator[tuple[object, ...
     return zip(itertools.islice(number, length), *lists, strict=True)
 
 
-def _path(run_dir: str | Path) -> Path:
-    path = Path(run_dir) / "results.sqlite"
-    if not path.is_file():
-        raise StudyError(f"{run_dir} is no run: it has no results.sqlite")
-    return path
-
-
 def _read(run_dir: str | Path, table: str) -> Table:
-    path, columns = _path(run_dir), _TABLES[table]
+    path, columns = check_store(Path(run_dir)), _TABLES[table]
     parts: dict[str, list[np.ndarray]] = {name: [] for name in columns}
     words: dict[str, int] = {}  # each text once, numbered: a million strings would be slow to sort and to hold
-    with _explained(path):
-        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        try:
-            cursor = db.execute(f"SELECT {', '.join(columns)} FROM {table}")
-            # Piece by piece: a million rows as Python objects would fill the memory.
-            while rows := cursor.fetchmany(50_000):
-                for (name, kind), values in zip(columns.items(), zip(*rows, strict=True), strict=True):
-                    texts = kind.startswith("TEXT")
-                    coded = [words.setdefault(v, len(words)) for v in values] if texts else values
-                    parts[name].append(np.array(coded, dtype=np.float64))
-        finally:
-            db.close()
+    with _opened(path) as db:
+        cursor = db.execute(f"SELECT {', '.join(columns)} FROM {table}")
+        # Piece by piece: a million rows as Python objects would fill the memory.
+        while rows := cursor.fetchmany(50_000):
+            for (name, kind), values in zip(columns.items(), zip(*rows, strict=True), strict=True):
+                texts = kind.startswith("TEXT")
+                coded = [words.setdefault(v, len(words)) for v in values] if texts else values
+                parts[name].append(np.array(coded, dtype=np.float64))
     numbers = {name: np.concatenate(part) if part else np.array([]) for name, part in parts.items()}
     spelled = np.array(list(words), dtype=str)
     place = np.argsort(np.argsort(spelled))  # of each text in alphabetical order
@@ -232,43 +243,34 @@ def load_arrays(run_dir: str | Path) -> Table:
     at its checkpoints and, started aligned, `exact_strengths` and `flow_strengths`; superposition `weight`, `hidden`
     data points, `data_point_dimensions` and `feature_dimensions`. StudyError where there is no run.
     """
-    path = _path(run_dir)
+    path = check_store(Path(run_dir))
     columns = [name for name in ARRAYS if name != "shape"]
-    with _explained(path):
-        db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-        try:
-            keys = "dataset, model, estimator, ablation, level, n_parameters, n_hidden, n_train, seed, step"
-            rows = db.execute(f"SELECT {', '.join(ARRAYS)} FROM arrays ORDER BY {keys}").fetchall()
-        finally:
-            db.close()
     table: Table = {}
-    for place, (name, kind) in enumerate(ARRAYS.items()):
-        values = [row[place] for row in rows]
-        table[name] = np.array(values, dtype=str if kind.startswith("TEXT") else object if name == "value" else float)
-    for k, (shape, value) in enumerate(zip(table["shape"], table["value"], strict=True)):
-        table["value"][k] = np.frombuffer(value, np.float32).reshape([int(n) for n in shape.split(",")])
+    with _opened(path) as db:
+        keys = "dataset, model, estimator, ablation, level, n_parameters, n_hidden, n_train, seed, step"
+        rows = db.execute(f"SELECT {', '.join(ARRAYS)} FROM arrays ORDER BY {keys}").fetchall()
+        for place, (name, kind) in enumerate(ARRAYS.items()):
+            dtype = str if kind.startswith("TEXT") else object if name == "value" else float
+            table[name] = np.array([row[place] for row in rows], dtype=dtype)
+        for k, (shape, value) in enumerate(zip(table["shape"], table["value"], strict=True)):
+            table["value"][k] = np.frombuffer(value, np.float32).reshape([int(n) for n in shape.split(",")])
     return {name: table[name] for name in columns}
 
 
 def load_run(run_dir: str | Path) -> Run:
-    """All tables of a run."""
-    return Run(load_results(run_dir), load_curves(run_dir), load_arrays(run_dir))
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """A file to write that becomes `path` at the end, so that `path` is there whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    with whole_file(path) as part:
-        part.write_bytes(content)
+    """All tables of a run. StudyError also where they name what its study cannot produce: names become paths."""
+    run = Run(load_results(run_dir), load_curves(run_dir), load_arrays(run_dir))
+    store = Store(Path(run_dir))
+    study = study_of(read_yaml(store.path, store.config().encode()))
+    store.close()
+    for column, known in producible(study).items():
+        for table in run:
+            if column in table and (strange := set(np.unique(table[column])) - known):
+                raise StudyError(
+                    f"{store.path}: {column} {shown(str(min(strange)))} is none of its study; it was damaged or made "
+                    "by hand: restore it from a copy, or run the study anew"
+                )
+    return run
 
 
 def export_csv(run_dir: Path, results: Table) -> Path:

@@ -14,6 +14,7 @@ from gdstudy.data import Dataset, load_dataset, missing_download
 from gdstudy.experiment import run_batch
 from gdstudy.plan import Batch, plan, variants
 from gdstudy.store import Store
+from gdstudy.terminal import tell
 
 PLAIN_LINE_SECONDS = 10
 
@@ -25,7 +26,7 @@ def load_datasets(study: Study, quiet: bool = True) -> list[Dataset]:
     """
     for name in study.datasets:
         if (note := missing_download(name)) and not quiet:
-            print(note, file=sys.stderr, flush=True)
+            tell(note)
     datasets = [
         load_dataset(variant.dataset, variant.preprocess, variant.input_noise, study.synthetic)
         for variant in variants(study)
@@ -127,11 +128,8 @@ class Progress:
             self.last_line = now
             share = self.spent / self.total
             left = (now - self.started) * (1 - share) / max(share, 1e-9)
-            print(
-                f"{share:4.0%}: {self.finished}/{self.n_cells} cells, {_rate(rate)} steps/s, about {left:.0f} s left",
-                file=sys.stderr,
-                flush=True,
-            )
+            cells = f"{self.finished}/{self.n_cells} cells"
+            tell(f"{share:4.0%}: {cells}, {_rate(rate)} steps/s, about {left:.0f} s left")
 
 
 def run_missing(study: Study, datasets: Sequence[Dataset], store: Store, quiet: bool = False) -> None:

@@ -11,11 +11,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gdstudy import __version__
 from gdstudy.config import Study, StudyError
-from gdstudy.parser import as_dict, as_yaml, build, read_study, study_parser
+from gdstudy.folder import STORE, check_folder, write_whole
+from gdstudy.parser import StudyParser, as_dict, as_yaml, read_study, read_yaml, study_of
+from gdstudy.terminal import one_line, prepare, say, tell
+from gdstudy.values import shown
 
 PROG = "gdstudy.train"
 
@@ -29,7 +30,7 @@ def run_study(
     """
     study = config if isinstance(config, Study) else read_study(config)
     if not isinstance(config, Study):
-        name = Path(config).stem
+        name = run_name(config)
     from gdstudy.sweep import load_datasets
 
     _check_device(study)
@@ -43,14 +44,15 @@ def run_study(
 def resume_study(run_dir: str | Path, quiet: bool = True) -> Path:
     """Finish what is missing of a run. StudyError for a folder that is no run or whose config.yaml was changed."""
     folder = Path(run_dir)
-    if not (folder / "config.yaml").is_file() or not (folder / "results.sqlite").is_file():
-        raise StudyError(f"--resume {run_dir}: no run is there (config.yaml and results.sqlite); give a run's folder")
+    if not (folder / "config.yaml").is_file() or not (folder / STORE).is_file():
+        raise StudyError(f"--resume {run_dir}: no run is there (config.yaml and {STORE}); give a run's folder")
+    check_folder(folder)
     study = read_study(folder / "config.yaml")
     from gdstudy.store import Store
     from gdstudy.sweep import load_datasets
 
     store = Store(folder)
-    began_with = yaml.safe_load(store.config())
+    began_with = as_dict(study_of(read_yaml(store.path, store.config().encode())))
     store.close()
     now = as_dict(study)
     if began_with != now:
@@ -91,7 +93,7 @@ def _check_optimizer(study: Study) -> None:
 
 def _new_run_dir(study: Study, run_dir: str | Path | None, name: str) -> Path:
     """Create the run's folder with config.yaml and an empty store, or leave nothing behind."""
-    from gdstudy.store import Store, write_whole
+    from gdstudy.store import Store
 
     if run_dir is None:
         stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -103,7 +105,7 @@ def _new_run_dir(study: Study, run_dir: str | Path | None, name: str) -> Path:
     if folder.exists() and not folder.is_dir():
         raise StudyError(f"--run_dir {folder} is a file; name a new folder")
     if folder.exists() and any(folder.iterdir()):
-        hint = f"; finish it with --resume {folder}" if (folder / "results.sqlite").is_file() else ""
+        hint = f"; finish it with --resume {folder}" if (folder / STORE).is_file() else ""
         raise StudyError(f"--run_dir {folder} is not empty{hint}, or name a new folder")
     made = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
@@ -153,12 +155,12 @@ def _finish(study: Study, datasets: list[Any], folder: Path, quiet: bool) -> Non
     finally:
         store.close()
     if not quiet:
-        print("drawing figures, writing tables …", file=sys.stderr)
+        tell("drawing figures, writing tables …")
     from gdstudy.board import write_board
     from gdstudy.claims import decide
     from gdstudy.figures import draw_figures
     from gdstudy.report import claims_csv, claims_markdown, claims_text, report
-    from gdstudy.store import export_csv, load_run, write_whole
+    from gdstudy.store import export_csv, load_run
 
     run = load_run(folder)
     images = draw_figures(folder, run)
@@ -174,45 +176,51 @@ def _finish(study: Study, datasets: list[Any], folder: Path, quiet: bool) -> Non
         write_whole(folder / "claims.csv", claims_csv(claims).encode())
     if not quiet:
         if claims:
-            print("\n" + claims_text(claims))
-        print(report(study, run.results, run.curves, folder))
+            say("\n" + claims_text(claims))
+        say(report(study, run.results, run.curves, folder))
+
+
+def run_name(config: str | Path) -> str:
+    """What the runs of a config file are filed under: its name without `.yaml`."""
+    name = Path(config).stem
+    if not name.strip("."):
+        raise StudyError(f"config {shown(str(config))} has no name to file its runs under; call it something.yaml")
+    return name
 
 
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done, 2 something the user can put right (one line on stderr), 130 interrupted."""
+    prepare()
     arguments = sys.argv[1:] if argv is None else argv
-    parser = study_parser(PROG, "Train by gradient descent from zero, beside the closed form X⁺y, for every N.")
-    parser.add_argument("--run_dir", help="A new or empty folder; default runs/<config>/<YYYYmmdd-HHMMSS>.")
+    parser = StudyParser(PROG, "Train by gradient descent from zero, beside the closed form X⁺y, for every N.")
+    parser.add_argument(
+        "--run_dir", metavar="DIR", help="A new or empty folder; default runs/<config>/<YYYYmmdd-HHMMSS>."
+    )
     parser.add_argument("--resume", metavar="RUN_DIR", help="Finish what is missing of a run.")
     parser.add_argument("--quiet", action="store_true", help="Say nothing but errors.")
+    parser.add_argument("--print_config", action="store_true", help="Print the whole resolved study and stop.")
     parser.add_argument("--version", action="version", version=f"gdstudy {__version__}")
     try:
-        # Printed here, without the options that are about this run and not about the study.
-        print_config = "--print_config" in arguments
-        options = parser.parse_args([a for a in arguments if a != "--print_config"])
+        options, study = parser.study(arguments)
         if options.resume is not None:
             others = [a for a in arguments if a.startswith("--") and a.split("=")[0] not in ("--resume", "--quiet")]
             if others:
                 raise StudyError(f"--resume takes no other options; leave out {' '.join(others)}")
             resume_study(options.resume, options.quiet)
-        elif print_config:
-            print(as_yaml(build(options)), end="")
-        elif not options.config:
+        elif study is None:
             raise StudyError("--config is missing: name a study, such as --config linear.yaml, or a run to --resume")
+        elif options.print_config:
+            say(as_yaml(study), end="")
         else:
-            name = Path(str(options.config[0].relative)).stem
-            run_study(build(options), options.run_dir, options.quiet, name)
+            run_study(study, options.run_dir, options.quiet, run_name(options.config))
     except KeyboardInterrupt as interrupt:
-        print(f"{PROG}: {interrupt.args[0] if interrupt.args else 'interrupted'}", file=sys.stderr)
+        tell(f"{PROG}: {interrupt.args[0] if interrupt.args else 'interrupted'}")
         return 130
     except MemoryError as error:
-        print(
-            f"{PROG}: not enough memory ({' '.join(str(error).split())}); lower batch_cells or the sizes",
-            file=sys.stderr,
-        )
+        tell(f"{PROG}: not enough memory ({one_line(error)}); lower batch_cells or the sizes")
         return 2
     except (StudyError, OSError) as error:
-        print(f"{PROG}: {' '.join(str(error).split())}", file=sys.stderr)
+        tell(f"{PROG}: {one_line(error)}")
         return 2
     return 0
 

@@ -1,36 +1,113 @@
-"""Values of a study that are written in a way of their own: sizes, levels, step sizes."""
+"""Values of a study as people write them: in YAML, as options, in Python. Each kind says what it takes."""
 
 from __future__ import annotations
 
+import math
+import numbers
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, get_args, get_origin
 
-from jsonargparse.typing import register_type
+# More of one kind is no study but a slip of the pen.
+MOST_SIZES, MOST_LEVELS, LARGEST_SIZE = 10**6, 1000, 10**9
+_LARGEST_WHOLE = 10**15
+
+
+def shown(value: Any) -> str:
+    """A value in a message, as it was written and not too long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def whole(value: Any) -> int:
+    """A whole number: 50, 50.0, "1e5"."""
+    number = _number(value, "no whole number; write one such as 50 or 1e5")
+    if number != math.floor(number) or abs(number) > _LARGEST_WHOLE:
+        raise ValueError(f"{shown(value)} is no whole number; write one such as 50 or 1e5")
+    return int(number)
+
+
+def real(value: Any) -> float:
+    """A finite number: 0.1, "1e-10"."""
+    return float(_number(value, "no number; write one such as 0.1 or 1e-10"))
+
+
+def _number(value: Any, complaint: str) -> float | int:
+    if isinstance(value, str) and len(value) <= 40 and re.fullmatch(r"[-+.\deE]+", value):
+        try:
+            value = float(value)
+        except ValueError:
+            raise ValueError(f"{shown(value)} is {complaint}") from None
+    if not isinstance(value, numbers.Real) or isinstance(value, bool):
+        raise ValueError(f"{shown(value)} is {complaint}")
+    if isinstance(value, numbers.Integral):
+        if abs(int(value)) > _LARGEST_WHOLE:
+            raise ValueError(f"{shown(value)} is out of reach; the largest number is 1e15")
+        return int(value)
+    if not math.isfinite(value):
+        raise ValueError(f"{shown(value)} is {complaint}")
+    return float(value)
+
+
+def _items(value: Any) -> list[Any]:
+    """The items of a list, also of one written as text, `5, 10` or `[5, 10]`, and of a single value."""
+    if isinstance(value, str):
+        text = value.strip()
+        if text[:1] == "[" and text[-1:] == "]":
+            text = text[1:-1]
+        return [item.strip() for item in text.split(",")] if text.strip() else []
+    if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
+        return list(value)
+    return [value]
 
 
 class Sizes(tuple):
-    """Whole numbers from 1, increasing. Written `1-60`, `5, 10, 20` or `1-40, 50`, or as a YAML list; may be empty."""
+    """Whole numbers from 1, increasing. Written `1-60`, with a stride `1-60/5` (1, 6, …, 56), `5, 10, 20` or
+    `1-40, 50`, or as a YAML list; may be empty."""
 
     @classmethod
     def parse(cls, value: Any) -> Sizes:
-        text = str(value).strip("[] ")
-        items: Iterable[Any] = value if isinstance(value, list | tuple) else text.split(",") if text else ()
-        sizes: set[int] = set()
-        for item in items:
-            match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", str(item))
-            if not match:
-                raise ValueError(f"{value!r} is no list of sizes; write 1-60 or [5, 10, 20]")
-            first, last = int(match[1]), int(match[2] or match[1])
-            if not 1 <= first <= last:
-                raise ValueError(f"{item!r} must count up from at least 1, as in 1-60")
-            sizes.update(range(first, last + 1))
-        return cls(sorted(sizes))
+        if isinstance(value, cls):
+            return value
+        ranges = [cls._range(item, value) for item in _items(value)]
+        if (count := sum(map(len, ranges))) > MOST_SIZES:
+            raise ValueError(
+                f"{shown(value)} names {count:,} sizes, more than {MOST_SIZES:,}; write a stride, such as 1-10000/100"
+            )
+        return cls(sorted({size for part in ranges for size in part}))
+
+    @staticmethod
+    def _range(item: Any, value: Any) -> range:
+        if isinstance(item, str) and (
+            match := re.fullmatch(r"(\d{1,19})\s*(?:-\s*(\d{1,19})\s*(?:/\s*(\d{1,19})\s*)?)?", item)
+        ):
+            first, last, stride = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
+        else:
+            try:
+                first = last = whole(item)
+            except ValueError:
+                raise ValueError(f"{shown(value)} is no list of sizes; write 1-60, 1-60/5 or [5, 10, 20]") from None
+            stride = 1
+        if not 1 <= first <= last <= LARGEST_SIZE or stride < 1:
+            raise ValueError(f"{shown(item)} must count up from at least 1, to at most 1e9, as in 1-60 or 1-60/5")
+        return range(first, last + 1, stride)
 
     def __str__(self) -> str:
-        starts = [n for n in self if n - 1 not in self]
-        ends = [n for n in self if n + 1 not in self]
-        return ", ".join(f"{a}" if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
+        parts, k = [], 0
+        while k < len(self):
+            step = self[k + 1] - self[k] if k + 1 < len(self) else 1
+            last = k
+            while last + 1 < len(self) and self[last + 1] - self[last] == step:
+                last += 1
+            if step > 1 and last - k < 3:  # too few for a stride
+                last = k
+            stride = f"/{step}" if step > 1 else ""
+            parts.append(f"{self[k]}" if last == k else f"{self[k]}-{self[last]}{stride}")
+            k = last + 1
+        return ", ".join(parts)
 
     __repr__ = __str__
 
@@ -40,15 +117,16 @@ class Levels(tuple):
 
     @classmethod
     def parse(cls, value: Any) -> Levels:
-        text = str(value).strip("[] ")
-        items = value if isinstance(value, list | tuple) else text.split(",") if text else ()
+        items = _items(value)
+        if len(items) > MOST_LEVELS:
+            raise ValueError(f"{len(items):,} numbers are too many; give at most {MOST_LEVELS:,}")
         try:
-            numbers = sorted({float(item) for item in items})
-        except (TypeError, ValueError):
-            raise ValueError(f"{value!r} is no list of numbers; write [0.1, 1, 10], or [] for none") from None
-        if any(not 0 <= number < float("inf") for number in numbers):
-            raise ValueError(f"{value!r} must hold finite numbers of at least 0")
-        return cls(numbers)
+            numbers_given = sorted({real(item) for item in items})
+        except ValueError:
+            raise ValueError(f"{shown(value)} is no list of numbers; write [0.1, 1, 10], or [] for none") from None
+        if any(number < 0 for number in numbers_given):
+            raise ValueError(f"{shown(value)} must hold finite numbers of at least 0")
+        return cls(numbers_given)
 
     def __str__(self) -> str:
         return ", ".join(f"{number:g}" for number in self)
@@ -62,11 +140,11 @@ class StepSize(str):
     @classmethod
     def parse(cls, value: Any) -> StepSize:
         try:
-            good = value == "auto" or 1e-30 <= float(value) <= 1e30  # what float32 holds
-        except (TypeError, ValueError):
+            good = value == "auto" or 1e-30 <= real(value) <= 1e30  # what float32 holds
+        except ValueError:
             good = False
         if not good:
-            raise ValueError(f"{value!r} must be `auto` (1/σ₁² of each cell) or a number in 1e-30 … 1e30")
+            raise ValueError(f"{shown(value)} must be `auto` (1/σ₁² of each cell) or a number in 1e-30 … 1e30")
         return cls(value)
 
     @property
@@ -74,6 +152,53 @@ class StepSize(str):
         return "auto" if self == "auto" else float(self)
 
 
-register_type(Sizes, serializer=str, deserializer=Sizes.parse)
-register_type(Levels, serializer=str, deserializer=Levels.parse)
-register_type(StepSize, serializer=str, deserializer=StepSize.parse)
+class Threads(str):
+    """`auto` or a whole number from 1."""
+
+    @classmethod
+    def parse(cls, value: Any) -> Threads:
+        try:
+            good = value == "auto" or 1 <= whole(value) <= 1024
+        except ValueError:
+            good = False
+        if not good:
+            raise ValueError(f"{shown(value)} must be `auto` or a whole number in 1 … 1024")
+        return cls("auto" if value == "auto" else whole(value))
+
+    @property
+    def value(self) -> int | None:
+        return None if self == "auto" else int(self)
+
+
+def _names(value: Any) -> list[str]:
+    names = _items(value)
+    for name in names:
+        if not isinstance(name, str):
+            raise ValueError(f"{shown(name)} is no name; write a list of names, such as [diabetes]")
+    if len(names) > MOST_LEVELS:
+        raise ValueError(f"{len(names):,} names are too many; give at most {MOST_LEVELS:,}")
+    return names
+
+
+def convert(kind: Any, value: Any) -> Any:
+    """A value as a field of this type is to have it. ValueError says what is allowed.
+
+    kind: int, float, bool, str, list[str], dict[str, …], a Literal of texts, or a class with `parse`.
+    """
+    if value is None:
+        raise ValueError("is blank; give it a value, or leave the key out")
+    if get_origin(kind) is Literal:
+        allowed = get_args(kind)
+        if not isinstance(value, str) or value not in allowed:
+            raise ValueError(f"{shown(value)} must be one of {', '.join(allowed)}")
+        return value
+    if get_origin(kind) is dict:
+        if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+            raise ValueError(f"{shown(value)} must be a mapping of names to values, such as {{name: 1}}")
+        return {name: convert(get_args(kind)[1], item) for name, item in value.items()}
+    if kind in (bool, str):
+        if not isinstance(value, kind):
+            raise ValueError(f"{shown(value)} must be {'true or false' if kind is bool else 'a text'}")
+        return value
+    parsers = {int: whole, float: real, list[str]: _names}
+    return parsers[kind](value) if kind in parsers else kind.parse(value)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
+
 from gdstudy.config import BOTTLENECKS, SUPERPOSITIONS, Study
 from gdstudy.data import Dataset
 from gdstudy.experiment.bottleneck import BottleneckCells
@@ -12,6 +14,7 @@ from gdstudy.experiment.readouts import run_readouts
 from gdstudy.experiment.stack import Columns, Records
 from gdstudy.experiment.superposition import SuperpositionCells
 from gdstudy.plan import Batch
+from gdstudy.threads import Pace
 
 __all__ = ["Columns", "Records", "run_batch"]
 
@@ -23,8 +26,11 @@ def run_batch(
 
     on_check(cell-steps taken, cells still running): called many times a second while training.
     """
-    if batch.model in BOTTLENECKS:
-        return run_nonlinear(study, BottleneckCells(study, dataset, batch), on_check)
-    if batch.model in SUPERPOSITIONS:
-        return run_nonlinear(study, SuperpositionCells(study, dataset, batch), on_check)
-    return run_readouts(study, dataset, batch, on_check)
+    largest = max(n_train for n_train, _ in batch.cells)
+    cell = max(largest, batch.n_parameters) * batch.n_parameters
+    with Pace(cell, torch.device(study.device), study.threads.value).around():
+        if batch.model in BOTTLENECKS:
+            return run_nonlinear(study, BottleneckCells(study, dataset, batch), on_check)
+        if batch.model in SUPERPOSITIONS:
+            return run_nonlinear(study, SuperpositionCells(study, dataset, batch), on_check)
+        return run_readouts(study, dataset, batch, on_check)

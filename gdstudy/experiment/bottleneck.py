@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gdstudy import closed_form
+from gdstudy.arrays import in_precision
 from gdstudy.config import Study
 from gdstudy.data import Dataset, stream
 from gdstudy.experiment.stack import Columns, build_stack, geometry, identity
@@ -26,7 +27,7 @@ class BottleneckCells:
 
     def __init__(self, study: Study, dataset: Dataset, batch: Batch) -> None:
         assert batch.n_hidden is not None
-        self.study, self.batch, self.k = study, batch, batch.n_hidden
+        self.study, self.batch, self.k, self.dtype = study, batch, batch.n_hidden, getattr(torch, study.dtype)
         self.stack = build_stack(study, dataset, batch)
         self.energy = self.stack.target_mean_square
         problem = self.stack.problem
@@ -39,10 +40,9 @@ class BottleneckCells:
         self.leading = torch.nn.functional.pad(leading, (0, self.k - leading.shape[-1]))
 
     def objective(self, start: int, weight: Tensor) -> Objective:
-        problem, module = self.stack.problem, Bottleneck(*self._start(start))
-        if self.study.gd.engine == "autograd":
-            return Autograd(module, problem.X, problem.Y, weight)
-        return BottleneckByHand(module, problem.X, problem.Y, weight)
+        module = Bottleneck(*(p.to(self.dtype) for p in self._start(start)))
+        X, Y, weight = (a.to(self.dtype) for a in (self.stack.problem.X, self.stack.problem.Y, weight))
+        return (Autograd if self.study.gd.engine == "autograd" else BottleneckByHand)(module, X, Y, weight)
 
     def _start(self, start: int) -> tuple[Tensor, Tensor]:
         """Encoder (C, D, k) and decoder (C, k, D)."""
@@ -69,7 +69,8 @@ class BottleneckCells:
         gain = torch.linalg.matrix_norm(self.best, 2).clamp(min=1)
         limit = 1 / (largest * gain).clamp(min=torch.finfo(largest.dtype).tiny)
         fixed = self.study.gd.step_size.value
-        return limit / 2 if fixed == "auto" else torch.full_like(limit, float(fixed)), limit
+        eta = limit / 2 if fixed == "auto" else torch.full_like(limit, float(fixed))
+        return in_precision(eta, self.dtype), limit
 
     def closed_form(self) -> list[Columns]:
         rows = {
@@ -81,9 +82,9 @@ class BottleneckCells:
         return [{**rows, "estimator": "reduced_rank" if self.noisy else "pca", "status": "closed_form"}]
 
     def _maps(self, W: Tensor) -> Tensor:
-        """Flattened parameters (c, 2Dk) → the maps AB (c, D, D)."""
+        """Flattened parameters (c, 2Dk) → the maps AB (c, D, D), float64."""
         D = self.stack.problem.X.shape[-1]
-        A, B = W.split(D * self.k, dim=1)
+        A, B = W.to(torch.float64).split(D * self.k, dim=1)
         return A.unflatten(1, (D, self.k)) @ B.unflatten(1, (self.k, D))
 
     def measure(self, W: Tensor, cells: Tensor) -> Columns:

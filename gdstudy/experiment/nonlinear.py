@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from gdstudy.config import Study
-from gdstudy.descent import DIVERGED, RUNNING, STATUSES, State, descend, log_spaced
+from gdstudy.descent import State, check_tolerance, descend, log_spaced
 from gdstudy.engines import Optimised, Schedule, torch_optimizer
 from gdstudy.experiment.stack import Columns, Records, identity
 from gdstudy.objectives import Objective
 from gdstudy.plan import UNABLATED, Batch, Level
+from gdstudy.status import WORDS, Status
 
 
 class Cells(Protocol):
@@ -53,7 +54,8 @@ class _Trained:
     def best(self, other: _Trained) -> _Trained:
         """For each cell the one with the lower training loss; what diverged loses."""
         mine, others = (
-            r.train_loss.nan_to_num(torch.inf).masked_fill(r.status == DIVERGED, torch.inf) for r in (self, other)
+            run.train_loss.nan_to_num(torch.inf).masked_fill(run.status == Status.DIVERGED, torch.inf)
+            for run in (self, other)
         )
         first = mine <= others
         rest = {
@@ -98,16 +100,16 @@ def _train(
     schedule = Schedule(gd.steps, gd.warmup, gd.schedule) if gd.warmup or gd.schedule != "constant" else None
     objective = cells.objective(start, eta if plain else torch.ones_like(eta))
     optimizer = None if plain else torch_optimizer(gd.optimizer, float(eta[0]), gd.optimizer_options)
-    engine = Optimised(objective, optimizer, schedule)
+    engine = Optimised(objective, optimizer, schedule, threads=study.threads.value)
     checkpoints = [gd.steps] if records is None else log_spaced(gd.steps, gd.checkpoints_per_decade)
     measured = torch.zeros(len(eta), dtype=torch.bool)
     # Another optimizer takes all its steps: its schedule and weight decay belong to what it is.
-    tolerance = max(gd.tolerance, 100 * torch.finfo(eta.dtype).eps) if plain else 0.0
+    tolerance = check_tolerance(gd.tolerance, getattr(torch, study.dtype)) if plain else 0.0
     state: State | None = None
     for state in descend(engine, checkpoints, tolerance, on_check):
         if records is not None:
             running = (~measured).nonzero().squeeze(-1)
-            measured |= (state.status != RUNNING).cpu()
+            measured |= (state.status != Status.RUNNING).cpu()
             _checkpoint(study, cells, eta, running, state, records)
     assert state is not None  # there is always a last checkpoint
     loss = torch.from_numpy(cells.measure(state.W, torch.arange(len(eta)))["train_mse"])
@@ -120,12 +122,12 @@ def _checkpoint(study: Study, cells: Cells, eta: Tensor, running: Tensor, state:
     keys = {**identity(batch, (UNABLATED,), running.numpy()), "estimator": study.gd.optimizer}
     W, t = state.W[running.to(state.W.device)], state.steps.cpu()[running]
     rows = {**keys, **cells.measure(W, running), "step": t.numpy()}
-    rows["status"] = status = np.array(STATUSES)[state.status.cpu().numpy()[running.numpy()]]
+    rows["status"] = status = np.array(WORDS)[state.status.cpu().numpy()[running.numpy()]]
     rows |= cells.exact(W, eta, t, running) or {}
     records.curves.append({name: value for name, value in rows.items() if name in _OF_CURVES})
     kept = np.array([batch.cells[cell][1] == 0 for cell in running.tolist()])
     if kept.any():
-        seed_0, last = torch.from_numpy(kept), status[kept] != STATUSES[RUNNING]
+        seed_0, last = torch.from_numpy(kept), status[kept] != Status.RUNNING.word
         pictures = cells.pictures(W[seed_0.to(W.device)], eta, t[seed_0], running[seed_0], last)
         for cell, step, arrays in zip(running[seed_0].tolist(), t[seed_0].tolist(), pictures, strict=True):
             one = {**identity(batch, (UNABLATED,), np.array([cell])), "estimator": study.gd.optimizer, "step": step}
@@ -149,7 +151,7 @@ def _rows(
         "estimator": study.gd.optimizer,
         "step": trained.steps.numpy(),
         "gradient_norm": trained.gradient_norm.numpy(),
-        "status": np.array(STATUSES)[trained.status.numpy()],
+        "status": np.array(WORDS)[trained.status.numpy()],
         "step_size": eta.cpu().numpy(),
         "step_size_limit": limit.cpu().numpy() if study.gd.optimizer == "gd" else None,
         "target_mean_square": cells.energy,

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from gdstudy import closed_form, theory
+from gdstudy.arrays import in_precision
 from gdstudy.config import AUTOENCODERS, Study
 from gdstudy.data import Dataset, split
-from gdstudy.descent import RUNNING, STATUSES, State, gradient_descent, largest_eigenvalue, log_spaced
+from gdstudy.descent import State, check_tolerance, gradient_descent, largest_eigenvalue, log_spaced
 from gdstudy.experiment.stack import Columns, Records, Stack, build_stack, distinct, geometry, identity, side_by_side
 from gdstudy.factors import ABLATIONS, Problem, bias_readout, variance_modes
 from gdstudy.features import feature_map
 from gdstudy.metrics import frobenius, relative_distance
 from gdstudy.plan import UNABLATED, Batch, Level
+from gdstudy.status import WORDS, Status
 
 PICTURES = 8  # test rows of which an autoencoder's inputs and outputs are kept
 
@@ -54,18 +56,20 @@ def _min_norm(problems: list[Problem]) -> list[Tensor]:
     """X⁺Y of problems that share their singular vectors: one product for all; one tensor where all is shared."""
     which, first = distinct([(id(p.Y), id(p.spectrum)) for p in problems])
     parts = [problems[i] for i in first]
-    filters = torch.stack([closed_form.min_norm_filter(p.spectrum) for p in parts], -1)
+    filters = torch.stack([p.spectrum.inverse for p in parts], -1)
     k = parts[0].Y.shape[-1]
     W = parts[0].spectrum.filtered(filters.repeat_interleave(k, -1), side_by_side([p.Y for p in parts])).split(k, -1)
     return [W[number] for number in which]
 
 
 def _step_sizes(study: Study, problem: Problem) -> Tensor:
-    """η of each cell: (C,)."""
+    """η of each cell as the dtype of training holds it: (C,) float64."""
     X = problem.X
     if study.gd.step_size.value != "auto":
-        return torch.full((len(X),), float(study.gd.step_size.value), dtype=X.dtype, device=X.device)
-    return 1 / largest_eigenvalue(problem.features()).clamp(min=torch.finfo(X.dtype).tiny)
+        eta = X.new_full((len(X),), float(study.gd.step_size.value))
+    else:
+        eta = 1 / largest_eigenvalue(problem.features()).clamp(min=torch.finfo(X.dtype).tiny)
+    return in_precision(eta, getattr(torch, study.dtype))
 
 
 def _closed_form_rows(stack: Stack) -> list[Columns]:
@@ -167,20 +171,22 @@ def _train(
     steps = study.gd.steps
     measured = torch.zeros(len(eta), dtype=torch.bool, device=eta.device)
     (limit,) = _min_norm([problem])
+    dtype = getattr(torch, study.dtype)
     state: State | None = None
     for state in gradient_descent(
-        problem.features(),
-        problem.Y,
+        problem.features().to(dtype),
+        problem.Y.to(dtype),
         [steps] if curves is None else log_spaced(steps, study.gd.checkpoints_per_decade),
         step_size=eta,
         tolerance=study.gd.tolerance,
         engine=study.gd.engine,
         n_rows=stack.n_train if n_train is None else n_train,
+        threads=study.threads.value,
         on_check=on_check,
     ):
         if curves is not None:
             cells = (~measured).nonzero().squeeze(-1)
-            measured |= state.status != RUNNING
+            measured |= state.status != Status.RUNNING
             curves.append(_checkpoint(stack, problem, eta, limit, cells, state))
     assert state is not None  # there is always a last checkpoint
     return _Trained(state.W, state.steps, state.gradient_norm, state.status)
@@ -205,12 +211,6 @@ def _train_changed(
     return _Trained(*(getattr(unablated, n).index_copy(0, cells, getattr(part, n)) for n in names))
 
 
-def _exact_iterate(problem: Problem, eta: Tensor, t: Tensor) -> Tensor:
-    """W_t of gradient descent in exact arithmetic, each cell at its own t (C,)."""
-    f = closed_form.gd_filter(problem.spectrum.s, eta[:, None], t[:, None])
-    return problem.spectrum.filtered(f.unsqueeze(-1), problem.Y)
-
-
 def _trained_rows(
     study: Study,
     stack: Stack,
@@ -231,11 +231,11 @@ def _trained_rows(
         "estimator": "gd",
         "step": trained.steps.cpu().numpy(),
         "gradient_norm": trained.gradient_norm.cpu().numpy(),
-        "status": np.array(STATUSES)[trained.status.cpu().numpy()],
+        "status": np.array(WORDS)[trained.status.cpu().numpy()],
     }
     if level == UNABLATED and stack.batch.model == "linear_autoencoder" and "+noise" not in stack.batch.dataset:
         rows |= _dimensions(trained.W.diagonal(dim1=-2, dim2=-1).sum(-1).cpu().numpy(), rows)
-    exact = stack.measure([problem], [_exact_iterate(problem, eta, trained.steps)], [limit])
+    exact = stack.measure([problem], [closed_form.gd_readout(problem.spectrum, problem.Y, eta, trained.steps)], [limit])
     return [rows, {**shared, **exact, "estimator": "gd_closed_form", "status": "closed_form"}]
 
 
@@ -260,7 +260,7 @@ def _theory_rows(batch: Batch, dataset: Dataset) -> list[Columns]:
 def _checkpoint(stack: Stack, problem: Problem, eta: Tensor, limit: Tensor, cells: Tensor, state: State) -> Columns:
     """Trained cells at one checkpoint beside the exact iterate at the same t."""
     part, t, W, reference = problem.at(cells), state.steps[cells], state.W[cells], limit[cells]
-    W_exact = _exact_iterate(part, eta[cells], t)
+    W_exact = closed_form.gd_readout(part.spectrum, part.Y, eta[cells], t)
     exact = stack.measure([part], [W_exact], [reference], cells)
     return {
         **identity(stack.batch, (UNABLATED,), cells.cpu().numpy()),
@@ -270,8 +270,8 @@ def _checkpoint(stack: Stack, problem: Problem, eta: Tensor, limit: Tensor, cell
         "exact_train_mse": exact["train_mse"],
         "exact_test_mse": exact["test_mse"],
         "exact_distance": exact["distance"],
-        "deviation": relative_distance(W, W_exact).cpu().numpy(),
-        "status": np.array(STATUSES)[state.status[cells].cpu().numpy()],
+        "deviation": relative_distance(W.to(torch.float64), W_exact).cpu().numpy(),
+        "status": np.array(WORDS)[state.status[cells].cpu().numpy()],
     }
 
 
@@ -282,18 +282,17 @@ def _certificate(study: Study, problem: Problem, eta: Tensor, W: Tensor, limit: 
     slowest_error_share: its share |c_r|²/Σ|c|² of the remaining squared error; both empty if none is left.
     steps_to_tolerance: how many more until ‖∇L‖ ≤ tolerance·‖XᵀY‖; infinite where the step size is unstable.
     """
-    spec, s = problem.spectrum, problem.spectrum.s.to(torch.float64)
-    remaining = (spec.Vt @ (W - limit)).to(torch.float64).norm(dim=-1)
+    spec, s = problem.spectrum, problem.spectrum.s
+    remaining = (spec.Vt @ (W.to(torch.float64) - limit)).norm(dim=-1)
     remaining = torch.where(spec.nonzero, remaining, 0)
-    unlearnt = remaining > study.gd.tolerance * frobenius(limit).to(torch.float64)[:, None]
+    unlearnt = remaining > study.gd.tolerance * frobenius(limit)[:, None]
     slowest = torch.where(unlearnt, s, torch.inf).min(-1)
     share = remaining.square() / remaining.square().sum(-1, keepdim=True)
-    tolerance = max(study.gd.tolerance, 100 * torch.finfo(W.dtype).eps)
-    target = tolerance * frobenius(problem.features().mT @ problem.Y).to(torch.float64)
+    target = check_tolerance(study.gd.tolerance, W.dtype) * frobenius(problem.features().mT @ problem.Y)
     some = unlearnt.any(-1)
     values = {
         "slowest_singular_value": torch.where(some, slowest.values, torch.nan),
         "slowest_error_share": torch.where(some, share.gather(-1, slowest.indices[:, None]).squeeze(-1), torch.nan),
-        "steps_to_tolerance": closed_form.steps_to_gradient(s, eta.to(torch.float64), remaining, target),
+        "steps_to_tolerance": closed_form.steps_to_gradient(s, eta, remaining, target),
     }
     return {name: value.cpu().numpy() for name, value in values.items()}

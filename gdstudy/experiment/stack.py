@@ -35,7 +35,7 @@ class Records:
 
 @dataclass(frozen=True)
 class Stack:
-    """A batch as tensors: its unablated problem, and what measures readouts on its splits.
+    """A batch as tensors, in float64 whatever trains: its unablated problem, and what measures readouts on its splits.
 
     target_mean_square: mean of Y² over all rows and outputs; a test MSE over it is the share of Y that is lost.
     """
@@ -103,18 +103,15 @@ def build_stack(study: Study, dataset: Dataset, batch: Batch) -> Stack:
         rows64[cells] = table[numbers[cells]]
     rows64[numbers < 0] = 0
 
-    dtype = getattr(torch, study.dtype)
     rows = torch.from_numpy(rows64).to(study.device)
     everything = AllRows.of(tables)
-    beta = torch.from_numpy(everything.best_readout(P)).to(study.device)
+    beta = everything.best_readout(P).to(study.device)
     which = torch.from_numpy(draw).to(study.device)
     n_train = torch.tensor([n for n, _ in batch.cells], device=study.device)
-    X, Y = rows[..., :P].to(dtype), rows[..., P:].to(dtype)
-    # The cutoff of the cell itself, not of its zero-padded shape.
-    spec = spectrum(X, rtol=n_train.clamp(min=P).to(dtype) * torch.finfo(dtype).eps)
+    X, Y = rows[..., :P], rows[..., P:]
     errors = SplitErrors(everything.to(study.device), which, rows, n_train)
     energy = float(np.square(target).mean())
-    return Stack(batch, Problem(X, Y, spec, beta.to(dtype)[which]), n_train, errors, energy)
+    return Stack(batch, Problem(X, Y, spectrum(X), beta[which]), n_train, errors, energy)
 
 
 def side_by_side(columns: list[Tensor]) -> Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -26,8 +24,11 @@ from gdstudy.figures import (
     training,
 )
 from gdstudy.figures.style import STYLE, as_files
-from gdstudy.store import load_run, write_whole
+from gdstudy.folder import check_folder, write_whole
+from gdstudy.parser import Parser
+from gdstudy.store import load_run
 from gdstudy.summary import Run
+from gdstudy.terminal import one_line, prepare, say, tell
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,9 @@ def draw_figures(run_dir: Path, run: Run | None = None) -> dict[str, np.ndarray]
 
     run: its tables where they are loaded already. Returns name → (H, W, 3) uint8 pixels.
     """
-    run = load_run(run_dir) if run is None else run
+    if run is None:
+        check_folder(run_dir)
+        run = load_run(run_dir)
     if not len(run.results["dataset"]):
         raise StudyError(f"{run_dir} holds no finished batch yet; finish it with --resume {run_dir}")
     folder = run_dir / "figures"
@@ -95,13 +98,15 @@ def draw_figures(run_dir: Path, run: Run | None = None) -> dict[str, np.ndarray]
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="gdstudy.figures", description="Redraw a run's figures from stored results.")
+    """Exit status: 0 done, 2 something the user can put right (one line on stderr)."""
+    prepare()
+    parser = Parser(prog="gdstudy.figures", description="Redraw a run's figures from stored results.")
     parser.add_argument("run_dir", type=Path, help="a run's folder, such as runs/linear/20260101-120000")
-    run_dir = parser.parse_args(argv).run_dir
     try:
+        run_dir = parser.parse_args(argv).run_dir
         names = draw_figures(run_dir)
     except (StudyError, OSError) as error:
-        print(f"gdstudy.figures: {error}", file=sys.stderr)
+        tell(f"gdstudy.figures: {one_line(error)}")
         return 2
-    print(f"{len(names)} figures (PNG and PDF) in {run_dir / 'figures'}")
+    say(f"{len(names)} figures (PNG and PDF) in {run_dir / 'figures'}")
     return 0

@@ -1,0 +1,110 @@
+"""How many threads PyTorch uses inside one operation: one for small ones, more where that has been measured to help.
+
+The threads of an operation wait for each other in a loop that burns their time. On an idle machine that costs little
+and halves the time of a step; beside another busy process the one waits for a slice of the other's, a hundred times as
+long as the step itself. Neither number of threads is right by itself, so steps are timed while they run.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from typing import ClassVar
+
+import torch
+
+# What one cell's step goes through may be this many numbers, and its digits still do not depend on the number of
+# threads: beyond, PyTorch splits the sums and products of a single cell (tests/test_threads.py).
+SMALL_CELL = 1 << 15
+# Seconds: how long steps are timed; how soon speeds are compared again, and how far apart that may come to be.
+_TIMED, _SOON, _LATE = 0.01, 0.25, 16.0
+# More threads must be this much faster to be worth it; this much slower, and it is the machine that is busy.
+_GAIN, _STALL = 0.9, 2.0
+
+_outside: ContextVar[int | None] = ContextVar("threads outside", default=None)
+
+
+def all_threads() -> int:
+    """As many as the user lets PyTorch have, also inside `one_thread`."""
+    return _outside.get() or torch.get_num_threads()
+
+
+@contextmanager
+def intra_op(threads: int) -> Iterator[None]:
+    """So many threads an operation; the number before is restored after."""
+    before = torch.get_num_threads()
+    token = _outside.set(all_threads())
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        _outside.reset(token)
+
+
+class Pace:
+    """Repeats a step on one thread, or on all where that is faster just now.
+
+    It times some steps on one thread and some on all, goes on with the faster, and compares again: the more rarely, the
+    more often one thread was ahead. On all threads it falls back to one as soon as they are slower than it was.
+    threads: a fixed number instead.
+    """
+
+    # How busy the machine is, is no matter of one stack: all wait together before they try again.
+    _busy_until: ClassVar[float] = 0.0
+    _busy_pause: ClassVar[float] = _SOON
+
+    def __init__(self, cell: int, device: torch.device | None = None, threads: int | None = None) -> None:
+        """cell: numbers that a step goes through for one cell. Larger ones than SMALL_CELL are left to PyTorch, whose
+        digits depend on its threads there; so is whatever runs on a GPU."""
+        self.fixed = threads
+        self.left_to_torch = not threads and (cell > SMALL_CELL or (device is not None and device.type != "cpu"))
+        self._phase = "one"
+        self._until, self._pause = 0.0, _SOON  # when to compare again, and how long after that
+        self._on_one = math.inf  # seconds a step
+        self._seconds, self._steps = 0.0, 0
+
+    def around(self) -> AbstractContextManager[None]:
+        """The threads for what is done between the steps."""
+        return nullcontext() if self.left_to_torch else intra_op(self.fixed or 1)
+
+    def repeat(self, step: Callable[[], None], n_steps: int) -> None:
+        with self.around():
+            most = all_threads()
+            if self.left_to_torch or self.fixed or most == 1:
+                for _ in range(n_steps):
+                    step()
+                return
+            while n_steps:
+                torch.set_num_threads(most if self._phase in ("trial", "all") else 1)
+                done, start = 0, time.perf_counter()
+                while done < n_steps:
+                    step()
+                    done += 1
+                    if time.perf_counter() - start > _TIMED:
+                        break
+                self._learn(time.perf_counter() - start, done)
+                n_steps -= done
+
+    def _learn(self, seconds: float, steps: int) -> None:
+        """What the time of the last steps says of the next."""
+        self._seconds, self._steps = self._seconds + seconds, self._steps + steps
+        if self._seconds < _TIMED:
+            return
+        per_step, now = self._seconds / self._steps, time.perf_counter()
+        self._seconds, self._steps = 0.0, 0
+        due = now >= max(self._until, Pace._busy_until)
+        if self._phase == "timing":
+            self._phase, self._on_one = "trial", per_step
+        elif self._phase == "trial" and per_step < _GAIN * self._on_one:
+            self._phase, self._until, self._pause = "all", now + _SOON, _SOON
+            Pace._busy_pause = _SOON
+        elif self._phase == "trial" or (self._phase == "all" and per_step > self._on_one):
+            self._phase, self._until, self._pause = "one", now + self._pause, min(2 * self._pause, _LATE)
+            if per_step > _STALL * self._on_one:
+                Pace._busy_until, Pace._busy_pause = now + Pace._busy_pause, min(2 * Pace._busy_pause, _LATE)
+        elif due:
+            self._phase = "timing"
