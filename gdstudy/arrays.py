@@ -224,8 +224,8 @@ class Regression(Generic[Array]):
 
     def cells(self, value: Tensor, axes: int) -> Tensor:
         """What each problem of the batch has, (..., and so many axes), one after the other: (C, …)."""
-        own = value.shape[value.ndim - axes :]
-        return value.expand(*self.batch, *own).reshape(-1, *own)
+        own: tuple[int, ...] = tuple(value.shape)[value.ndim - axes :]
+        return value.expand((*self.batch, *own)).reshape((-1, *own))
 
     def _check_range(self, W: Tensor, given: Tensor, power: Tensor, checked: Tensor | None) -> None:
         largest, held = W.abs().amax((-2, -1)), given.abs().amax((-2, -1))

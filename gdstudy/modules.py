@@ -87,8 +87,9 @@ def _states(module: nn.Module, states: Iterator[State], batch: torch.Size, numpy
     parameters = list(module.parameters())
     for state in states:
         flat = state.W.flatten(1)
-        with torch.no_grad():
-            for p, part in zip(parameters, flat.split([p[0].numel() for p in parameters], dim=1), strict=True):
+        for p, part in zip(parameters, flat.split([p[0].numel() for p in parameters], dim=1), strict=True):
+            # What was made in inference mode may be written to there only.
+            with torch.inference_mode(p.is_inference()), torch.no_grad():
                 p.copy_(part.reshape(p.shape))
         W = flat.reshape(*batch, -1)
         of_cells = [v.reshape(batch) for v in (state.steps, state.gradient_norm, state.distance, state.status)]

@@ -15,6 +15,8 @@ from torch.func import functional_call
 from gdstudy.arrays import exponent, times_power_of_two
 from gdstudy.models import Bottleneck, ReLUAutoencoder
 
+# Powers of two whose squares float64 holds.
+_SQUARABLE = 400
 # Rows are taken so many numbers at a time: a stack's residuals stay in cache, a large cell's in memory.
 CPU_CHUNK, GPU_CHUNK = 1 << 18, 1 << 28
 
@@ -23,7 +25,8 @@ class Objective(Protocol):
     """parameters: what is trained, each (C, …). weight: (C,). monotone: stable gradient descent never raises it.
 
     cell: numbers that a step goes through for one cell.
-    losses: ½‖f(X) − Y‖²_F of each cell, (C,), times a factor that never changes. backward: the gradients of Σ
+    losses: ½‖f(X) − Y‖²_F of each cell, (C,), float64, in units of its own where its squares would leave
+    that. backward: the gradients of Σ
     weight·½‖f(X) − Y‖²_F into parameters' `.grad`. keep: the data of the given cells only; the parameters have been
     cut already.
     """
@@ -55,7 +58,8 @@ class Autograd:
         self.monotone = isinstance(module, Bottleneck)
         self.cell = max(X[0].numel(), Y[0].numel(), *(p[0].numel() for p in self.parameters))
         with torch.no_grad():
-            self.unit = exponent(self._residual())[:, None, None]
+            unit = exponent(self._residual())[:, None, None]
+        self.unit = torch.where(unit.abs() > _SQUARABLE, unit, 0)
 
     def _residual(self) -> Tensor:
         predicted = functional_call(self.module, dict(zip(self.names, self.parameters, strict=True)), (self.X,))
@@ -64,7 +68,7 @@ class Autograd:
 
     @torch.no_grad()
     def losses(self) -> Tensor:
-        # In units of the first residuals, so that squares neither over- nor underflow.
+        # Where squares would over- or underflow, in units of the first residuals.
         return 0.5 * times_power_of_two(self._residual().to(torch.float64), -self.unit).square().sum((1, 2))
 
     def backward(self) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gdstudy.claims import DOES_NOT_HOLD, HOLDS, PARTLY, RULES, Claim
+from gdstudy.claims import HOLDS, RULES, VERDICTS, Claim
 from gdstudy.config import AUTOENCODERS, SUPERPOSITIONS, Study
 from gdstudy.summary import Sweep, Table, relative, representative_sizes, sweeps, trained_rows
 
@@ -147,7 +147,7 @@ def claims_markdown(claims: list[Claim], title: str) -> str:
         if rows:
             lines += ["", f"**{rule.claim[0].upper()}{rule.claim[1:]}** ({rule.source}). Number: {rule.measure}.", ""]
             lines += [f"| data set | number | holds if {rows[0].threshold} |", "|---|---:|---|"]
-            lines += [f"| {_where(row)} | {row.number:.3g}{_cells(row)} | {_emphasis(row.verdict)} |" for row in rows]
+            lines += [f"| {_where(row)} | {row.number:.3g}{_cells(row)} | {_emphasis(row)} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 
@@ -173,13 +173,19 @@ def _cells(claim: Claim) -> str:
 
 
 def _unless_held(claim: Claim) -> str:
-    return f" [{claim.verdict}]" if claim.verdict != HOLDS else ""
+    return f" [{_verdict(claim)}]" if claim.verdict != HOLDS else ""
 
 
-def _emphasis(verdict: str) -> str:
-    return verdict if verdict == HOLDS else f"**{verdict}**"
+def _verdict(claim: Claim) -> str:
+    return f"{claim.verdict}: {claim.reason}" if claim.reason else claim.verdict
+
+
+def _emphasis(claim: Claim) -> str:
+    return claim.verdict if claim.verdict == HOLDS else f"**{_verdict(claim)}**"
 
 
 def _count(claims: list[Claim]) -> str:
-    counts = {verdict: sum(claim.verdict == verdict for claim in claims) for verdict in (HOLDS, PARTLY, DOES_NOT_HOLD)}
+    counts = {verdict: sum(claim.verdict == verdict for claim in claims) for verdict in VERDICTS}
+    if not counts[VERDICTS[-1]]:  # a run that could decide everything need not say so
+        del counts[VERDICTS[-1]]
     return f"{len(claims)} claims on data sets: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()) + "."

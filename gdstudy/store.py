@@ -52,6 +52,8 @@ RESULTS = {
     "bias_square_of_mean": "REAL",
     "worst_mode_share": "REAL",
     "mode_sum_error": "REAL",
+    "rounding": "REAL",
+    "precision": "REAL",
     "data_point_dimension": "REAL",
     "feature_dimension": "REAL",
 }

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gdstudy import min_norm_solution
-from gdstudy.arrays import as_tensor, regression_problem
+from gdstudy.arrays import Regression, as_tensor
 
 
 @pytest.mark.parametrize("kind", [bool, np.uint8, np.int32, np.int64, np.float16, np.float64])
@@ -49,32 +49,47 @@ def test_what_is_no_real_number_is_refused_by_name(value, message):
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "batch"), [((2, 5, 3), (2, 5), (2,)), ((1, 5, 3), (4, 5, 2), (4,)), ((5, 3), (5,), ())]
+    ("x", "y", "batch", "vector"),
+    [
+        ((2, 5, 3), (2, 5), (2,), True),
+        ((1, 5, 3), (4, 5, 2), (4,), False),
+        ((5, 3), (5,), (), True),
+        ((5, 3), (5, 5), (), False),  # as many axes as X: outputs
+        ((5, 5, 3), (5, 5), (5,), True),  # one less: a vector for each problem
+        ((2, 5, 3), (5,), (2,), True),  # batch axes of different number
+        ((2, 5, 3), (5, 4), (2,), False),
+        ((5, 3), (4, 5), (4,), True),
+        ((7, 1, 5, 3), (2, 5, 4), (7, 2), False),
+        ((5, 3), (6, 7, 5, 2), (6, 7), False),
+    ],
 )
-def test_batch_axes_broadcast_and_restore_gives_back_the_axes_of_y(x, y, batch):
+def test_batch_axes_broadcast_as_numpys_do_and_readouts_have_the_axes_of_y(x, y, batch, vector):
     X, Y = np.ones(x) + np.eye(5, 3), np.ones(y, dtype=np.float32)
-    tensor_x, tensor_y, restore = regression_problem(X, Y)
-    k = y[-1] if len(y) == len(x) else 1
-    assert tensor_x.shape == (*batch, 5, 3)
-    assert tensor_y.shape == (*batch, 5, k)
-    assert tensor_x.dtype == tensor_y.dtype == torch.float64  # the wider of the two
-    W = restore(tensor_x.mT @ tensor_y)
+    problem = Regression.of(X, Y)
+    assert (tuple(problem.batch), problem.vector) == (batch, vector)
+    W = min_norm_solution(X, Y)
+    k = () if vector else (y[-1],)
     assert isinstance(W, np.ndarray)
-    assert W.shape == ((*batch, 3) if len(y) < len(x) else (*batch, 3, k))
-    torch_in = regression_problem(torch.from_numpy(X), torch.from_numpy(Y))[2](tensor_x.mT @ tensor_y)
-    assert isinstance(torch_in, torch.Tensor)
+    assert (W.shape, W.dtype) == ((*batch, 3, *k), np.float64)  # the wider of the two
+    # What NumPy makes of the same axes.
+    right = np.broadcast_to(Y if k else Y[..., None], (*batch, 5, *(k or (1,))))
+    expected = np.linalg.pinv(np.broadcast_to(X, (*batch, 5, 3))) @ right
+    np.testing.assert_allclose(W, expected if k else expected[..., 0], atol=1e-12)
+    assert isinstance(min_norm_solution(torch.from_numpy(X), torch.from_numpy(Y)), torch.Tensor)
 
 
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        ((2, 5, 3), (3, 5, 1), r"batch axes of X \(2, 5, 3\) and Y \(3, 5, 1\) do not broadcast"),
-        ((5, 3), (4,), r"same N; X is \(5, 3\), Y is \(4,\)"),
-        ((2, 5, 3), (5,), "same N"),
+        ((2, 5, 3), (3, 5, 1), r"batch axes that broadcast; X is \(2, 5, 3\), Y is \(3, 5, 1\)"),
+        ((5, 3), (4,), r"same N and batch axes that broadcast; X is \(5, 3\), Y is \(4,\)"),
+        ((7, 5, 5, 3), (5, 5), r"Y \(5, 5\) may be \(..., N\) or \(..., N, k\) for X \(7, 5, 5, 3\)"),
         ((0, 3), (0,), "at least one row and one column"),
         ((3, 0), (3,), "at least one row and one column"),
+        ((3, 2), (3, 0), "at least one row and one column"),
+        ((0, 3, 2), (0, 3), "at least one row and one column"),
     ],
 )
 def test_shapes_that_make_no_regression_are_refused(x, y, message):
     with pytest.raises(ValueError, match=message):
-        regression_problem(np.ones(x), np.ones(y))
+        Regression.of(np.ones(x), np.ones(y))

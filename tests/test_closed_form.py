@@ -113,8 +113,11 @@ def test_numpy_or_torch_in_and_the_same_kind_out_with_batch_axes():
         (lambda: gd_iterate(np.ones((2, 2)), np.ones(2), 0, 3), "step_size"),
         (lambda: gd_iterate(np.ones((2, 2)), np.ones(2), 0.1, 1.5), "whole number"),
         (lambda: gd_iterate(np.ones((2, 2)), np.ones(2), [0.1, 0.2], 1), "one per problem"),
-        (lambda: reduced_rank_solution(np.ones((2, 2)), np.ones((2, 2)), 0), "rank=0 must be at least 1"),
-        (lambda: reduced_rank_solution(np.ones((2, 2)), np.ones((3, 2)), 1), "same N"),
+        (
+            lambda: reduced_rank_solution(np.ones((2, 2)), np.ones((2, 2)), 0),
+            "rank=0 must be a whole number, at least 1",
+        ),
+        (lambda: reduced_rank_solution(np.ones((2, 2)), np.ones((3, 4)), 1), "same N"),
     ],
 )
 def test_bad_input_is_refused_by_name(call, message):

@@ -1,11 +1,11 @@
 import contextlib
+import hashlib
 import os
 import shutil
-import time
-import urllib.error
-import urllib.request
+import tarfile
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pooch
 import pytest
@@ -13,10 +13,12 @@ import requests
 from sklearn.datasets import get_data_home
 from sklearn.model_selection import train_test_split
 
+import gdstudy.data
 from gdstudy import load_dataset
 from gdstudy.config import DATASETS, StudyError, Synthetic
 from gdstudy.data import (
     HOUSING_FILE,
+    HOUSING_PICKLE,
     LOADERS,
     SYNTHETIC,
     WHO_FEATURES,
@@ -222,43 +224,76 @@ def test_a_good_download_is_kept_and_not_repeated(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def housing_home(tmp_path, monkeypatch):
-    """An empty folder for scikit-learn's file, no network, and no waiting between its attempts."""
-
-    def no_urlopen(*_, **__):
-        raise urllib.error.URLError("[Errno -3] Temporary failure in name resolution")
-
+def no_housing(tmp_path, monkeypatch):
+    """Empty folders for its archive and for scikit-learn's copy, and no network. Gives the real copy."""
+    load_dataset("california_housing")
+    copy = Path(get_data_home()) / HOUSING_PICKLE
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "sk"))
-    monkeypatch.setattr(urllib.request, "urlopen", no_urlopen)
-    monkeypatch.setattr(time, "sleep", lambda _: None)
-    return tmp_path / "sk"
+    monkeypatch.setenv("GDSTUDY_DATA_HOME", str(tmp_path / "own"))
+    for name in ("sk", "own"):
+        (tmp_path / name).mkdir()
+
+    def offline(url, file):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(pooch, "HTTPDownloader", downloader(offline))
+    return copy
 
 
-def test_california_housing_without_a_network_says_which_file_goes_where(housing_home):
+def test_california_housing_without_a_network_says_which_file_goes_where(no_housing, tmp_path):
     with pytest.raises(StudyError, match="california_housing cannot be downloaded") as error:
         load_dataset("california_housing")
     line = one_line(error)
-    assert f"put scikit-learn's {HOUSING_FILE} into {housing_home}" in line
-    assert HOUSING_FILE == "cal_housing_py3.pkz"
-    assert "SCIKIT_LEARN_DATA" in line
-    assert "URLError" in line
-    assert not (housing_home / HOUSING_FILE).exists()
+    assert f"put 'cal_housing.tgz' into {tmp_path / 'own'}, or set GDSTUDY_DATA_HOME" in line
+    assert "ConnectionError" in line
+    assert not list((tmp_path / "own").iterdir())
 
 
-@pytest.mark.parametrize("content", [b"", b"not a pickle", b"half"])
-def test_a_damaged_california_housing_is_refused_and_left_as_it_was(housing_home, monkeypatch, content):
-    if content == b"half":  # a copy that was cut off
-        monkeypatch.undo()
+class _Runs:
+    """What a pickle can do to whoever reads it."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (str(self.path), "w"))
+
+
+@pytest.mark.parametrize("kind", ["hostile", "cut", "empty", "not a pickle"])
+def test_a_pickle_that_is_not_the_known_one_is_never_read(kind, no_housing, tmp_path):
+    joblib.dump(_Runs(tmp_path / "ran"), tmp_path / "sk" / HOUSING_PICKLE)
+    if kind == "cut":
+        real = no_housing.read_bytes() if no_housing.is_file() else bytes(1000)
+        (tmp_path / "sk" / HOUSING_PICKLE).write_bytes(real[: len(real) // 2])
+    elif kind != "hostile":
+        (tmp_path / "sk" / HOUSING_PICKLE).write_bytes(b"" if kind == "empty" else b"hello")
+    assert missing_download("california_housing").startswith("downloading california_housing")
+    with pytest.raises(StudyError, match=r"put 'cal_housing.tgz'"):
         load_dataset("california_housing")
-        real = Path(get_data_home()) / HOUSING_FILE
-        content = real.read_bytes()[: real.stat().st_size // 2]
-        monkeypatch.setenv("SCIKIT_LEARN_DATA", str(housing_home))
-    housing_home.mkdir()
-    (housing_home / HOUSING_FILE).write_bytes(content)
-    with pytest.raises(StudyError, match=r"is damaged .*delete it") as error:
-        load_dataset("california_housing")
-    assert str(housing_home / HOUSING_FILE) in one_line(error)
-    assert (housing_home / HOUSING_FILE).read_bytes() == content
+    assert not (tmp_path / "ran").exists()
+    if kind == "hostile":  # it would have run
+        joblib.load(tmp_path / "sk" / HOUSING_PICKLE).close()
+        assert (tmp_path / "ran").exists()
+
+
+def test_the_published_archive_gives_the_very_same_data(no_housing, tmp_path, monkeypatch):
+    """An archive of the census table as it is published: other columns first, nine of them, as text."""
+    monkeypatch.undo()
+    expected, table = load_dataset("california_housing"), gdstudy.data._housing_table()
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "sk"))
+    monkeypatch.setenv("GDSTUDY_DATA_HOME", str(tmp_path / "own"))
+    published = np.empty_like(table)
+    published[:, [8, 7, 2, 3, 4, 5, 6, 1, 0]] = table
+    np.savetxt(tmp_path / "cal_housing.data", published, delimiter=",", fmt="%.17g")
+    with tarfile.open(tmp_path / "own" / HOUSING_FILE, "w:gz") as archive:
+        archive.add(tmp_path / "cal_housing.data", "CaliforniaHousing/cal_housing.data")
+    with pytest.raises(StudyError, match=r"cal_housing.tgz is damaged .*delete it and run again"):
+        load_dataset("california_housing")  # its checksum is another
+    digest = hashlib.sha256((tmp_path / "own" / HOUSING_FILE).read_bytes()).hexdigest()
+    monkeypatch.setattr(gdstudy.data, "HOUSING_SHA256", digest)
+    found = load_dataset("california_housing")
+    np.testing.assert_array_equal(found.X, expected.X)
+    np.testing.assert_array_equal(found.Y, expected.Y)
 
 
 @pytest.mark.parametrize(("name", "file"), [("california_housing", HOUSING_FILE), ("who_life_expectancy", WHO_FILE)])

@@ -135,7 +135,7 @@ def test_a_test_error_of_zero_never_comes_out_negative():
 def test_the_best_readout_is_the_least_squares_fit_of_all_rows(name):
     data = load_dataset(name)
     P = data.X.shape[1]
-    best = AllRows.of([np.hstack([data.X, data.Y])]).best_readout(P)
+    best = AllRows.of([np.hstack([data.X, data.Y])]).best_readout(P).numpy()
     theirs = np.linalg.lstsq(data.X, data.Y, rcond=None)[0]
     assert best.shape == (1, P, 1)
     # Both have the rounding of κ; the predictions agree to far more digits.
@@ -154,7 +154,7 @@ def test_the_best_readout_has_minimum_norm_where_the_fit_is_not_unique(n, P, k, 
         for table in tables:
             table[:, 1] = table[:, 0]
     everything = AllRows.of(tables)
-    for readout, table in zip(everything.best_readout(P), tables, strict=True):
+    for readout, table in zip(everything.best_readout(P).numpy(), tables, strict=True):
         np.testing.assert_allclose(readout, np.linalg.pinv(table[:, :P], rcond=1e-12) @ table[:, P:], atol=1e-10)
     np.testing.assert_allclose(everything.total, [table.sum(0) for table in tables])
     assert everything.n_rows == n

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from gdstudy.claims.autoencoders import AUTOENCODERS
 from gdstudy.claims.least_squares import LEAST_SQUARES
-from gdstudy.claims.rule import DOES_NOT_HOLD, HOLDS, PARTLY, Claim, Rule
+from gdstudy.claims.rule import HOLDS, VERDICTS, Claim, Rule
 from gdstudy.summary import Table, relative, sweeps
 
-__all__ = ["DOES_NOT_HOLD", "HOLDS", "PARTLY", "RULES", "Claim", "Rule", "decide"]
+__all__ = ["HOLDS", "RULES", "VERDICTS", "Claim", "Rule", "decide"]
 
 RULES = (*LEAST_SQUARES, *AUTOENCODERS)
 

@@ -6,7 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gdstudy.claims.rule import Rule, deviation, distance_of_converged, spike
+from gdstudy.claims.rule import (
+    Rule,
+    deviation,
+    deviation_rounding,
+    distance_of_converged,
+    distance_rounding,
+    spike,
+)
 from gdstudy.config import READOUT_AUTOENCODERS
 from gdstudy.summary import Sweep, Table, best_by_training
 
@@ -224,6 +231,7 @@ AUTOENCODERS = (
         1e-6,
         1e-2,
         _is("bottleneck"),
+        rounding=distance_rounding,
     ),
     Rule(
         "a bottleneck started aligned follows its exact map at every step",
@@ -234,6 +242,7 @@ AUTOENCODERS = (
         1e-8,
         1e-4,
         _is("bottleneck_aligned"),
+        rounding=deviation_rounding,
     ),
     Rule(
         "started at zero, a model that is not linear in its weights stays there",

@@ -10,13 +10,14 @@ import numpy as np
 from gdstudy.config import FEATURE_MAPS
 from gdstudy.summary import Sweep
 
-HOLDS, PARTLY, DOES_NOT_HOLD = "holds", "partly", "does not hold"
+HOLDS, PARTLY, DOES_NOT_HOLD, CANNOT_TELL = "holds", "partly", "does not hold", "cannot tell"
+VERDICTS = (HOLDS, PARTLY, DOES_NOT_HOLD, CANNOT_TELL)
 
 
 @dataclass(frozen=True)
 class Claim:
     """One claim on one data set. number: what `measure` says; threshold: what it must meet to hold; cells: how many
-    the number speaks of, where it is of the converged ones only."""
+    the number speaks of, where it is of the converged ones only; reason: why a run cannot tell."""
 
     claim: str
     source: str
@@ -27,12 +28,19 @@ class Claim:
     verdict: str
     measure: str
     cells: str = ""
+    reason: str = ""
+
+
+# The values that a number is the largest of, and what rounding alone can make of each of them.
+Rounding = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
 class Rule:
     """How a claim is decided. number: from a sweep, NaN where the run cannot tell. It holds at or beyond `holds`
-    (at most, or at least: `sense`), and partly at or beyond `partly`. about: the sweeps it is a claim on."""
+    (at most, or at least: `sense`), and partly at or beyond `partly`. about: the sweeps it is a claim on.
+    rounding: of an identity, which no computation meets exactly; where all values that miss it are within rounding, the
+    run cannot tell."""
 
     claim: str
     source: str
@@ -42,6 +50,7 @@ class Rule:
     holds: float
     partly: float
     about: Callable[[Sweep], bool] = lambda sweep: sweep.model in FEATURE_MAPS
+    rounding: Callable[[Sweep], Rounding] | None = None
 
     def decide(self, sweep: Sweep) -> Claim | None:
         if sweep.size == "n_hidden" or not self.about(sweep):
@@ -53,7 +62,13 @@ class Rule:
         def meets(bound: float) -> bool:
             return number >= bound if self.sense == "≥" else number <= bound
 
-        verdict = HOLDS if meets(self.holds) else PARTLY if meets(self.partly) else DOES_NOT_HOLD
+        verdict, reason = HOLDS if meets(self.holds) else PARTLY if meets(self.partly) else DOES_NOT_HOLD, ""
+        if verdict != HOLDS and self.rounding is not None:
+            values, bounds = self.rounding(sweep)
+            missed = values > self.holds
+            if missed.any() and (values[missed] <= bounds[missed]).all():
+                verdict = CANNOT_TELL
+                reason = f"rounding alone can leave {bounds[missed].max():.2g}"
         first = {name: sweep.rows[name][0] for name in ("dataset", "model")}
         axis = "P" if sweep.size == "n_parameters" else "N"
         model = str(first["model"]) if first["model"] == "linear" else f"{first['model']}, along {axis}"
@@ -62,7 +77,8 @@ class Rule:
         if "converged cells" in self.measure:
             status = sweep.trained["status"]
             cells = f"{int((status == 'converged').sum())} of {len(status)} cells"
-        return Claim(self.claim, self.source, str(first["dataset"]), model, number, bound, verdict, self.measure, cells)
+        said = (self.claim, self.source, str(first["dataset"]), model, number, bound, verdict, self.measure)
+        return Claim(*said, cells, reason)
 
 
 def spike(sweep: Sweep) -> float:
@@ -79,6 +95,20 @@ def distance_of_converged(sweep: Sweep) -> float:
     """The largest `distance` of unablated cells that converged, NaN where none did."""
     ended = sweep.trained["distance"][sweep.trained["status"] == "converged"]
     return float(ended.max()) if len(ended) else np.nan
+
+
+def distance_rounding(sweep: Sweep) -> Rounding:
+    """A gradient of relative size 100 eps, the least tolerance, leaves κ² times that of the distance."""
+    rows = sweep.trained
+    ended = rows["status"] == "converged"
+    return rows["distance"][ended], 100 * rows["precision"][ended] * rows["condition_number"][ended] ** 2
+
+
+def deviation_rounding(sweep: Sweep) -> Rounding:
+    """Each step adds rounding errors of some eps."""
+    rows = sweep.curves
+    kept = np.isfinite(rows["deviation"]) & (rows["status"] != "diverged")
+    return rows["deviation"][kept], 10 * np.max(sweep.trained["precision"]) * rows["step"][kept]
 
 
 def deviation(sweep: Sweep) -> float:

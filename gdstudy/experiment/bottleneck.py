@@ -95,9 +95,8 @@ class BottleneckCells:
 
     def _measure(self, M: Tensor, cells: Tensor) -> Columns:
         """Columns of maps M (c, D, D)."""
-        if len(cells) == len(self.batch.cells):  # all of them, in order: nothing to pick out
-            return self.stack.measure([self.stack.problem], [M], [self.best])
-        return self.stack.measure([self.stack.problem.at(cells)], [M], [self.best[cells]], cells)
+        part = self.stack.at(cells)
+        return part.measure([part.problem], [M], [self.best[cells]])
 
     def _curvatures(self, cells: Tensor) -> Tensor:
         """λ_r = σ_r² of the leading modes, 0 beyond the rank: (c, k)."""

@@ -155,6 +155,7 @@ def _rows(
         "step_size": eta.cpu().numpy(),
         "step_size_limit": limit.cpu().numpy() if study.gd.optimizer == "gd" else None,
         "target_mean_square": cells.energy,
+        "precision": torch.finfo(trained.W.dtype).eps,
     }
     exact = cells.exact(trained.W, eta, trained.steps, everything) if level == UNABLATED else None
     if exact is None:

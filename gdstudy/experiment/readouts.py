@@ -81,9 +81,23 @@ def _closed_form_rows(stack: Stack) -> list[Columns]:
     rows = {**identity(stack.batch, levels), **geometry(problems), **measured}
     rows |= {"estimator": "min_norm", "status": "closed_form", "target_mean_square": stack.target_mean_square}
     rows |= _dimensions(rows["rank"], rows)
+    rows["rounding"] = torch.cat([_rounding(stack, p, w) for p, w in zip(problems, W, strict=True)]).cpu().numpy()
     for name, part in _error_parts(stack, W[0]).items():
         rows[name] = np.r_[part, np.full((len(levels) - 1) * len(part), np.nan)]
     return [rows]
+
+
+def _rounding(stack: Stack, problem: Problem, W: Tensor) -> Tensor:
+    """What rounding alone can make of a prediction of X⁺Y, or of a part of its error: (C,), RMS over rows, units of Y.
+
+    10 eps ‖φ(x)‖ (‖Y‖_F + σ₁(‖W‖_F + ‖β*‖_F)) / σ_R, over √k outputs: relative errors of some eps in Y, in XW and in
+    Xβ* come back divided by the smallest singular value.
+    """
+    spec = problem.spectrum
+    of_readouts = frobenius(W) + frobenius(problem.beta)
+    gain = (problem.Y.flatten(1).norm(dim=1) + spec.s[:, 0] * of_readouts) / spec.smallest
+    x = stack.errors.everything.root_mean_square(problem.X.shape[-1])[stack.errors.draw]
+    return 10 * torch.finfo(torch.float64).eps * x * gain / W.shape[-1] ** 0.5
 
 
 def _error_parts(stack: Stack, W: Tensor) -> Columns:
@@ -169,7 +183,7 @@ def _train(
 ) -> _Trained:
     """Gradient descent from zero on every cell of a problem; checkpoints are added to `curves`."""
     steps = study.gd.steps
-    measured = torch.zeros(len(eta), dtype=torch.bool, device=eta.device)
+    running, cells = stack, torch.arange(len(eta), device=eta.device)
     (limit,) = _min_norm([problem])
     dtype = getattr(torch, study.dtype)
     state: State | None = None
@@ -185,9 +199,9 @@ def _train(
         on_check=on_check,
     ):
         if curves is not None:
-            cells = (~measured).nonzero().squeeze(-1)
-            measured |= state.status != Status.RUNNING
-            curves.append(_checkpoint(stack, problem, eta, limit, cells, state))
+            curves.append(_checkpoint(stack.batch, running, cells, eta, limit, state))
+            left = (state.status[cells] == Status.RUNNING).nonzero().squeeze(-1)
+            running, cells = running.at(left), cells[left]
     assert state is not None  # there is always a last checkpoint
     return _Trained(state.W, state.steps, state.gradient_norm, state.status)
 
@@ -232,6 +246,7 @@ def _trained_rows(
         "step": trained.steps.cpu().numpy(),
         "gradient_norm": trained.gradient_norm.cpu().numpy(),
         "status": np.array(WORDS)[trained.status.cpu().numpy()],
+        "precision": torch.finfo(trained.W.dtype).eps,
     }
     if level == UNABLATED and stack.batch.model == "linear_autoencoder" and "+noise" not in stack.batch.dataset:
         rows |= _dimensions(trained.W.diagonal(dim1=-2, dim2=-1).sum(-1).cpu().numpy(), rows)
@@ -257,14 +272,14 @@ def _theory_rows(batch: Batch, dataset: Dataset) -> list[Columns]:
     return [{**names, **rows, **energy}]
 
 
-def _checkpoint(stack: Stack, problem: Problem, eta: Tensor, limit: Tensor, cells: Tensor, state: State) -> Columns:
-    """Trained cells at one checkpoint beside the exact iterate at the same t."""
-    part, t, W, reference = problem.at(cells), state.steps[cells], state.W[cells], limit[cells]
+def _checkpoint(batch: Batch, running: Stack, cells: Tensor, eta: Tensor, limit: Tensor, state: State) -> Columns:
+    """Cells of a batch that were running until this checkpoint, beside the exact iterate at the same t."""
+    part, t, W, reference = running.problem, state.steps[cells], state.W[cells], limit[cells]
     W_exact = closed_form.gd_readout(part.spectrum, part.Y, eta[cells], t)
-    exact = stack.measure([part], [W_exact], [reference], cells)
+    exact = running.measure([part], [W_exact], [reference])
     return {
-        **identity(stack.batch, (UNABLATED,), cells.cpu().numpy()),
-        **stack.measure([part], [W], [reference], cells),
+        **identity(batch, (UNABLATED,), cells.cpu().numpy()),
+        **running.measure([part], [W], [reference]),
         "estimator": "gd",
         "step": t.cpu().numpy(),
         "exact_train_mse": exact["train_mse"],

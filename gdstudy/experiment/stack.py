@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,15 +46,18 @@ class Stack:
     errors: SplitErrors
     target_mean_square: float
 
-    def measure(
-        self, problems: list[Problem], W: list[Tensor], references: list[Tensor], cells: Tensor | None = None
-    ) -> Columns:
+    def at(self, cells: Tensor) -> Stack:
+        """The given cells (c,) of the batch, in order and each once."""
+        if len(cells) == len(self.n_train):  # all of them: nothing to copy
+            return self
+        return replace(self, problem=self.problem.at(cells), n_train=self.n_train[cells], errors=self.errors.at(cells))
+
+    def measure(self, problems: list[Problem], W: list[Tensor], references: list[Tensor]) -> Columns:
         """The measured columns of `results`, problem by problem: each (L·C,) for L readouts W (C, P, k).
 
-        references: what each readout is to be near. cells: (C,) of the batch, if not all.
+        references: what each readout is to be near.
         """
-        problem = self.problem if cells is None else self.problem.at(cells)
-        errors = self.errors if cells is None else self.errors.at(cells)
+        problem, errors = self.problem, self.errors
         n_levels, k = len(problems), W[0].shape[-1]
         W = [w.to(torch.float64) for w in W]
         tested = [p.tested(w) for p, w in zip(problems, W, strict=True)]

@@ -1,0 +1,289 @@
+"""Modules of any kind, trained in stacks: each cell as it would be trained alone, and the user's module left whole."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from gdstudy import Status, train_module
+
+
+def last(states):
+    *_, state = states
+    return state
+
+
+def status(state):
+    return np.array([s.word for s in Status])[np.asarray(state.status)]
+
+
+def problem(n):
+    random = np.random.default_rng(0)
+    return random.standard_normal((n, 10)), random.standard_normal((n, 1))
+
+
+class DeepLinear(nn.Module):
+    """x ↦ x W₁ W₂, where W = 0 is a saddle of the loss."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.W1 = nn.Parameter(torch.full((1, 10, 2), scale, dtype=torch.float64))
+        self.W2 = nn.Parameter(torch.full((1, 2, 1), scale, dtype=torch.float64))
+
+    def forward(self, X):
+        return X @ self.W1 @ self.W2
+
+
+def test_a_deep_model_is_stalled_at_zero_but_not_near_it():
+    X, Y = (torch.from_numpy(a)[None] for a in problem(20))
+    stuck = last(train_module(DeepLinear(0.0), X, Y, [1000], 0.05))
+    assert status(stuck) == "stalled"
+    assert not stuck.W.any()
+    moved = last(train_module(DeepLinear(1e-2), X, Y, [1000], 0.05))
+    assert status(moved) != "stalled"
+    assert moved.W.norm() > 0.1
+
+
+class ReLU(nn.Module):
+    """x ↦ relu(x W + b), one layer, any number of cells."""
+
+    def __init__(self, W, b):
+        super().__init__()
+        self.W, self.b = nn.Parameter(W.clone()), nn.Parameter(b.clone())
+
+    def forward(self, X):
+        return torch.relu(X @ self.W + self.b.unsqueeze(-2))
+
+
+def relu_cells():
+    """Three cells of 4, 12 and 7 rows, zero beyond, and their starts."""
+    random, sizes = np.random.default_rng(0), torch.tensor([4, 12, 7])
+    X, Y, W, b = (torch.from_numpy(random.standard_normal((3, *s))) for s in ((12, 5), (12, 2), (5, 2), (2,)))
+    padding = torch.arange(12) >= sizes[:, None]
+    X[padding], Y[padding] = 0, 0
+    return X, Y, sizes, W, b
+
+
+@pytest.mark.parametrize("stacked", [True, False])
+def test_adamw_with_warm_up_and_cosine_is_the_loop_one_would_write(stacked):
+    """Each cell by itself in plain PyTorch, its learning rate set by hand before each step."""
+    X, Y, sizes, W, b = relu_cells()
+    steps, top, warmup = 200, 0.02, 20
+    expected = []
+    for x, y, n, w0, b0 in zip(X, Y, sizes, W, b, strict=True):
+        alone = ReLU(w0, b0)
+        optimizer = torch.optim.AdamW(alone.parameters(), lr=top, weight_decay=0.1)
+        for t in range(steps):
+            cosine = 0.5 * (1 + np.cos(np.pi * (t - warmup) / (steps - warmup)))
+            optimizer.param_groups[0]["lr"] = top * ((t + 1) / warmup if t < warmup else cosine)
+            optimizer.zero_grad()
+            (0.5 * (alone(x[:n]) - y[:n]).square().sum()).backward()
+            optimizer.step()
+        expected.append(torch.cat([alone.W.detach().flatten(), alone.b.detach()]))
+    groups = [[0, 1, 2]] if stacked else [[0], [1], [2]]
+    for cells in groups:
+        state = last(
+            train_module(
+                ReLU(W[cells], b[cells]),
+                X[cells],
+                Y[cells],
+                [1, 50, steps],
+                top,
+                optimizer="adamw",
+                optimizer_options={"weight_decay": 0.1},
+                warmup=0.1,
+                schedule="cosine",
+                n_rows=sizes[cells],
+            )
+        )
+        assert status(state).tolist() == ["max_steps"] * len(cells)
+        assert state.steps.tolist() == [steps] * len(cells)
+        for found, cell in zip(state.W, cells, strict=True):
+            assert (found - expected[cell]).norm() < 1e-10 * expected[cell].norm()
+            start = torch.cat([W[cell].flatten(), b[cell]])
+            assert (found - start).norm() > 0.1 * start.norm()
+
+
+@pytest.mark.parametrize("optimizer", ["gd", "sgd", "adamw"])
+def test_cells_of_a_module_that_finish_at_different_times_end_as_they_do_alone(optimizer):
+    X, Y, sizes, W, b = relu_cells()
+    X = X * torch.tensor([1.0, 0.5, 2.0])[:, None, None]
+    options = {"optimizer": optimizer, "step_size": 0.02, "tolerance": 1e-3}
+    if optimizer == "sgd":
+        options["optimizer_options"] = {"momentum": 0.5}
+    together = last(train_module(ReLU(W, b), X, Y, [100, 2000], n_rows=sizes, **options))
+    assert len(set(together.steps.tolist())) == 3
+    for c, n in enumerate(sizes.tolist()):
+        module = ReLU(W[[c]], b[[c]])
+        alone = last(train_module(module, X[[c], :n], Y[[c], :n], [100, 2000], **options))
+        assert (int(alone.steps), status(alone)) == (int(together.steps[c]), status(together)[c])
+        assert (together.W[c] - alone.W[0]).norm() < 1e-11 * alone.W[0].norm()
+
+
+def test_plain_descent_of_a_module_has_a_step_size_for_each_cell():
+    X, Y, sizes, W, b = relu_cells()
+    eta = np.array([0.01, 0.02, 0.005])
+    state = last(train_module(ReLU(W, b), X, Y, [50], torch.from_numpy(eta), n_rows=sizes))
+    for c, n in enumerate(sizes.tolist()):
+        w, offset = W[c].clone().requires_grad_(), b[c].clone().requires_grad_()
+        for _ in range(50):
+            loss = 0.5 * (torch.relu(X[c, :n] @ w + offset) - Y[c, :n]).square().sum()
+            gradients = torch.autograd.grad(loss, (w, offset))
+            with torch.no_grad():
+                w -= eta[c] * gradients[0]
+                offset -= eta[c] * gradients[1]
+        expected = torch.cat([w.detach().flatten(), offset.detach()])
+        assert (state.W[c] - expected).norm() < 1e-12 * expected.norm()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"step_size": "auto"}, "step_size='auto' must be a number above 0"),
+        ({"step_size": 0.0}, "step_size=0"),
+        ({"step_size": 0.1, "optimizer": "adamv"}, "optimizer='adamv'"),
+        ({"step_size": 0.1, "optimizer": "sgd", "optimizer_options": {"beta": 1.0}}, "sgd has no 'beta'"),
+        ({"step_size": torch.tensor([0.1, 0.2, 0.1]), "optimizer": "adamw"}, "one number for optimizer='adamw'"),
+        ({"step_size": [0.1, 0.2]}, r"one per cell \(3,\); its shape is \(2,\)"),
+        ({"step_size": 0.1, "n_rows": [4, 12]}, r"n_rows must be one number per cell \(3,\)"),
+        ({"step_size": 0.1, "n_rows": [3, 12, 7]}, "all rows of a cell beyond it zero"),
+        ({"step_size": 0.1, "tolerance": 1.0}, r"tolerance=1.0 must lie in \[0, 1\)"),
+        ({"step_size": 0.1, "threads": 0}, "threads=0"),
+    ],
+)
+def test_bad_options_of_a_module_are_refused_by_name(options, message):
+    X, Y, sizes, W, b = relu_cells()
+    with pytest.raises(ValueError, match=message):
+        train_module(ReLU(W, b), X, Y, [10], **{"n_rows": sizes, **options})
+
+
+def test_a_module_that_is_no_stack_or_does_not_fit_is_refused_by_name():
+    X, Y = (torch.from_numpy(a)[None].expand(3, -1, -1) for a in problem(20))
+    plain = nn.Linear(10, 1, bias=False, dtype=torch.float64)
+    for module, message in ((plain, "weight is .* leading axis of 3 cells"), (DeepLinear(0.1), "W1 is")):
+        with pytest.raises(ValueError, match=message):
+            train_module(module, X, Y, [10], 0.1)
+    with pytest.raises(ValueError, match=r"maps X .* and Y is"):
+        train_module(DeepLinear(0.1), X[:1], Y[:1].expand(-1, -1, 2), [10], 0.1)
+
+
+# The user's module
+
+
+@pytest.mark.parametrize("optimizer", ["gd", "adamw"])
+def test_at_every_state_the_module_holds_the_weights_of_all_cells_in_their_own_shapes(optimizer):
+    """Also of those that finished long ago, while the others go on."""
+    X, Y, sizes, W, b = relu_cells()
+    X = X * torch.tensor([1.0, 0.5, 2.0])[:, None, None]
+    module = ReLU(W, b)
+    parameters = list(module.parameters())
+    finished = []
+    for state in train_module(module, X, Y, [1, 60, 2000], 0.02, 1e-3, optimizer, n_rows=sizes):
+        assert all(mine is theirs for mine, theirs in zip(module.parameters(), parameters, strict=True))
+        assert [tuple(p.shape) for p in parameters] == [(3, 5, 2), (3, 2)]
+        assert torch.equal(torch.cat([p.detach().flatten(1) for p in parameters], 1), state.W)
+        finished.append(int((state.status != Status.RUNNING).sum()))
+        shown = module(X)
+    assert finished[0] == 0
+    assert finished[-1] == 3
+    assert shown.requires_grad
+    for c, n in enumerate(sizes.tolist()):
+        alone = ReLU(W[[c]], b[[c]])
+        last(train_module(alone, X[[c], :n], Y[[c], :n], [1, 60, 2000], 0.02, 1e-3, optimizer))
+        assert (module.W[c] - alone.W[0]).norm() < 1e-11 * alone.W[0].norm()
+
+
+def test_between_states_the_module_is_left_alone():
+    X, Y, sizes, W, b = relu_cells()
+    module = ReLU(W, b)
+    states = train_module(module, X, Y, [5, 10], 0.02, n_rows=sizes)
+    assert torch.equal(module.W, W)  # nothing is trained before it is asked for
+    next(states)
+    with torch.no_grad():
+        module.W.zero_()  # what the user does to it does not reach the training
+    after = next(states).W
+    straight = last(train_module(ReLU(W, b), X, Y, [10], 0.02, n_rows=sizes)).W
+    assert torch.equal(after, straight)
+
+
+def test_a_frozen_parameter_stays_whatever_the_optimizer_would_do_to_it():
+    X, Y, sizes, W, b = relu_cells()
+    module = ReLU(W, b)
+    module.b.requires_grad_(False)
+    last(
+        train_module(module, X, Y, [50], 0.02, optimizer="adamw", optimizer_options={"weight_decay": 0.5}, n_rows=sizes)
+    )
+    assert torch.equal(module.b, b)
+    assert (module.W - W).norm() > 0.1 * W.norm()
+    module.W.requires_grad_(False)
+    with pytest.raises(ValueError, match="no parameter that requires gradients"):
+        train_module(module, X, Y, [50], 0.02)
+
+
+class Dropped(ReLU):
+    def forward(self, X):
+        return super().forward(nn.functional.dropout(X))
+
+
+class Coupled(ReLU):
+    def forward(self, X):
+        return super().forward(X - X.mean(0))
+
+
+class Scaled(ReLU):
+    """A number for each cell that is no parameter."""
+
+    def __init__(self, W, b):
+        super().__init__(W, b)
+        self.register_buffer("scale", torch.arange(1.0, 4.0, dtype=torch.float64)[:, None, None])
+
+    def forward(self, X):
+        return super().forward(X * self.scale)
+
+
+@pytest.mark.parametrize("kind", [Dropped, Coupled, Scaled])
+def test_cells_that_are_not_what_they_are_alone_are_refused(kind):
+    X, Y, sizes, W, b = relu_cells()
+    with pytest.raises(ValueError, match=r"module: (a cell alone gives another output|it cannot do without)"):
+        train_module(kind(W, b), X, Y, [10], 0.02, n_rows=sizes)
+
+
+def test_a_shared_buffer_is_no_hindrance():
+    X, Y, sizes, W, b = relu_cells()
+    module = Scaled(W, b)
+    module.scale = torch.tensor(2.0, dtype=torch.float64)
+    state = last(train_module(module, X, Y, [20], 0.01, n_rows=sizes))
+    plain = last(train_module(ReLU(W, b), 2 * X, Y, [20], 0.01, n_rows=sizes))
+    torch.testing.assert_close(state.W, plain.W, rtol=1e-12, atol=0)
+
+
+def test_modules_train_on_tensors_made_in_inference_mode_and_inside_it():
+    X, Y, sizes, W, b = relu_cells()
+    expected = last(train_module(ReLU(W, b), X, Y, [20], 0.02, n_rows=sizes)).W
+    with torch.inference_mode():
+        inside = [t.clone() for t in (X, Y)]
+        found = last(train_module(ReLU(W, b), *inside, [20], 0.02, n_rows=sizes)).W
+    assert torch.equal(found, expected)
+    assert torch.equal(last(train_module(ReLU(W, b), *inside, [20], 0.02, n_rows=sizes)).W, expected)
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1.0, 1e18])
+def test_statuses_of_a_module_do_not_depend_on_the_units_of_y(scale):
+    """A module that is linear in its weights, in float32: squares of its numbers would leave the dtype."""
+
+    class Linear(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.W = nn.Parameter(torch.zeros(2, 4, 1))
+
+        def forward(self, X):
+            return X @ self.W
+
+    random = np.random.default_rng(0)
+    X, Y = (torch.from_numpy(random.standard_normal((2, 9, n)).astype(np.float32)) for n in (4, 1))
+    state = last(train_module(Linear(), X, Y * scale, [1, 5000], [0.02, 1.0]))
+    assert status(state).tolist() == ["converged", "diverged"]
+    assert int(state.steps[0]) > 10
+    assert state.distance.isnan().all()
+    expected = np.linalg.lstsq(X[0].numpy(), Y[0].numpy(), rcond=None)[0]
+    np.testing.assert_allclose(state.W[0].numpy()[:, None] / scale, expected, rtol=1e-2)
