@@ -19,6 +19,15 @@ DATASETS = (
     *("student_teacher", "california_housing", "diabetes", "who_life_expectancy", "linear_plus_cosine"),
     *("digits", "isotropic", "power_law", "sparse_features"),
 )
+# Rows and columns of those whose sizes are not the study's.
+SHAPES = {
+    "student_teacher": (1000, 20),
+    "california_housing": (20640, 8),
+    "diabetes": (442, 10),
+    "who_life_expectancy": (1649, 17),
+    "linear_plus_cosine": (1000, 1),
+    "digits": (1797, 64),
+}
 # These have inputs and no y: an autoencoder's data.
 INPUTS_ONLY = ("isotropic", "power_law", "sparse_features")
 
@@ -189,7 +198,8 @@ class Study:
         self._check_names()
         self._check_bounds()
         self._check_combinations()
-        self._check_size()
+        self._check_rows()
+        self._check_cells()
 
     def _check_names(self) -> None:
         for key, names, known in (
@@ -239,7 +249,7 @@ class Study:
                 f"{self.synthetic.n_inputs} inputs empty; raise it to at least {1e-3 / self.synthetic.n_inputs:g}"
             )
 
-    def _check_size(self) -> None:
+    def _check_cells(self) -> None:
         """What no machine holds is refused before anything is computed."""
         widths = sum(
             len(self.hidden_sizes(model)) * (1 if model in AS_WIDE_AS_DATA else len(self.n_parameters))
@@ -250,6 +260,9 @@ class Study:
             raise StudyError(
                 f"the study has {cells:,} cells, more than {MOST_CELLS:,}; lower seeds, or give n_train a stride"
             )
+
+    def _check_rows(self) -> None:
+        """The data sets have the rows and columns that the study asks for."""
         sizes = self.synthetic
         for name in set(self.datasets) & set(INPUTS_ONLY):
             most = MOST_SPARSE_NUMBERS if name == "sparse_features" else MOST_NUMBERS
@@ -258,6 +271,19 @@ class Study:
                 raise StudyError(
                     f"synthetic.n_rows={sizes.n_rows} × n_inputs={sizes.n_inputs} is too large for {name}: at most "
                     f"{most:.0e} numbers and {MOST_INPUTS:.0e} inputs"
+                )
+        for name in self.datasets:
+            rows, columns = SHAPES.get(name, (sizes.n_rows, sizes.n_inputs))
+            if max(self.n_train) >= rows:
+                more = ", or raise synthetic.n_rows" if name in INPUTS_ONLY else ""
+                raise StudyError(
+                    f"n_train={max(self.n_train)} is too many for {name}: it has {rows} rows, and at least one is for "
+                    f"testing; use at most {rows - 1}{more}"
+                )
+            if self.n_hidden and max(self.n_hidden) > columns:
+                raise StudyError(
+                    f"n_hidden={max(self.n_hidden)} is no bottleneck for {name}: it has {columns} columns; use at most "
+                    "as many"
                 )
 
     def _check_combinations(self) -> None:
@@ -369,7 +395,7 @@ MAPPINGS = tuple(
 def _convert(owner: Any, group: str = "") -> None:
     """Values as people write them, in YAML or Python, become those of their type. StudyError names the key."""
     for key, kind in kinds(owner.__class__).items():
-        if key in GROUPS:
+        if kind in list(GROUPS.values()):
             continue
         try:
             setattr(owner, key, convert(kind, getattr(owner, key)))

@@ -9,7 +9,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from gdstudy.config import INPUTS_ONLY, ZERO_STARTS, Study, StudyError
+from gdstudy.config import ZERO_STARTS, Study
 from gdstudy.data import Dataset, load_dataset, missing_download
 from gdstudy.experiment import run_batch
 from gdstudy.plan import Batch, plan, variants
@@ -20,30 +20,14 @@ PLAIN_LINE_SECONDS = 10
 
 
 def load_datasets(study: Study, quiet: bool = True) -> list[Dataset]:
-    """The study's data, one for each of its variants, checked against its sizes.
-
-    StudyError where N leaves no test row, or for a file that cannot be downloaded or is damaged.
-    """
+    """The study's data, one for each of its variants. StudyError for a file that cannot be downloaded or is damaged."""
     for name in study.datasets:
         if (note := missing_download(name)) and not quiet:
             tell(note)
-    datasets = [
+    return [
         load_dataset(variant.dataset, variant.preprocess, variant.input_noise, study.synthetic)
         for variant in variants(study)
     ]
-    for variant, dataset in zip(variants(study), datasets, strict=True):
-        if max(study.n_train) >= dataset.n_rows:
-            more = ", or raise synthetic.n_rows" if variant.dataset in INPUTS_ONLY else ""
-            raise StudyError(
-                f"n_train={max(study.n_train)} is too many for {dataset.name}: it has {dataset.n_rows} rows, "
-                f"and at least one is for testing; use at most {dataset.n_rows - 1}{more}"
-            )
-        if study.n_hidden and max(study.n_hidden) > dataset.X.shape[1]:
-            raise StudyError(
-                f"n_hidden={max(study.n_hidden)} is no bottleneck for {dataset.name}: it has "
-                f"{dataset.X.shape[1]} columns; use at most as many"
-            )
-    return datasets
 
 
 def _rate(steps: float) -> str:

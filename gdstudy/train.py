@@ -35,7 +35,7 @@ def run_study(
 
     _check_device(study)
     _check_optimizer(study)
-    datasets = load_datasets(study, quiet)  # before anything is written: sizes are checked against the data
+    datasets = load_datasets(study, quiet)  # before anything is written
     folder = _new_run_dir(study, run_dir, name)
     _finish(study, datasets, folder, quiet)
     return folder

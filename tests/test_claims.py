@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from gdstudy import load_curves, load_results
-from gdstudy.claims import DOES_NOT_HOLD, HOLDS, PARTLY, RULES, decide
+from gdstudy.claims import HOLDS, RULES, decide
 from gdstudy.claims.least_squares import LEAST_SQUARES
+from gdstudy.claims.rule import DOES_NOT_HOLD, PARTLY
 from gdstudy.report import claims_csv, claims_markdown, claims_text
 from gdstudy.summary import select
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from gdstudy.claims import DOES_NOT_HOLD, HOLDS, RULES, decide
+from gdstudy.claims import HOLDS, RULES, decide
 from gdstudy.claims.autoencoders import AUTOENCODERS
 from gdstudy.claims.least_squares import LEAST_SQUARES
+from gdstudy.claims.rule import DOES_NOT_HOLD
 from gdstudy.report import claims_markdown, claims_text
 from gdstudy.summary import select
 

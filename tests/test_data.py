@@ -15,7 +15,7 @@ from sklearn.model_selection import train_test_split
 
 import gdstudy.data
 from gdstudy import load_dataset
-from gdstudy.config import DATASETS, StudyError, Synthetic
+from gdstudy.config import DATASETS, SHAPES, StudyError, Synthetic
 from gdstudy.data import (
     HOUSING_FILE,
     HOUSING_PICKLE,
@@ -424,3 +424,9 @@ def test_two_noises_are_two_data_sets_however_near():
     names = {load_dataset("isotropic", input_noise=noise).name for noise in (0.1234561, 0.1234562, 1, 0.5)}
     expected = {"noise0.1234561", "noise0.1234562", "noise1", "noise0.5"}
     assert names == {f"isotropic+{name}" for name in expected}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_schema_knows_the_sizes_of_the_data(name):
+    assert load_dataset(name).X.shape == SHAPES[name]
+    assert set(SHAPES) == set(LOADERS)

@@ -50,7 +50,10 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
         ),
         (["--config", "small.yaml", "--sedes", "3"], "unknown key 'sedes' (did you mean seeds?)"),
         (["--config", "small.yaml", "--gd.stepsize", "3"], "unknown key 'gd.stepsize'"),
-        (["--config", "small.yaml", "--seeds", "many"], "seeds: 'many' is not allowed; expected int"),
+        (
+            ["--config", "small.yaml", "--seeds", "many"],
+            "seeds: 'many' is no whole number; write one such as 50 or 1e5",
+        ),
         (["--config", "small.yaml", "--seeds", "0"], "seeds=0 must lie in 1"),
         (["--config", "small.yaml", "--gd.steps", "-1"], "gd.steps=-1 must lie in 1"),
         (["--config", "small.yaml", "--gd.tolerance", "2"], "gd.tolerance=2 must lie in (0, 1)"),
@@ -116,7 +119,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
             [*ADAMW, "--gd.optimizer_options", "{momentum: 0.9}"],
             "gd.optimizer_options: adamw has no 'momentum'; it has betas, eps, weight_decay",
         ),
-        ([*ADAMW, "--gd.optimizer_options", "{eps: many}"], "gd.optimizer_options: 'many' is not allowed"),
+        ([*ADAMW, "--gd.optimizer_options", "{eps: many}"], "gd.optimizer_options: 'many' is no number"),
         (["--config", "hidden.yaml", "--gd.schedule", "linear"], "gd.schedule"),
         (
             ["--config", "hidden.yaml", "--ablations.singular_value_cutoff", "[0.1]"],
