@@ -79,7 +79,7 @@ class _Block:
     def advance(self, n_steps: int) -> None:
         cells_per_chunk = max(1, CACHE_BYTES // (self.A.element_size() * self.A.shape[-1] ** 2))
         for A, B, Z in zip(*(M.split(cells_per_chunk) for M in (self.A, self.B, self.Z)), strict=True):
-            self.pace.repeat(partial(self._step, A, B, Z, torch.empty_like(Z)), n_steps)
+            self.pace.repeat(partial(self._step, A, B, Z, torch.empty_like(Z)), n_steps, len(A))
 
     @staticmethod
     def _step(A: Tensor, B: Tensor, Z: Tensor, gradient: Tensor) -> None:
@@ -231,7 +231,7 @@ class Optimised:
         self.best_at = torch.zeros_like(self.cells)
 
     def advance(self, n_steps: int) -> None:
-        self.pace.repeat(self._step, n_steps)
+        self.pace.repeat(self._step, n_steps, len(self.cells))
 
     def _step(self) -> None:
         self.objective.backward()

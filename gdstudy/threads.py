@@ -16,8 +16,7 @@ from typing import ClassVar
 
 import torch
 
-# What one cell's step goes through may be this many numbers, and its digits still do not depend on the number of
-# threads: beyond, PyTorch splits the sums and products of a single cell (tests/test_threads.py).
+# A single cell of more numbers than this is a large product, which PyTorch divides among all threads.
 SMALL_CELL = 1 << 15
 # Seconds: how long steps are timed; how soon speeds are compared again, and how far apart that may come to be.
 _TIMED, _SOON, _LATE = 0.01, 0.25, 16.0
@@ -46,11 +45,12 @@ def intra_op(threads: int) -> Iterator[None]:
 
 
 class Pace:
-    """Repeats a step on one thread, or on all where that is faster just now.
+    """Repeats a step on one thread, or on more where that is faster just now.
 
     It times some steps on one thread and some on all, goes on with the faster, and compares again: the more rarely, the
     more often one thread was ahead. On all threads it falls back to one as soon as they are slower than it was.
-    threads: a fixed number instead.
+    There are never more threads than cells: then each cell is one thread's, and its digits do not depend on how many
+    there are (tests/test_threads.py). threads: a fixed number instead.
     """
 
     # How busy the machine is, is no matter of one stack: all wait together before they try again.
@@ -58,10 +58,9 @@ class Pace:
     _busy_pause: ClassVar[float] = _SOON
 
     def __init__(self, cell: int, device: torch.device | None = None, threads: int | None = None) -> None:
-        """cell: numbers that a step goes through for one cell. Larger ones than SMALL_CELL are left to PyTorch, whose
-        digits depend on its threads there; so is whatever runs on a GPU."""
+        """cell: numbers that a step goes through for one cell. What runs on a GPU has no use for threads."""
         self.fixed = threads
-        self.left_to_torch = not threads and (cell > SMALL_CELL or (device is not None and device.type != "cpu"))
+        self.large, self.on_cpu = cell > SMALL_CELL, device is None or device.type == "cpu"
         self._phase = "one"
         self._until, self._pause = 0.0, _SOON  # when to compare again, and how long after that
         self._on_one = math.inf  # seconds a step
@@ -69,12 +68,16 @@ class Pace:
 
     def around(self) -> AbstractContextManager[None]:
         """The threads for what is done between the steps."""
-        return nullcontext() if self.left_to_torch else intra_op(self.fixed or 1)
+        if not self.on_cpu:
+            return nullcontext()
+        return intra_op(self.fixed or (all_threads() if self.large else 1))
 
-    def repeat(self, step: Callable[[], None], n_steps: int) -> None:
-        with self.around():
-            most = all_threads()
-            if self.left_to_torch or self.fixed or most == 1:
+    def repeat(self, step: Callable[[], None], n_steps: int, cells: int) -> None:
+        """So many steps of a stack of so many cells."""
+        most = all_threads() if self.large and cells == 1 else min(all_threads(), cells)
+        fixed = self.fixed or (most if most == 1 or cells == 1 else None)
+        with nullcontext() if not self.on_cpu else intra_op(fixed or 1):
+            if fixed or not self.on_cpu:
                 for _ in range(n_steps):
                     step()
                 return

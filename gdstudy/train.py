@@ -46,6 +46,7 @@ def resume_study(run_dir: str | Path, quiet: bool = True) -> Path:
     folder = Path(run_dir)
     if not (folder / "config.yaml").is_file() or not (folder / STORE).is_file():
         raise StudyError(f"--resume {run_dir}: no run is there (config.yaml and {STORE}); give a run's folder")
+    _check_path(folder)
     check_folder(folder)
     study = read_study(folder / "config.yaml")
     from gdstudy.store import Store
@@ -102,6 +103,7 @@ def _new_run_dir(study: Study, run_dir: str | Path | None, name: str) -> Path:
             folder, again = Path("runs") / name / f"{stamp}-{again}", again + 1
     else:
         folder = Path(run_dir)
+    _check_path(folder)
     if folder.exists() and not folder.is_dir():
         raise StudyError(f"--run_dir {folder} is a file; name a new folder")
     if folder.exists() and any(folder.iterdir()):
@@ -121,6 +123,17 @@ def _new_run_dir(study: Study, run_dir: str | Path | None, name: str) -> Path:
                 path.rmdir()
         raise StudyError(f"cannot write the run folder {folder}: {error}; name another with --run_dir") from None
     return folder
+
+
+def _check_path(folder: Path) -> None:
+    """TensorBoard writes only to paths that are text. StudyError for another."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise StudyError(
+            f"the run folder {shown(str(folder))} is no UTF-8 text, and TensorBoard cannot write there; name another "
+            "with --run_dir"
+        ) from None
 
 
 def _provenance(study: Study) -> str:
