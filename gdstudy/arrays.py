@@ -81,7 +81,7 @@ def whole_number(name: str, value: Any, least: int) -> int:
     item = value.item() if getattr(value, "ndim", None) == 0 else value
     good = isinstance(item, numbers.Real) and not isinstance(item, bool | np.bool_) and item == item // 1
     if not good or not least <= item < 2**63:
-        raise ValueError(f"{name}={value!r} must be a whole number, at least {least}")
+        raise ValueError(f"{name}={item!r} must be a whole number, at least {least}")
     return int(item)
 
 
