@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 Array = TypeVar("Array", np.ndarray, Tensor)
+# Readouts without units are of the order of one, and more where X is ill-conditioned.
+_NOTHING = 1e-8
 # Powers of two beyond these over- or underflow float64 whatever they multiply.
 _LARGEST_POWER = 2040
 
@@ -229,8 +231,9 @@ class Regression(Generic[Array]):
 
     def _check_range(self, W: Tensor, given: Tensor, power: Tensor, checked: Tensor | None) -> None:
         largest, held = W.abs().amax((-2, -1)), given.abs().amax((-2, -1))
-        lost = (held > torch.finfo(given.dtype).max) | (held < torch.finfo(given.dtype).tiny)
-        lost = lost & (largest > 0)
+        limits = torch.finfo(given.dtype)
+        # What is small without units too, as where Y is orthogonal to X, may as well be zero.
+        lost = (held > limits.max) | ((held < limits.tiny) & (largest > _NOTHING))
         if checked is not None:
             lost = lost & checked
         if bool(lost.any()):

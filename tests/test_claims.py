@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import small_study, stored
 
 from gdstudy import load_curves, load_results
 from gdstudy.claims import HOLDS, RULES, decide
 from gdstudy.claims.least_squares import LEAST_SQUARES
-from gdstudy.claims.rule import DOES_NOT_HOLD, PARTLY
+from gdstudy.claims.rule import CANNOT_TELL, DOES_NOT_HOLD, PARTLY
+from gdstudy.config import Ablations, GradientDescent, Study
 from gdstudy.report import claims_csv, claims_markdown, claims_text
 from gdstudy.summary import select
 
@@ -96,3 +98,79 @@ def test_the_run_keeps_its_claims_as_markdown_and_csv(paper_run, tables):
     assert markdown.count("\n| ") == len(claims) + len(LEAST_SQUARES)  # and a head a claim
     held = sum(c.verdict == HOLDS for c in claims)
     assert f"{len(claims)} claims on data sets: {held} holds" in markdown
+
+
+# Verdicts that rounding alone would make
+
+IDENTITIES = {
+    "modes + bias": "mode_sum_error",
+    "no bias once": "bias_mean_of_squares",
+    "never leaves the row space": "row_space_leak",
+    "fits the training data exactly": "train_mse",
+}
+
+
+@pytest.fixture(scope="module")
+def smooth(tmp_path_factory):
+    """Fourier features of one input: singular values fall to rounding and β* has norm 10¹⁰."""
+    gd = GradientDescent(steps=100, checkpoints_per_decade=1)
+    study = Study(
+        datasets=["linear_plus_cosine"],
+        models=["random_fourier"],
+        n_train=[5, 10, 20, 40],
+        n_parameters=[20],
+        seeds=4,
+        ablations=Ablations(no_residuals=True),
+        gd=gd,
+    )
+    return stored(study, tmp_path_factory.mktemp("smooth") / "run")
+
+
+def test_an_identity_below_its_own_rounding_is_not_judged(smooth):
+    claims = decide(smooth.results, smooth.curves)
+    for words in ("modes + bias", "without residuals"):
+        claim = found(claims, words, "linear_plus_cosine")
+        assert claim.number > 1e-6  # beyond the threshold of `partly`
+        assert claim.verdict == CANNOT_TELL
+        assert claim.reason.startswith("rounding alone can leave ")
+    assert "[cannot tell: rounding alone can leave" in claims_text(claims)
+    assert "**cannot tell: rounding alone can leave" in claims_markdown(claims, "t")
+    assert f"{sum(c.verdict == CANNOT_TELL for c in claims)} cannot tell." in claims_text(claims)
+
+
+@pytest.mark.parametrize(("words", "column"), IDENTITIES.items())
+def test_an_identity_that_fails_beyond_rounding_does_not_hold(words, column, tables):
+    """Control, on data whose rounding is small: the same claims with a value that rounding does not explain."""
+    results, curves = tables
+    assert not any(claim.verdict == CANNOT_TELL for claim in decide(results, curves))
+    wrong = {
+        **results,
+        column: results[column] + 1e-3 * (results["test_mse"] if "mse" in column or "bias" in column else 1),
+    }
+    claims = [claim for claim in decide(wrong, curves) if words in claim.claim and "who" not in claim.dataset]
+    assert claims
+    assert {claim.verdict for claim in claims} == {DOES_NOT_HOLD}
+
+
+def test_the_bound_of_rounding_is_above_what_rounding_does_and_far_below_the_numbers(tables):
+    results, _ = tables
+    rows = select(results, estimator="min_norm", ablation="none")
+    error = np.sqrt(rows["variance_mean_of_squares"]) + np.sqrt(rows["bias_mean_of_squares"])
+    assert (rows["mode_sum_error"] * error < rows["rounding"]).all()
+    assert np.median(rows["rounding"] / np.sqrt(rows["test_mse"])) < 1e-10
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_training_in_single_precision_is_not_blamed_for_its_digits(dtype, tmp_path):
+    gd = GradientDescent(steps=3000, checkpoints_per_decade=2)
+    study = small_study(datasets=["student_teacher"], n_train=[5, 10, 20, 40], seeds=3, gd=gd, dtype=dtype)
+    run = stored(study, tmp_path / "run")
+    claims = decide(run.results, run.curves)
+    identities = [found(claims, words, "student_teacher") for words in ("row space", "closed form at every step")]
+    expected = {"float32": CANNOT_TELL, "float64": HOLDS}[dtype]
+    assert [claim.verdict for claim in identities] == [expected] * 2
+    # A readout that left the row space is one in any precision.
+    left = {**run.results, "row_space_leak": np.full_like(run.results["row_space_leak"], 0.3)}
+    assert found(decide(left, run.curves), "row space", "student_teacher").verdict == DOES_NOT_HOLD
+    away = {**run.curves, "deviation": np.full_like(run.curves["deviation"], 0.3)}
+    assert found(decide(run.results, away), "at every step", "student_teacher").verdict == DOES_NOT_HOLD

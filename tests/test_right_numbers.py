@@ -649,3 +649,10 @@ def test_descent_leaves_what_it_was_given():
     min_norm_solution(X, Y)
     for now, before in ((X, X9), (Y, Y9), (W0, np.ones(3))):
         np.testing.assert_array_equal(now, before)
+
+
+def test_a_solution_of_rounding_is_no_solution_out_of_range():
+    X = np.array([[1.0, 0], [0, 1], [0, 0]], dtype=np.float32) * np.float32(1e30)
+    y = np.array([1e-15, 0, 1], dtype=np.float32)  # nearly orthogonal to all columns
+    W = min_norm_solution(X, y)
+    assert np.abs(W).max() < 1e-44
