@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from gdstudy.config import AUTOENCODERS
 from gdstudy.folder import EVENTS, remove_events
+from gdstudy.schema import AUTOENCODERS
 from gdstudy.summary import (
     CLOSED_FORMS,
     REFERENCES,

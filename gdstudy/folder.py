@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gdstudy.config import StudyError
+from gdstudy.schema import StudyError
 
 STORE = "results.sqlite"
 EVENTS = "events.out.tfevents."

@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 
 import yaml
 
-from gdstudy.config import GROUPS, MAPPINGS, Study, StudyError, kinds, suggestion
+from gdstudy.config import GROUPS, MAPPINGS, Study, kinds
+from gdstudy.schema import StudyError, suggestion
 from gdstudy.terminal import one_line, say
 from gdstudy.values import Levels, Sizes, shown
 

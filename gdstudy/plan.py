@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gdstudy.config import ABLATIONS, AS_WIDE_AS_DATA, BOTTLENECKS, NONLINEAR, SUPERPOSITIONS, ZERO_STARTS, Study
+from gdstudy.config import Study
 from gdstudy.data import Dataset, dataset_name
+from gdstudy.schema import ABLATIONS, AS_WIDE_AS_DATA, BOTTLENECKS, NONLINEAR, SUPERPOSITIONS, ZERO_STARTS
 from gdstudy.status import WORDS
 
 Level = tuple[str, float | None]  # ablation and its level

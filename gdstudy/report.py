@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from gdstudy.claims import HOLDS, RULES, VERDICTS, Claim
-from gdstudy.config import AUTOENCODERS, SUPERPOSITIONS, Study
+from gdstudy.config import Study
+from gdstudy.schema import AUTOENCODERS, SUPERPOSITIONS
 from gdstudy.summary import Sweep, Table, relative, representative_sizes, sweeps, trained_rows
 
 # What a closed form is called in a column's head.

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gdstudy.config import StudyError
 from gdstudy.experiment import Columns, Records
 from gdstudy.folder import STORE, check_store, whole_file
 from gdstudy.parser import MOST_BYTES, read_yaml, study_of
 from gdstudy.plan import Batch, producible
+from gdstudy.schema import StudyError
 from gdstudy.summary import Run, Table
 from gdstudy.terminal import one_line
 from gdstudy.values import shown

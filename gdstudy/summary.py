@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gdstudy.config import DATASETS
+from gdstudy.schema import DATASETS
 
 Table = dict[str, np.ndarray]
 QUANTILES = (0.25, 0.5, 0.75)

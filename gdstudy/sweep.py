@@ -9,10 +9,12 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from gdstudy.config import ZERO_STARTS, Study
-from gdstudy.data import Dataset, load_dataset, missing_download
+from gdstudy.config import Study
+from gdstudy.data import Dataset, load_dataset
+from gdstudy.downloads import missing_download
 from gdstudy.experiment import run_batch
 from gdstudy.plan import Batch, plan, variants
+from gdstudy.schema import ZERO_STARTS
 from gdstudy.store import Store
 from gdstudy.terminal import tell
 

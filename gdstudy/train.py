@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from gdstudy import __version__
-from gdstudy.config import Study, StudyError
+from gdstudy.config import Study
 from gdstudy.folder import STORE, check_folder, write_whole
 from gdstudy.parser import StudyParser, as_dict, as_yaml, read_study, read_yaml, study_of
+from gdstudy.schema import StudyError
 from gdstudy.terminal import one_line, prepare, say, tell
 from gdstudy.values import shown
 

@@ -7,8 +7,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-from gdstudy.config import BOTTLENECKS, SUPERPOSITIONS, Ablations, GradientDescent, Sizes, Study, Synthetic
+from gdstudy.config import Ablations, GradientDescent, Sizes, Study, Synthetic
 from gdstudy.parser import as_yaml
+from gdstudy.schema import BOTTLENECKS, SUPERPOSITIONS
 from gdstudy.store import Store, load_run
 from gdstudy.sweep import load_datasets, run_missing
 from gdstudy.train import run_study

@@ -23,9 +23,11 @@ ROWS = [
     {"models", "features", "metrics", "theory", "plan"},
     {"spectrum"},
     {"data", "arrays"},
+    {"downloads"},
     {"parser", "folder"},
     {"config"},
-    {"values", "status", "threads", "terminal"},
+    {"checks"},
+    {"schema", "values", "status", "threads", "terminal"},
 ]
 DEPTH = {module: depth for depth, row in enumerate(ROWS) for module in row}
 FILES = {p.stem: [p] for p in (ROOT / "gdstudy").glob("*.py") if p.stem != "__init__"}
@@ -33,9 +35,17 @@ FILES |= {p.parent.name: sorted(p.parent.glob("*.py")) for p in (ROOT / "gdstudy
 MODULES = sorted(FILES)
 
 
+def at_run_time(node):
+    """Nodes below this one, without those that only annotations need (`if TYPE_CHECKING:`)."""
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING"):
+            yield child
+            yield from at_run_time(child)
+
+
 def imports(module):
-    """Modules that a module imports; a package's imports of its own parts are its own affair."""
-    for node in (node for file in FILES[module] for node in ast.walk(ast.parse(file.read_text()))):
+    """Modules that a module imports as it runs; a package's imports of its own parts are its own affair."""
+    for node in (node for file in FILES[module] for node in at_run_time(ast.parse(file.read_text()))):
         if isinstance(node, ast.ImportFrom) and node.module == "gdstudy":
             yield from (alias.name for alias in node.names if alias.name in MODULES)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gdstudy."):

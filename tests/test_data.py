@@ -13,20 +13,12 @@ import requests
 from sklearn.datasets import get_data_home
 from sklearn.model_selection import train_test_split
 
-import gdstudy.data
+import gdstudy.downloads
 from gdstudy import load_dataset
-from gdstudy.config import DATASETS, SHAPES, StudyError, Synthetic
-from gdstudy.data import (
-    HOUSING_FILE,
-    HOUSING_PICKLE,
-    LOADERS,
-    SYNTHETIC,
-    WHO_FEATURES,
-    WHO_FILE,
-    missing_download,
-    split,
-    training_rows,
-)
+from gdstudy.config import Synthetic
+from gdstudy.data import LOADERS, SYNTHETIC, WHO_FEATURES, split, training_rows
+from gdstudy.downloads import HOUSING_FILE, HOUSING_PICKLE, WHO_FILE, missing_download
+from gdstudy.schema import DATASETS, SHAPES, StudyError
 
 
 def test_student_teacher_is_the_published_one():
@@ -279,7 +271,7 @@ def test_a_pickle_that_is_not_the_known_one_is_never_read(kind, no_housing, tmp_
 def test_the_published_archive_gives_the_very_same_data(no_housing, tmp_path, monkeypatch):
     """An archive of the census table as it is published: other columns first, nine of them, as text."""
     monkeypatch.undo()
-    expected, table = load_dataset("california_housing"), gdstudy.data._housing_table()
+    expected, table = load_dataset("california_housing"), gdstudy.downloads.housing_table()
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "sk"))
     monkeypatch.setenv("GDSTUDY_DATA_HOME", str(tmp_path / "own"))
     published = np.empty_like(table)
@@ -290,7 +282,7 @@ def test_the_published_archive_gives_the_very_same_data(no_housing, tmp_path, mo
     with pytest.raises(StudyError, match=r"cal_housing.tgz is damaged .*delete it and run again"):
         load_dataset("california_housing")  # its checksum is another
     digest = hashlib.sha256((tmp_path / "own" / HOUSING_FILE).read_bytes()).hexdigest()
-    monkeypatch.setattr(gdstudy.data, "HOUSING_SHA256", digest)
+    monkeypatch.setattr(gdstudy.downloads, "HOUSING_SHA256", digest)
     found = load_dataset("california_housing")
     np.testing.assert_array_equal(found.X, expected.X)
     np.testing.assert_array_equal(found.Y, expected.Y)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from gdstudy.config import OPTIMIZERS
 from gdstudy.engines import Gram, Optimised, Schedule, torch_optimizer
 from gdstudy.models import Bottleneck, LinearReadout, ReLUAutoencoder
 from gdstudy.objectives import Autograd, BottleneckByHand, ReLUByHand
+from gdstudy.schema import OPTIMIZERS
 
 SIZES = (4, 12, 7)
 COSINE = Schedule(60, 0.1, "cosine")

@@ -8,13 +8,13 @@ from conftest import small_study
 from sklearn.metrics import mean_squared_error
 
 from gdstudy import (
-    config,
     gd_iterate,
     gradient_descent,
     load_curves,
     load_dataset,
     load_results,
     min_norm_solution,
+    schema,
 )
 from gdstudy.config import Ablations, GradientDescent, Sizes, StepSize, Study, Synthetic
 from gdstudy.data import split
@@ -116,12 +116,12 @@ def test_gd_is_trained_under_each_ablation_and_tends_to_its_own_limit():
     data = load_dataset("diabetes", "standardize")
     levels = {"singular_value_cutoff": [0.5], "leading_modes": [3], "no_residuals": True}
     ablations = Ablations(**levels, adversarial_test=[1], adversarial_train=[10])
-    gd = GradientDescent(steps=100_000, preprocess="standardize", ablations=list(config.ABLATIONS))
+    gd = GradientDescent(steps=100_000, preprocess="standardize", ablations=list(schema.ABLATIONS))
     study = small_study(datasets=["diabetes"], ablations=ablations, gd=gd, n_train=Sizes((5, 40)), batch_cells=100)
     _, batch = plan(study, [load_dataset("diabetes"), data])
     results = run_batch(study, data, batch).results
     closed, trained = results[0], {str(r["ablation"][0]): r for r in results[1:] if r["estimator"] == "gd"}
-    assert set(trained) == {"none", *config.ABLATIONS}
+    assert set(trained) == {"none", *schema.ABLATIONS}
     for ablation, rows in trained.items():
         assert (rows["status"] == "converged").all()
         assert rows["distance"].max() < 1e-6

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdstudy import config, load_dataset, min_norm_solution
+from gdstudy import load_dataset, min_norm_solution, schema
 from gdstudy.data import split
 from gdstudy.factors import (
     ABLATIONS,
@@ -383,7 +383,7 @@ LEVELS = {
 
 
 def test_the_ablations_are_those_of_the_schema():
-    assert tuple(ABLATIONS) == config.ABLATIONS
+    assert tuple(ABLATIONS) == schema.ABLATIONS
     assert set(LEVELS) == set(ABLATIONS)
 
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdstudy.config import FEATURE_MAPS, READOUT_AUTOENCODERS
 from gdstudy.data import stream
 from gdstudy.features import RANDOM, feature_map, legendre
+from gdstudy.schema import FEATURE_MAPS, READOUT_AUTOENCODERS
 
 # Eight points in three dimensions, of several lengths and angles.
 POINTS = np.random.default_rng(1).standard_normal((8, 3))

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gdstudy import figures, load_arrays, load_curves, load_results
-from gdstudy.config import StudyError
 from gdstudy.folder import EVENTS, check_folder, whole_file, write_whole
+from gdstudy.schema import StudyError
 from gdstudy.train import main
 
 

@@ -10,8 +10,9 @@ from typing import Literal, get_origin
 import pytest
 import yaml
 
-from gdstudy.config import GROUPS, Study, StudyError, kinds
+from gdstudy.config import GROUPS, Study, kinds
 from gdstudy.parser import find_config, read_study, read_yaml
+from gdstudy.schema import StudyError
 from gdstudy.values import Levels, Sizes, StepSize, Threads
 
 MEGABYTES, SECONDS = 500, 2
@@ -123,7 +124,8 @@ def cases():
 CASES = {name: rest for name, *rest in cases()}
 # Runs every case of the standard input in one process: the memory that all of them take together bounds that of each.
 RUN_ALL = """
-import contextlib, io, json, os, resource, sys, time
+import contextlib, io, json, os, sys, time
+from pathlib import Path
 from gdstudy.train import main
 
 found = {}
@@ -139,7 +141,8 @@ for name, arguments, text in json.load(sys.stdin):
             status = repr(error)
     seconds = time.process_time() - started
     found[name] = status, out.getvalue(), err.getvalue(), sorted(os.listdir(".")) == before, seconds
-megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+# Not getrusage: its maximum begins with that of the process that started this one.
+megabytes = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
 json.dump([found, megabytes], sys.__stdout__)
 """
 

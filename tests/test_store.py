@@ -9,10 +9,11 @@ import pytest
 from conftest import ADAMW
 
 from gdstudy import load_curves, load_results
-from gdstudy.config import Ablations, GradientDescent, StepSize, Study, StudyError, Synthetic
+from gdstudy.config import Ablations, GradientDescent, StepSize, Study, Synthetic
 from gdstudy.experiment import Records
 from gdstudy.parser import as_yaml
 from gdstudy.plan import Batch
+from gdstudy.schema import StudyError
 from gdstudy.store import Store, load_arrays, load_run
 from gdstudy.sweep import load_datasets, run_missing
 

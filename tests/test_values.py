@@ -6,8 +6,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdstudy.config import GradientDescent, Study, StudyError
+from gdstudy.config import GradientDescent, Study
 from gdstudy.parser import as_dict, as_yaml, study_of
+from gdstudy.schema import StudyError
 from gdstudy.values import Levels, Sizes, StepSize, Threads, convert, real, whole
 
 WHOLE = [(50, 50), (50.0, 50), ("50", 50), ("1e5", 100_000), (1e5, 100_000), ("+3", 3), (np.int64(7), 7)]

@@ -6,15 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
+from gdstudy.claims import rounding
 from gdstudy.claims.rule import (
     Rule,
     deviation,
-    deviation_rounding,
     distance_of_converged,
-    distance_rounding,
     spike,
 )
-from gdstudy.config import READOUT_AUTOENCODERS
+from gdstudy.schema import READOUT_AUTOENCODERS
 from gdstudy.summary import Sweep, Table, best_by_training
 
 # These can give their inputs back exactly, if they are wide enough.
@@ -231,7 +230,7 @@ AUTOENCODERS = (
         1e-6,
         1e-2,
         _is("bottleneck"),
-        rounding=distance_rounding,
+        rounding=rounding.of_distance,
     ),
     Rule(
         "a bottleneck started aligned follows its exact map at every step",
@@ -242,7 +241,7 @@ AUTOENCODERS = (
         1e-8,
         1e-4,
         _is("bottleneck_aligned"),
-        rounding=deviation_rounding,
+        rounding=rounding.of_deviation,
     ),
     Rule(
         "started at zero, a model that is not linear in its weights stays there",

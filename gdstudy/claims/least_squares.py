@@ -6,13 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from gdstudy.claims import rounding
 from gdstudy.claims.rule import (
-    Rounding,
     Rule,
     deviation,
-    deviation_rounding,
     distance_of_converged,
-    distance_rounding,
     spike,
 )
 from gdstudy.summary import Sweep, Table, at_steps, quantiles, select
@@ -102,46 +100,6 @@ def _theory(sweep: Sweep) -> float:
     return float(np.abs(measured.mean[known] / expected[known] - 1).max()) if known.any() else np.nan
 
 
-# What rounding alone can make of identities
-
-
-def _of_mode_sum(sweep: Sweep) -> Rounding:
-    rows = sweep.rows
-    error = np.sqrt(rows["variance_mean_of_squares"]) + np.sqrt(rows["bias_mean_of_squares"])
-    return rows["mode_sum_error"], rows["rounding"] / error
-
-
-def _of_bias(sweep: Sweep) -> Rounding:
-    rows = sweep.rows
-    enough = (rows["n_train"] >= rows["n_parameters"]) & (rows["rank"] == rows["n_parameters"])
-    values, bounds = rows["bias_mean_of_squares"] / rows["test_mse"], rows["rounding"] ** 2 / rows["test_mse"]
-    return values[enough], bounds[enough]
-
-
-def _of_no_residuals(sweep: Sweep) -> Rounding:
-    """Of the median at N = P: half of the cells, at least, are within it."""
-    ablated = sweep.ablation("no_residuals", np.max)
-    assert ablated is not None  # there is a number
-    spike_size = sweep.at(sweep.rows, sweep.threshold)
-    left = sweep.at(ablated, sweep.threshold) / spike_size
-    rounding = sweep.at({**ablated, "rounding": ablated["rounding"] ** 2}, sweep.threshold, "rounding") / spike_size
-    return np.array([left]), np.array([rounding])
-
-
-def _of_leak(sweep: Sweep) -> Rounding:
-    rows = sweep.trained
-    kept = rows["status"] != "diverged"
-    return rows["row_space_leak"][kept], 10 * (rows["precision"] * rows["condition_number"])[kept]
-
-
-def _of_train_error(sweep: Sweep) -> Rounding:
-    rows = sweep.trained
-    below = (rows["n_train"] < rows["n_parameters"]) & (rows["rank"] == rows["n_train"])
-    below &= rows["status"] == "converged"
-    bounds = (100 * rows["precision"] * rows["condition_number"]) ** 2 * rows["target_mean_square"] / rows["test_mse"]
-    return (rows["train_mse"] / rows["test_mse"])[below], bounds[below]
-
-
 _AT_P = "median test MSE at N = P over that without the ablation"
 LEAST_SQUARES = (
     Rule(
@@ -179,7 +137,7 @@ LEAST_SQUARES = (
         "≤",
         1e-10,
         1e-6,
-        rounding=_of_mode_sum,
+        rounding=rounding.of_mode_sum,
     ),
     Rule(
         "the variance term makes the spike",
@@ -207,7 +165,7 @@ LEAST_SQUARES = (
         "≤",
         1e-12,
         1e-6,
-        rounding=_of_bias,
+        rounding=rounding.of_bias,
     ),
     Rule(
         "factor 1: without small singular values the spike goes (largest cutoff)",
@@ -253,7 +211,7 @@ LEAST_SQUARES = (
         "≤",
         1e-6,
         0.5,
-        rounding=_of_no_residuals,
+        rounding=rounding.of_no_residuals,
     ),
     Rule(
         "adversarial test data, moved along v_R, raise the spike (strongest)",
@@ -310,7 +268,7 @@ LEAST_SQUARES = (
         1e-4,
         1e-2,
         _is_readout,
-        rounding=distance_rounding,
+        rounding=rounding.of_distance,
     ),
     Rule(
         "GD from zero never leaves the row space",
@@ -321,7 +279,7 @@ LEAST_SQUARES = (
         1e-10,
         1e-6,
         _is_readout,
-        rounding=_of_leak,
+        rounding=rounding.of_leak,
     ),
     Rule(
         "trained GD is its closed form at every step",
@@ -332,7 +290,7 @@ LEAST_SQUARES = (
         1e-8,
         1e-4,
         _is_readout,
-        rounding=deviation_rounding,
+        rounding=rounding.of_deviation,
     ),
     Rule(
         "with N < P, GD fits the training data exactly",
@@ -343,7 +301,7 @@ LEAST_SQUARES = (
         1e-9,
         1e-4,
         _is_readout,
-        rounding=_of_train_error,
+        rounding=rounding.of_train_error,
     ),
     Rule(
         "GD is slowest at N = P",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gdstudy.config import FEATURE_MAPS
+from gdstudy.schema import FEATURE_MAPS
 from gdstudy.summary import Sweep
 
 HOLDS, PARTLY, DOES_NOT_HOLD, CANNOT_TELL = "holds", "partly", "does not hold", "cannot tell"
@@ -95,20 +95,6 @@ def distance_of_converged(sweep: Sweep) -> float:
     """The largest `distance` of unablated cells that converged, NaN where none did."""
     ended = sweep.trained["distance"][sweep.trained["status"] == "converged"]
     return float(ended.max()) if len(ended) else np.nan
-
-
-def distance_rounding(sweep: Sweep) -> Rounding:
-    """A gradient of relative size 100 eps, the least tolerance, leaves κ² times that of the distance."""
-    rows = sweep.trained
-    ended = rows["status"] == "converged"
-    return rows["distance"][ended], 100 * rows["precision"][ended] * rows["condition_number"][ended] ** 2
-
-
-def deviation_rounding(sweep: Sweep) -> Rounding:
-    """Each step adds rounding errors of some eps."""
-    rows = sweep.curves
-    kept = np.isfinite(rows["deviation"]) & (rows["status"] != "diverged")
-    return rows["deviation"][kept], 10 * np.max(sweep.trained["precision"]) * rows["step"][kept]
 
 
 def deviation(sweep: Sweep) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from gdstudy.config import BOTTLENECKS, SUPERPOSITIONS, Study
+from gdstudy.config import Study
 from gdstudy.data import Dataset
 from gdstudy.experiment.bottleneck import BottleneckCells
 from gdstudy.experiment.nonlinear import run_nonlinear
@@ -14,6 +14,7 @@ from gdstudy.experiment.readouts import run_readouts
 from gdstudy.experiment.stack import Columns, Records
 from gdstudy.experiment.superposition import SuperpositionCells
 from gdstudy.plan import Batch
+from gdstudy.schema import BOTTLENECKS, SUPERPOSITIONS
 from gdstudy.threads import Pace
 
 __all__ = ["Columns", "Records", "run_batch"]

@@ -11,14 +11,16 @@ from torch import Tensor
 
 from gdstudy import closed_form, theory
 from gdstudy.arrays import in_precision
-from gdstudy.config import AUTOENCODERS, Study
+from gdstudy.config import Study
 from gdstudy.data import Dataset, split
 from gdstudy.descent import State, check_tolerance, gradient_descent, largest_eigenvalue, log_spaced
+from gdstudy.experiment.error_parts import error_parts, rounding
 from gdstudy.experiment.stack import Columns, Records, Stack, build_stack, distinct, geometry, identity, side_by_side
-from gdstudy.factors import ABLATIONS, Problem, bias_readout, variance_modes
+from gdstudy.factors import ABLATIONS, Problem
 from gdstudy.features import feature_map
 from gdstudy.metrics import frobenius, relative_distance
 from gdstudy.plan import UNABLATED, Batch, Level
+from gdstudy.schema import AUTOENCODERS
 from gdstudy.status import WORDS, Status
 
 PICTURES = 8  # test rows of which an autoencoder's inputs and outputs are kept
@@ -81,55 +83,10 @@ def _closed_form_rows(stack: Stack) -> list[Columns]:
     rows = {**identity(stack.batch, levels), **geometry(problems), **measured}
     rows |= {"estimator": "min_norm", "status": "closed_form", "target_mean_square": stack.target_mean_square}
     rows |= _dimensions(rows["rank"], rows)
-    rows["rounding"] = torch.cat([_rounding(stack, p, w) for p, w in zip(problems, W, strict=True)]).cpu().numpy()
-    for name, part in _error_parts(stack, W[0]).items():
+    rows["rounding"] = torch.cat([rounding(stack, p, w) for p, w in zip(problems, W, strict=True)]).cpu().numpy()
+    for name, part in error_parts(stack, W[0]).items():
         rows[name] = np.r_[part, np.full((len(levels) - 1) * len(part), np.nan)]
     return [rows]
-
-
-def _rounding(stack: Stack, problem: Problem, W: Tensor) -> Tensor:
-    """What rounding alone can make of a prediction of X⁺Y, or of a part of its error: (C,), RMS over rows, units of Y.
-
-    10 eps ‖φ(x)‖ (‖Y‖_F + σ₁(‖W‖_F + ‖β*‖_F)) / σ_R, over √k outputs: relative errors of some eps in Y, in XW and in
-    Xβ* come back divided by the smallest singular value.
-    """
-    spec = problem.spectrum
-    of_readouts = frobenius(W) + frobenius(problem.beta)
-    gain = (problem.Y.flatten(1).norm(dim=1) + spec.s[:, 0] * of_readouts) / spec.smallest
-    x = stack.errors.everything.root_mean_square(problem.X.shape[-1])[stack.errors.draw]
-    return 10 * torch.finfo(torch.float64).eps * x * gain / W.shape[-1] ** 0.5
-
-
-def _error_parts(stack: Stack, W: Tensor) -> Columns:
-    """The error ŷ − y* of X⁺y in the parts of Eqn. 1, over the test rows of each cell: each (C,).
-
-    variance_mean_of_squares: mean (x·X⁺E)². bias_mean_of_squares: mean (x·(X⁺X − I)β*)²;
-    bias_square_of_mean: (mean x·(X⁺X − I)β*)², what the authors' code calls the squared bias.
-    worst_mode_share: the largest share of one mode in Σ_r mean ((1/σ_r)(x·v_r)(u_r·E))².
-    mode_sum_error: RMS of what modes and bias leave of ŷ − y*, relative to the RMS of ŷ − y*.
-    """
-    problem, errors = stack.problem, stack.errors
-    beta = problem.beta
-    coefficients = variance_modes(problem.spectrum, problem.Y - problem.X @ beta)
-    modes = problem.spectrum.Vt.mT
-    variance, bias = modes @ coefficients, bias_readout(problem.spectrum, beta)
-    error = W - beta
-    parts = [variance, bias, error, error - variance - bias]
-    k = W.shape[-1]
-    no_targets = modes.new_zeros(len(W), k, modes.shape[-1])
-    z = side_by_side([*(errors.value(part) for part in parts), torch.cat([modes, no_targets], 1)])
-    squares, sums = errors.sums(z.to(torch.float64))
-    n_test = errors.n_test.to(torch.float64)
-    of_variance, of_bias, of_error, of_rest = (s.sum(1) for s in squares[:, : 4 * k].split(k, dim=1))
-    energy = squares[:, 4 * k :] * coefficients.to(torch.float64).square().sum(-1)
-    values = {
-        "variance_mean_of_squares": of_variance / (n_test * k),
-        "bias_mean_of_squares": of_bias / (n_test * k),
-        "bias_square_of_mean": (sums[:, k : 2 * k] / n_test[:, None]).square().mean(1),
-        "worst_mode_share": energy.max(1).values / energy.sum(1),
-        "mode_sum_error": torch.where(of_rest == 0, 0, (of_rest / of_error).sqrt()),
-    }
-    return {name: value.cpu().numpy() for name, value in values.items()}
 
 
 def _dimensions(freedom: np.ndarray, rows: Columns) -> Columns:

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy.config import AUTOENCODERS, Study
+from gdstudy.config import Study
 from gdstudy.data import Dataset, training_rows
 from gdstudy.factors import Problem
 from gdstudy.features import feature_map, is_random
 from gdstudy.metrics import AllRows, SplitErrors, frobenius, relative_distance, row_space_leak
 from gdstudy.plan import Batch, Level
+from gdstudy.schema import AUTOENCODERS
 from gdstudy.spectrum import spectrum
 
 Columns = dict[str, Any]  # column name → one value for all rows, or an array with one value a row

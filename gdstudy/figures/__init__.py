@@ -12,7 +12,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
-from gdstudy.config import ABLATIONS, StudyError
 from gdstudy.figures import (
     ablations,
     autoencoders,
@@ -26,6 +25,7 @@ from gdstudy.figures import (
 from gdstudy.figures.style import STYLE, as_files
 from gdstudy.folder import check_folder, write_whole
 from gdstudy.parser import Parser
+from gdstudy.schema import ABLATIONS, StudyError
 from gdstudy.store import load_run
 from gdstudy.summary import Run
 from gdstudy.terminal import one_line, prepare, say, tell

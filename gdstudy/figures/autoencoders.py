@@ -13,7 +13,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gdstudy.config import READOUT_AUTOENCODERS
 from gdstudy.figures.style import (
     BLUE,
     EXACT,
@@ -40,6 +39,7 @@ from gdstudy.figures.style import (
     sign,
     threshold,
 )
+from gdstudy.schema import READOUT_AUTOENCODERS
 from gdstudy.summary import Run, Sweep, Table, relative, representative_sizes, select, sweeps
 
 _TEST, _TRAIN = "relative_test_mse", "relative_train_mse"

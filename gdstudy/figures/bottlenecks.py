@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from gdstudy.config import BOTTLENECKS
 from gdstudy.figures.style import (
     BLACK,
     BLUE,
@@ -34,6 +33,7 @@ from gdstudy.figures.style import (
     threshold,
     trainer,
 )
+from gdstudy.schema import BOTTLENECKS
 from gdstudy.summary import (
     REFERENCES,
     Curve,

@@ -8,7 +8,6 @@ from matplotlib.figure import Figure
 
 from gdstudy import data
 from gdstudy.closed_form import min_norm_solution
-from gdstudy.config import FEATURE_MAPS
 from gdstudy.features import legendre
 from gdstudy.figures.style import (
     BLUE,
@@ -32,6 +31,7 @@ from gdstudy.figures.style import (
     sign,
     threshold,
 )
+from gdstudy.schema import FEATURE_MAPS
 from gdstudy.summary import Run, Table, by_size, groups, select
 
 _TYPICAL = 40  # the swept size that is held nearest to this

@@ -16,11 +16,12 @@ import torch
 from torch import nn
 
 from gdstudy import plan
-from gdstudy.config import BOTTLENECKS, NONLINEAR, SUPERPOSITIONS, Ablations, Sizes
+from gdstudy.config import Ablations, Sizes
 from gdstudy.data import split
 from gdstudy.experiment import run_batch
 from gdstudy.features import feature_map
 from gdstudy.parser import find_config, read_study
+from gdstudy.schema import BOTTLENECKS, NONLINEAR, SUPERPOSITIONS
 from gdstudy.summary import CLOSED_FORMS
 from gdstudy.sweep import load_datasets
 
