@@ -9,6 +9,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -276,6 +277,7 @@ def _written(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value) or "none"
 
 
+@cache
 def _texts(kind: type) -> dict[str, str]:
     """The text below each field of a dataclass."""
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body

@@ -50,16 +50,16 @@ def test_symbols_that_a_stream_does_not_know_fall_back_to_ascii(encoding, monkey
     assert text.endswith("♞\n" if encoding == "utf-8" else "\\u265e\n")
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-def test_a_run_ends_well_on_a_terminal_of_few_symbols(encoding):
-    status, out, err = run("gdstudy --config small.yaml --run_dir mine", PYTHONIOENCODING=encoding)
+def test_a_run_ends_well_on_a_terminal_of_few_symbols():
+    status, out, _ = run("gdstudy --config small.yaml --run_dir mine", PYTHONIOENCODING="ascii")
     assert status == 0
-    text = out.decode(encoding)
-    assert "X+y" in text or "X⁺y" in text
+    text = out.decode("ascii")
+    assert "X+y" in text
     assert "tensorboard --logdir mine" in text
-    status, out, err = run("gdstudy --help", PYTHONIOENCODING=encoding)
-    assert (status, err) == (0, b"")
-    assert "sigma" in out.decode(encoding)
+    for encoding in ("ascii", "cp1252"):
+        status, out, err = run("gdstudy --help", PYTHONIOENCODING=encoding)
+        assert (status, err) == (0, b"")
+        assert "sigma" in out.decode(encoding)
 
 
 @pytest.mark.parametrize("what", ["--help", "--config small.yaml --print_config", "--config small.yaml --run_dir mine"])
@@ -74,7 +74,7 @@ def test_a_reader_that_goes_ends_it_quietly_and_loses_nothing(what, tmp_path):
         assert err == b""
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_change_nothing_in_what_a_run_leaves(closed, tmp_path):
     status, out, _ = run(f"gdstudy --config small.yaml --run_dir mine {closed}")
     assert status == 0
