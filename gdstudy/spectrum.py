@@ -102,9 +102,8 @@ def cutoff(X: Tensor, largest: Tensor, eps: float) -> Tensor:
 
     X: (..., N, P); largest: (...,) its σ₁; eps: precision of its numbers. Returns (...,), in units of X.
     """
-    squares = (
-        X / torch.where(largest > 0, largest, 1)[..., None, None]
-    ).square()  # of any units: none under- or overflows
+    scale = torch.where(largest > 0, largest, 1)[..., None, None]
+    squares = (X / scale).square()  # of any units: none under- or overflows
     rows, columns = squares.sum(-1), squares.sum(-2)
     longest = torch.maximum((rows > 0).sum(-1), (columns > 0).sum(-1)).to(largest.dtype)
     data = _DATA_MARGIN * eps * (rows.amax(-1).sqrt() + columns.amax(-1).sqrt())

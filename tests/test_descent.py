@@ -13,7 +13,7 @@ def problem(n, P=10, k=1, deficient=False, seed=0):
     U, _ = np.linalg.qr(random.standard_normal((n, n)))
     V, _ = np.linalg.qr(random.standard_normal((P, P)))
     R = min(n, P)
-    s = np.geomspace(1, 0.05, R)  # κ = 20: 14 κ² = 5600 steps
+    s = np.geomspace(1, 0.1, R)  # κ = 10: 14 κ² = 1400 steps
     if deficient:
         s[-2:] = 0
     return (U[:, :R] * s) @ V[:R], random.standard_normal((n, k))
