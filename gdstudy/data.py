@@ -86,7 +86,7 @@ def _california_housing() -> Dataset:
     Features and target as scikit-learn's fetch_california_housing makes them from the census table.
     """
     table = housing_table()
-    target, X = table[:, 0] / 100_000, table[:, 1:].copy()
+    target, X = table[:, 0] / 100_000, table[:, 1:].copy("F")  # as there: sums over rows to the same digit
     X[:, 2:4] /= X[:, 5:6]  # rooms and bedrooms a household
     X[:, 5] = X[:, 4] / X[:, 5]  # people a household
     return Dataset("california_housing", X, target[:, None])

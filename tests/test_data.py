@@ -10,7 +10,7 @@ import numpy as np
 import pooch
 import pytest
 import requests
-from sklearn.datasets import get_data_home
+from sklearn.datasets import fetch_california_housing, get_data_home
 from sklearn.model_selection import train_test_split
 
 import gdstudy.downloads
@@ -86,6 +86,10 @@ def test_california_housing_is_scikit_learns():
     np.testing.assert_allclose(data.X[0], first, rtol=1e-8)
     assert data.Y[0, 0] == pytest.approx(4.526)
     assert data.Y.mean() == pytest.approx(2.0685581691)
+    X, y = fetch_california_housing(return_X_y=True)
+    np.testing.assert_array_equal(data.X, X)
+    np.testing.assert_array_equal(data.X.std(0), X.std(0))  # also the order in memory, in which sums are taken
+    np.testing.assert_array_equal(data.Y[:, 0], y)
 
 
 def test_who_life_expectancy_is_the_authors_file_without_its_incomplete_rows():
@@ -271,7 +275,7 @@ def test_a_pickle_that_is_not_the_known_one_is_never_read(kind, no_housing, tmp_
 def test_the_published_archive_gives_the_very_same_data(no_housing, tmp_path, monkeypatch):
     """An archive of the census table as it is published: other columns first, nine of them, as text."""
     monkeypatch.undo()
-    expected, table = load_dataset("california_housing"), gdstudy.downloads.housing_table()
+    expected, table = load_dataset("california_housing", "standardize"), gdstudy.downloads.housing_table()
     monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "sk"))
     monkeypatch.setenv("GDSTUDY_DATA_HOME", str(tmp_path / "own"))
     published = np.empty_like(table)
@@ -283,7 +287,7 @@ def test_the_published_archive_gives_the_very_same_data(no_housing, tmp_path, mo
         load_dataset("california_housing")  # its checksum is another
     digest = hashlib.sha256((tmp_path / "own" / HOUSING_FILE).read_bytes()).hexdigest()
     monkeypatch.setattr(gdstudy.downloads, "HOUSING_SHA256", digest)
-    found = load_dataset("california_housing")
+    found = load_dataset("california_housing", "standardize")
     np.testing.assert_array_equal(found.X, expected.X)
     np.testing.assert_array_equal(found.Y, expected.Y)
 
