@@ -3,6 +3,7 @@ NumPy or torch in and the same kind out."""
 
 from __future__ import annotations
 
+import itertools
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,10 @@ Array = TypeVar("Array", np.ndarray, Tensor)
 _NOTHING = 1e-8
 # Powers of two beyond these over- or underflow float64 whatever they multiply.
 _LARGEST_POWER = 2040
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+_WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+# More numbers than this in a list of whole numbers are a slip of the pen.
+_MOST_WHOLE = 10**6
 
 
 # Checks of single arguments
@@ -28,7 +33,7 @@ def as_tensor(name: str, value: Any, min_ndim: int = 0) -> Tensor:
     ValueError, naming `name`, for too few axes, a non-numeric or complex type, masked entries, NaN or infinity;
     TypeError for a sparse array, or for a tensor that requires gradients, which nothing here passes on.
     """
-    return _finite(name, _tensor_of_any_type(name, value), min_ndim)
+    return _finite(name, real_tensor(name, value), min_ndim)
 
 
 def _finite(name: str, tensor: Tensor, min_ndim: int) -> Tensor:
@@ -40,12 +45,14 @@ def _finite(name: str, tensor: Tensor, min_ndim: int) -> Tensor:
     return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.to(torch.float64)
 
 
-def _tensor_of_any_type(name: str, value: Any) -> Tensor:
-    """A real tensor in the precision it was given in."""
+def real_tensor(name: str, value: Any) -> Tensor:
+    """`value` as a tensor in the precision it was given in; NaN and infinity stay. Errors as of `as_tensor`."""
     if isinstance(value, Tensor):
+        if value.is_nested or value.device.type == "meta":
+            raise TypeError(f"{name} is a nested tensor or has no values; pass one of strided numbers")
         if value.layout != torch.strided:
             raise TypeError(f"{name} is sparse; pass {name}.to_dense()")
-        if value.is_complex():
+        if value.dtype not in (*_FLOATS, *_WHOLE):
             raise ValueError(f"{name} must hold real numbers; its dtype is {value.dtype}")
         if value.requires_grad:
             raise TypeError(f"{name} requires gradients, which are not passed on; pass {name}.detach()")
@@ -55,14 +62,18 @@ def _tensor_of_any_type(name: str, value: Any) -> Tensor:
         return value
     if hasattr(value, "nnz") and hasattr(value, "toarray"):
         raise TypeError(f"{name} is sparse; pass {name}.toarray()")
-    if np.ma.is_masked(value):
-        raise ValueError(f"{name} has {int(np.ma.count_masked(value))} masked entries; fill them or drop their rows")
+    for part in value if isinstance(value, list | tuple) else (value,):
+        if np.ma.is_masked(part):
+            raise ValueError(f"{name} has {int(np.ma.count_masked(part))} masked entries; fill them or drop their rows")
     try:
         array = np.asarray(value)
     except ValueError as error:  # a ragged list
         raise ValueError(f"{name} must be an array: {error}") from None
     if array.dtype.kind == "O" and all(isinstance(item, numbers.Real) for item in array.ravel()):
-        array = array.astype(np.float64)  # a data frame whose columns are of several number types
+        try:
+            array = array.astype(np.float64)  # a data frame whose columns are of several number types
+        except OverflowError:
+            raise ValueError(f"{name} holds numbers beyond 1e308, which float64 does not") from None
     if array.dtype.kind not in "biuf":
         raise ValueError(f"{name} must hold real numbers; its dtype is {array.dtype}")
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
@@ -94,7 +105,10 @@ def whole_numbers(name: str, value: Any, least: int) -> list[int]:
     items = np.atleast_1d(value) if isinstance(value, np.ndarray) or np.isscalar(value) else value
     if isinstance(items, str | bytes | dict) or not hasattr(items, "__iter__") or getattr(items, "ndim", 1) != 1:
         raise ValueError(f"{name}={value!r} must be a whole number or a list of them")
-    return [whole_number(name, item, least) for item in items]
+    some = list(itertools.islice(items, _MOST_WHOLE + 1))
+    if len(some) > _MOST_WHOLE:
+        raise ValueError(f"{name} holds more than {_MOST_WHOLE:,} numbers; give fewer")
+    return [whole_number(name, item, least) for item in some]
 
 
 # Units
@@ -128,7 +142,8 @@ class Regression(Generic[Array]):
     """A stack of regression problems that was checked, in float64 and without units, and the way back.
 
     X: (..., N, P) in units of 2^x_unit; Y: (..., N, k) in units of 2^y_unit, so that each problem's largest numbers lie
-    in [½, 1). Powers of two change no digit, and nothing over- or underflows when it is squared. x_unit, y_unit: int64,
+    in [½, 1). Powers of two change no digit, and no largest number over- or underflows when it is squared; an output
+    that is smaller than another of its problem by more than the dtype holds is zero. x_unit, y_unit: int64,
     (...,). eps: precision of the numbers X was given in.
     batch: the batch axes of X and Y together. dtype: of the results. vector: Y was (..., N).
     """
@@ -149,13 +164,14 @@ class Regression(Generic[Array]):
 
         ValueError for what no regression can be: shapes that do not fit, NaN, infinity, no rows or columns.
         """
-        as_given = _tensor_of_any_type("X", X)
+        as_given = real_tensor("X", X)
         x, y = _finite("X", as_given, 2), as_tensor("Y", Y, 1)
         batch, vector = regression_axes(x, y)
         if vector:
             y = y.unsqueeze(-1)
         dtype = torch.promote_types(x.dtype, y.dtype)
-        x, y = x.to(torch.float64), y.to(torch.float64).to(x.device)
+        # One order in memory, in which products take their sums.
+        x, y = x.to(torch.float64).contiguous(), y.to(torch.float64).to(x.device).contiguous()
         x_unit, y_unit = exponent(x), exponent(y)
         return cls(
             times_power_of_two(x, -x_unit[..., None, None]),
@@ -242,6 +258,12 @@ class Regression(Generic[Array]):
                 f"X and Y: the solution is of the order of 1e{float(size):+.0f}, which {str(self.dtype)[6:]} cannot "
                 "hold; give them in other units" + ("" if self.dtype == torch.float64 else ", or as float64")
             )
+
+    def held(self, name: str, values: Tensor) -> Array:
+        """Like `kind`. ValueError where the dtype cannot hold them."""
+        if not bool(torch.isfinite(values.to(self.dtype)).all()):
+            raise ValueError(f"{name} leaves {str(self.dtype)[6:]}; give X and Y in other units, or as float64")
+        return self.kind(values)
 
     def kind(self, values: Tensor) -> Array:
         """Results in the dtype and kind (NumPy or torch) of what was given."""

@@ -204,7 +204,7 @@ def _check_nonlinear(study: Study) -> None:
     if "gd" not in study.estimators and any(model in SUPERPOSITIONS for model in nonlinear):
         raise StudyError(f"estimators={study.estimators} leaves superposition nothing to do: it is trained; add gd")
     if study.gd.optimizer == "gd" and study.gd.optimizer_options:
-        raise StudyError(f"gd.optimizer_options={study.gd.optimizer_options} has no effect on optimizer gd")
+        raise StudyError(f"gd.optimizer_options={shown(study.gd.optimizer_options)} has no effect on optimizer gd")
     automatic = study.gd.optimizer == "gd" and all(model in BOTTLENECKS for model in nonlinear)
     if study.gd.step_size.value == "auto" and not automatic:
         what = nonlinear[-1] if study.gd.optimizer == "gd" else study.gd.optimizer

@@ -20,12 +20,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy.arrays import Array, Regression, check_rtol, times_power_of_two, whole_number
+from gdstudy.arrays import Array, Regression, check_rtol, real_tensor, times_power_of_two, whole_number
 from gdstudy.spectrum import Spectrum, product, spectrum, thin_svd
 
 # Powers of two within which η and λ are computed with as they are. Beyond, ησ² and σ²/λ are so small that the filter is
 # linear in them, or so large that only their size matters. Growth is kept below the second.
 _PLAIN_POWER, _GROWN_POWER = 800, 900
+# Growth by more than e to this is infinite in any units.
+_LONGEST_GROWTH = 2.0**40
 
 
 def ridge_filter(spec: Spectrum, lam: Tensor) -> Tensor:
@@ -50,7 +52,7 @@ def gd_filter(spec: Spectrum, step_size: Tensor, t: Tensor) -> tuple[Tensor, Ten
     steps = torch.where(ended, 0, t)
     # |1 − x|ᵗ − 1; xlogy and xlog1py are 0 at t = 0, also where 1 − x = 0.
     log_decay = torch.where(x <= 1, torch.special.xlog1py(steps, -x.clamp(max=1)), torch.special.xlogy(steps, x - 1))
-    log_decay = torch.where(spec.nonzero, log_decay, 0)
+    log_decay = torch.where(spec.nonzero, log_decay, 0).clamp(max=_LONGEST_GROWTH)
     power = (log_decay.amax(-1, keepdim=True) / math.log(2) - _GROWN_POWER).clamp(min=0).ceil()
     shrink = torch.where(power > 0, torch.exp(log_decay - power * math.log(2)), torch.expm1(log_decay))
     alternating = (x > 1) & (torch.remainder(steps, 2) == 1)
@@ -133,8 +135,9 @@ def gd_iterate(X: Array, Y: Array, step_size: Any, t: Any, rtol: float | None = 
     """Exact t-th iterate of gradient descent from W₀ = 0 on ½‖XW − Y‖²_F.
 
     W_t = V diag[(1 − (1 − ησᵢ²)ᵗ)/σᵢ] UᵀY, which the recursion W ← W − η Xᵀ(XW − Y) (paper, App. D) gives in
-    exact arithmetic. Relative error near κ·eps₆₄ for every t up to 10¹², for ησ₁² in (1, 2) too; for ησ₁² > 2
-    the iterate diverges, and so does this: to ±infinity where its dtype ends.
+    exact arithmetic. Relative error near κ·eps₆₄ for every t up to 10¹², and eps₆₄/(2 − ησ₁²) more for ησ₁² in (1, 2),
+    where one rounding of σ₁ moves that many iterates. For ησ₁² > 2 the iterate diverges, and so does this: to ±infinity
+    where its dtype ends.
 
     X: (..., N, P); Y: (..., N) or (..., N, k); step_size η > 0: a number or one per problem (...,), in
     1/units of X²; t ≥ 0: steps, a whole number or one per problem (...,); infinity, or None, for the limit X⁺Y.
@@ -203,12 +206,15 @@ def singular_values(X: Array, rtol: float | None = None) -> SingularValues[Array
     X: (..., N, P); rtol: as there. ValueError and TypeError as there.
 
     >>> import numpy as np
-    >>> singular_values(np.array([[1, 1], [2, 2], [3, 3]])).rank
+    >>> int(singular_values(np.array([[1, 1], [2, 2], [3, 3]])).rank)
+    1
     """
     check_rtol(rtol)
     problem = Regression.of(X, X)
     spec = spectrum(problem.X, rtol, problem.eps)
     s = times_power_of_two(spec.s, problem.x_unit.unsqueeze(-1))
+    if not bool(torch.isfinite(s).all()):
+        raise ValueError("X: its singular values are beyond 1e308, which float64 does not hold; give X in other units")
     parts = (s, spec.nonzero, times_power_of_two(spec.cutoff, problem.x_unit), spec.rank)
     return SingularValues(*(p if isinstance(X, Tensor) else p.numpy(force=True) for p in parts))
 
@@ -241,13 +247,12 @@ def bottleneck_flow(strength: Tensor, curvature: Tensor, time: Tensor | float, t
 
 def _steps(problem: Regression, t: Any) -> Tensor:
     """t of each problem (...,), infinite for the limit. ValueError unless whole and at least 0."""
-    t = np.inf if t is None else t
-    given = np.asarray(t.cpu() if isinstance(t, Tensor) else t)
-    ended = np.isinf(given) & (given > 0) if given.dtype.kind == "f" else np.zeros(given.shape, dtype=bool)
-    steps = problem.per_problem("t", np.where(ended, 0, given))
+    given = real_tensor("t", np.inf if t is None else t)
+    ended = given == torch.inf
+    steps = problem.per_problem("t", torch.where(ended, 0, given))
     if bool((steps < 0).any()) or bool((steps != steps.round()).any()):
         raise ValueError(f"t={t} must be a whole number of steps, at least 0, or infinite for the limit")
-    return torch.where(torch.as_tensor(ended, device=steps.device).expand(steps.shape), torch.inf, steps)
+    return torch.where(ended.to(steps.device).expand(steps.shape), torch.inf, steps)
 
 
 def _without_units(value: Tensor, power: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,16 +14,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy.arrays import Array, Regression, times_power_of_two, whole_number, whole_numbers
+from gdstudy.arrays import Array, Regression, real_tensor, times_power_of_two, whole_number, whole_numbers
 from gdstudy.engines import READOUT_DIVERGENCE, Engine, Gram, Optimised
-from gdstudy.metrics import relative_distance
+from gdstudy.metrics import frobenius
 from gdstudy.models import LinearReadout
 from gdstudy.objectives import Autograd
-from gdstudy.spectrum import product, spectrum
+from gdstudy.spectrum import Spectrum, product, spectrum
 from gdstudy.status import Status
 
 # A tolerance below so many eps of its dtype no gradient would meet.
 TOLERANCE_EPS = 100
+# What rounding makes of a zero gradient and of a zero limit: multiples of eps of the numbers they are computed from.
+_GRADIENT_NOISE, _LIMIT_NOISE = 8, 2
+# More would be no number of threads but a slip of the pen.
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class State:
     step: the checkpoint t. steps: (...,) steps each cell has taken. W: (..., P, k), or the flattened
     parameters (..., n) of a module. gradient_norm: (...,) ‖∇L‖ relative to its start.
     distance: (...,) what is still to go, ‖W − limit‖_F / ‖limit‖_F with the limit X⁺Y + (I − X⁺X)W₀ from the SVD of X,
-    float64; NaN for a module, whose limit is not known.
+    float64; over ‖W₀‖_F where that limit is zero, and NaN for a module, whose limit is not known.
     status: a `Status` or, for a stack, (...,) their numbers: `Status(1).meaning` says what each promises. `converged`
     is said of the gradient, not of the distance.
     """
@@ -53,10 +57,12 @@ def descend(
     checkpoints: Sequence[int],
     tolerance: float,
     on_check: Callable[[int, int], None] | None = None,
+    noise: Tensor | None = None,
 ) -> Iterator[State]:
     """Train a stack to the last checkpoint, one State a checkpoint; finished cells leave the stack.
 
     A cell ends `converged` when ‖∇L‖ ≤ tolerance times the largest it had: at its start, unless that is near a saddle.
+    Or when it is no more than noise, (C,): what rounding makes of a zero gradient, in the engine's units; default 0.
     It ends `diverged` when that norm grows beyond what a stable step size allows, or the loss stays above its best,
     `stalled` when the gradient vanishes away from a minimum, `max_steps` at the last checkpoint.
     Looks at t, t + max(1, t // engine.looks), …: at most a 64th late (a module: a 16th), at little cost.
@@ -67,6 +73,7 @@ def descend(
     order = engine.cells
     W, start = W[order.argsort()], start[order.argsort()]
     largest = start.clone()
+    least = torch.zeros_like(start) if noise is None else noise
     steps = torch.zeros(len(start), dtype=torch.int64, device=start.device)
     status = torch.full_like(steps, Status.RUNNING)
     gradient = torch.ones_like(start)
@@ -76,8 +83,9 @@ def descend(
         relative = torch.where(norm == 0, norm, norm / start[cells])
         largest[cells] = torch.maximum(largest[cells], norm)
         code = torch.full_like(cells, Status.RUNNING)
-        code[norm <= tolerance * largest[cells]] = Status.CONVERGED
-        code[~(relative <= engine.divergence) | engine.rising()] = Status.DIVERGED
+        small = norm <= torch.maximum(tolerance * largest[cells], least[cells])
+        code[small] = Status.CONVERGED
+        code[~(small | (relative <= engine.divergence)) | engine.rising()] = Status.DIVERGED
         flat = norm == 0
         if bool(flat.any()):
             code[flat & ~engine.is_minimum()] = Status.STALLED
@@ -88,10 +96,10 @@ def descend(
             engine.keep(~done)
 
     t = 0
-    with engine.pace.around():
+    with engine.pace.around(), full_precision(start.device):
         look(t)
     for checkpoint in checkpoints:
-        with engine.pace.around():
+        with engine.pace.around(), full_precision(start.device):
             while t < checkpoint and len(engine.cells):
                 n_steps = min(checkpoint - t, max(1, t // engine.looks))
                 n_cells = len(engine.cells)
@@ -109,6 +117,11 @@ def descend(
         yield State(checkpoint, steps.clone(), W.clone(), gradient.clone(), unknown, status.clone())
         if not len(running):
             return
+
+
+def full_precision(device: torch.device) -> torch.autocast:
+    """Products in the dtype of their factors, also where the caller has PyTorch take a shorter one."""
+    return torch.autocast(device.type, enabled=False)
 
 
 def largest_eigenvalue(X: Tensor) -> Tensor:
@@ -143,11 +156,12 @@ def check_rows(n_rows: Any, X: Tensor, batch: torch.Size) -> Tensor:
     N = X.shape[-2]
     if n_rows is None:
         return torch.full((len(X),), N, device=X.device)
-    given = np.asarray(n_rows.cpu() if isinstance(n_rows, Tensor) else n_rows)
+    given = real_tensor("n_rows", n_rows)
     try:
-        flat = np.broadcast_to(given, tuple(batch)).ravel()
-    except ValueError:
-        raise ValueError(f"n_rows must be one number per cell {tuple(batch)}; its shape is {given.shape}") from None
+        flat = given.expand(batch).reshape(-1)
+    except RuntimeError:
+        shape = tuple(given.shape)
+        raise ValueError(f"n_rows must be one number per cell {tuple(batch)}; its shape is {shape}") from None
     rows = torch.tensor(whole_numbers("n_rows", flat, 1), device=X.device)
     beyond = torch.arange(N, device=X.device) >= rows[:, None]
     if bool((rows > N).any()) or bool((X != 0).any(-1)[beyond].any()):
@@ -156,7 +170,10 @@ def check_rows(n_rows: Any, X: Tensor, batch: torch.Size) -> Tensor:
 
 
 def check_threads(threads: int | None) -> int | None:
-    return None if threads is None else whole_number("threads", threads, 1)
+    """ValueError unless None or a whole number in 1 … MOST_THREADS."""
+    if threads is not None and (threads := whole_number("threads", threads, 1)) > MOST_THREADS:
+        raise ValueError(f"threads={threads} must be at most {MOST_THREADS}")
+    return threads
 
 
 @torch.inference_mode(False)
@@ -172,23 +189,26 @@ def gradient_descent(
     threads: int | None = None,
     on_check: Callable[[int, int], None] | None = None,
 ) -> Iterator[State]:
-    """Gradient descent W ← W − η Xᵀ(XW − Y) on ½‖XW − Y‖²_F, yielding a State at each checkpoint.
+    """Gradient descent W ← W − η Xᵀ(XW − Y) on ½‖XW − Y‖²_F, yielding a State at each checkpoint until all are done.
 
-    From W₀ = 0 the limit is the pseudoinverse solution X⁺Y for any 0 < η < 2/σ₁² (paper, App. D); from
-    another start it is X⁺Y + (I − X⁺X)W₀. Steps are taken in the precision of X and Y, in units (powers of two, so that
-    no digit changes) in which nothing over- or underflows; `State.distance` is measured in float64.
+    From W₀ = 0 the limit is the pseudoinverse solution X⁺Y for any 0 < η < 2/σ₁² (paper, App. D); from another start
+    it is X⁺Y + (I − X⁺X)W₀. Steps are taken in float32 if X and Y are, else in float64, and in units (powers of two,
+    so that no digit changes) in which no largest number over- or underflows; `State.distance` is measured in float64.
+    A mode that counts as zero in X⁺Y is trained as any other and takes some 1/(ησ²) steps; with X in half precision
+    the limit has the modes that count in float32, which training can reach.
 
     X: (..., N, P); Y: (..., N) or (..., N, k); batch axes are cells, trained at once.
     checkpoints: increasing steps t ≥ 1, or one; the last is the most a cell may take.
     step_size: η, "auto" (1/σ₁² of each cell), a number or one per cell (...,), in 1/units of X².
     tolerance: a cell has converged when ‖∇L‖ is at most this share of the largest it had, in [0, 1); never below 100
-    eps of the dtype. Then ‖W − limit‖ ≤ tolerance·max‖∇L‖/σ_R², which is far where σ_R is small: see State.distance.
+    eps of the dtype, or no more than rounding makes of zero. Then ‖W − limit‖ ≤ tolerance·max‖∇L‖/σ_R², which is far
+    where σ_R is small: see State.distance.
     W0: start, (..., P) where Y is (..., N), else (..., P, k); default 0.
     engine: "gram" or "autograd", the same iterates. n_rows: (...,) rows of each cell that are not zero padding.
     threads: of PyTorch, default one for small cells, and more while that is measured to be faster.
     on_check(cell-steps taken, cells still running): called while it trains.
-    ValueError and TypeError, at the call, for what `min_norm_solution` refuses, a step size ≤ 0 or too small to move W,
-    checkpoints that do not increase, or a W0, step_size or n_rows that does not fit.
+    ValueError and TypeError, at the call, for what `min_norm_solution` refuses, a step size ≤ 0, too small to move W or
+    too large for one step, checkpoints that do not increase, or a W0, step_size or n_rows that does not fit.
     """
     problem = Regression.of(X, Y)
     steps, dtype = check_checkpoints(checkpoints), problem.dtype
@@ -198,21 +218,34 @@ def gradient_descent(
     start = problem.X.new_zeros(problem.X.shape[-1], problem.k)
     if W0 is not None:
         problem, start = problem.with_start(problem.like_readout("W0", W0))
-    spec = spectrum(problem.X, eps=problem.eps)
-    limit = start + spec.solve(problem.Y - product(problem.X, start))
+    spec = spectrum(problem.X, eps=min(problem.eps, torch.finfo(torch.float32).eps))
+    limit = _limit(problem, spec, start)
     problem.readout(limit)  # which its dtype can hold, or there is nothing to train for
 
     x, y, start, limit = (problem.cells(v, 2) for v in (problem.X, problem.Y, start, limit))
-    rows = check_rows(n_rows, x, problem.batch)
-    eta = _step_sizes(step_size, problem, x, problem.cells(spec.s[..., 0], 0))
+    rows, sigma = check_rows(n_rows, x, problem.batch), problem.cells(spec.s[..., 0], 0)
+    eta = _step_sizes(step_size, problem, x, sigma)
+    noise = sigma * (frobenius(y) + sigma * frobenius(start)) * _GRADIENT_NOISE * torch.finfo(dtype).eps
     x, y, W = x.to(dtype), y.to(dtype), start.to(dtype)
     runner: Engine
-    if engine == "gram":
-        runner = Gram(x, y, W, eta, rows, threads)
-    else:
-        objective = Autograd(LinearReadout(W), x, y, eta, rows)
-        runner = Optimised(objective, divergence=READOUT_DIVERGENCE, threads=threads)
-    return _states(problem, limit, descend(runner, steps, floor, on_check))
+    with full_precision(x.device):
+        if engine == "gram":
+            runner = Gram(x, y, W, eta, rows, threads)
+        else:
+            objective = Autograd(LinearReadout(W), x, y, eta, rows)
+            runner, noise = Optimised(objective, divergence=READOUT_DIVERGENCE, threads=threads), noise * eta
+    return _states(problem, limit, start, descend(runner, steps, floor, on_check, noise.to(dtype)))
+
+
+def _limit(problem: Regression, spec: Spectrum, start: Tensor) -> Tensor:
+    """X⁺Y + (I − X⁺X)W₀, zero where rounding cannot tell it from zero: (..., P, k), without units."""
+    V = spec.Vt * spec.nonzero.unsqueeze(-1)
+    unseen = start - product(V.mT, product(V, start))
+    kept = spec.rank < start.shape[-2]  # at full rank there is nothing that X does not see
+    limit = spec.solve(problem.Y) + torch.where(kept[..., None, None], unseen, 0)
+    gain = torch.where(spec.rank > 0, frobenius(problem.Y) / spec.smallest, 0) + frobenius(start) * kept
+    noise = _LIMIT_NOISE * torch.finfo(torch.float64).eps * max(problem.X.shape[-2:]) ** 0.5 * gain
+    return torch.where((frobenius(limit) <= noise)[..., None, None], 0, limit)
 
 
 def _step_sizes(step_size: Any, problem: Regression, X: Tensor, largest: Tensor) -> Tensor:
@@ -232,6 +265,11 @@ def _step_sizes(step_size: Any, problem: Regression, X: Tensor, largest: Tensor)
         raise ValueError(f"step_size={float(eta.min()):.3g} must be above 0; below 2/σ₁² descent is stable")
     eta = problem.cells(times_power_of_two(eta, 2 * problem.x_unit), 0).to(dtype)
     limits = torch.finfo(dtype)
+    if not bool(torch.isfinite(eta).all()) or bool((eta.to(torch.float64) * largest.square() > limits.max**0.5).any()):
+        raise ValueError(
+            f"step_size={step_size} is so far above 2/σ₁² that {str(dtype)[6:]} cannot hold a step; lower it, or take "
+            "'auto'"
+        )
     if bool(((eta.to(torch.float64) * largest.square() < limits.tiny / limits.eps) & (largest > 0)).any()):
         raise ValueError(
             f"step_size={step_size} is so far below 2/σ₁² that no step moves W in {str(dtype)[6:]}; raise it, or take "
@@ -241,11 +279,15 @@ def _step_sizes(step_size: Any, problem: Regression, X: Tensor, largest: Tensor)
 
 
 @torch.inference_mode(False)
-def _states(problem: Regression, limit: Tensor, states: Iterator[State]) -> Iterator[State]:
-    """States with the units, axes and kind of what was given, and the distance to the limit (C, P, k)."""
+def _states(problem: Regression, limit: Tensor, start: Tensor, states: Iterator[State]) -> Iterator[State]:
+    """States in units, axes and kind of what was given, with the distance to the limit. limit, start: (C, P, k)."""
+    size = frobenius(limit)
+    size = torch.where(size > 0, size, frobenius(start))
     for state in states:
         W = state.W.to(torch.float64)
-        of_cells: list[Any] = [state.steps, state.gradient_norm, relative_distance(W, limit), state.status]
+        gap = frobenius(W - limit)
+        distance = torch.where(gap == 0, gap, gap / size)
+        of_cells: list[Any] = [state.steps, state.gradient_norm, distance, state.status]
         of_cells = [v.reshape(problem.batch) for v in of_cells]
         W = problem.in_units(W.reshape(*problem.batch, *W.shape[1:]))
         yield in_kind(replace(state, W=problem.as_given(W)), of_cells, problem.numpy)

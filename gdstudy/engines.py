@@ -7,6 +7,7 @@ paper's App. D made code. `Optimised` gives the gradients of any `Objective` to 
 from __future__ import annotations
 
 import inspect
+import numbers
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -40,8 +41,9 @@ class Engine(Protocol):
 
     divergence: growth of the gradient norm that proves it. looks: `descend` looks each time t has grown by this part.
     pace: on how many threads it works.
-    gradient_norm: (C,) ‖∇L‖ of the running cells. is_minimum: (C,) meaningful where it is 0. rising: (C,) the loss
-    is out of bounds, or has long been above its best where a stable step size brings it down in the end.
+    gradient_norm: (C,) ‖∇L‖ of the running cells, each in a unit of its own that does not change. is_minimum: (C,)
+    meaningful where it is 0. rising: (C,) the loss is out of bounds, or has long been above its best where a stable
+    step size brings it down in the end.
     """
 
     divergence: float
@@ -163,9 +165,10 @@ class Schedule:
     shape: str = "constant"
 
     def __post_init__(self) -> None:
-        if self.shape not in ("constant", "cosine") or not 0 <= self.warmup < 1:
+        within = isinstance(self.warmup, numbers.Real) and 0 <= self.warmup < 1
+        if self.shape not in ("constant", "cosine") or not within:
             raise ValueError(
-                f"schedule={self.shape!r} must be 'constant' or 'cosine', and warmup={self.warmup:g} in [0, 1)"
+                f"schedule={self.shape!r} must be 'constant' or 'cosine', and warmup={self.warmup} in [0, 1)"
             )
 
     def __call__(self, t: int) -> float:
@@ -181,6 +184,8 @@ def torch_optimizer(name: str, learning_rate: float, options: Mapping[str, float
 
     ValueError for an unknown name or option, or for an optimizer that would couple the cells of a stack.
     """
+    if not isinstance(name, str):
+        raise ValueError(f"optimizer={name!r} must be the name of one of torch.optim, such as 'adamw'")
     name = name.lower()
     kinds: dict[str, Any] = {key.lower(): kind for key, kind in vars(torch.optim).items() if inspect.isclass(kind)}
     if name in _COUPLING:
@@ -189,15 +194,21 @@ def torch_optimizer(name: str, learning_rate: float, options: Mapping[str, float
         raise ValueError(f"optimizer={name!r} is none of torch.optim, such as adamw or sgd")
     known = inspect.signature(kinds[name]).parameters
     free = [key for key in known if key not in _OURS]
-    for option in options:
-        if option not in free or not np.isfinite(options[option]):
-            value = f"{option!r}" if option not in free else f"{option}={options[option]}"
-            raise ValueError(f"optimizer_options: {name} has no {value}; it has {', '.join(free)}")
+    for option, value in options.items():
+        if option not in free or not _is_finite(value):
+            said = f"{option!r}" if option not in free else f"{option}={value!r}"
+            raise ValueError(f"optimizer_options: {name} has no {said}; it has {', '.join(free)}")
     # Numbers alone come from a study: 1 is true.
     options = {key: bool(v) if isinstance(known[key].default, bool) else v for key, v in options.items()}
     # One kernel a parameter instead of one an operation: most of the time of a small stack.
     fused = {"fused": True} if name in ("sgd", "adam", "adamw") else {}
     return lambda parameters: kinds[name](parameters, lr=learning_rate, **fused, **options)
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether an option is a finite number, or a list of them such as betas."""
+    parts = value if isinstance(value, list | tuple) else (value,)
+    return all(isinstance(part, numbers.Real) and bool(np.isfinite(float(part))) for part in parts)
 
 
 class Optimised:
@@ -228,6 +239,8 @@ class Optimised:
         # Only plain descent at one step size must go down.
         self.descends = objective.monotone and optimizer is None and (schedule is None or schedule.shape == "constant")
         self.first_loss = self.best_loss = objective.losses()
+        # A start at the optimum has no loss to measure growth by; an output of zero has.
+        self.bound = LOSS_DIVERGENCE * torch.maximum(self.first_loss, objective.energy())
         self.best_at = torch.zeros_like(self.cells)
 
     def advance(self, n_steps: int) -> None:
@@ -246,19 +259,22 @@ class Optimised:
         if not len(self.cells):
             return self.objective.weight
         self.objective.backward()
-        gradients = [p.grad.flatten(1) for p in self.objective.parameters if p.grad is not None]
-        return norm(torch.cat(gradients, 1)) / self.objective.weight
+        gradients = [p.grad.reshape(len(p), -1) for p in self.objective.parameters if p.grad is not None]
+        # Times its weight, as it is: of plain descent the step size, without which it may leave the dtype.
+        return norm(torch.cat(gradients, 1))
 
     def solution(self) -> Tensor:
         parameters = [p.detach() for p in self.objective.parameters]
-        return parameters[0].clone() if len(parameters) == 1 else torch.cat([p.flatten(1) for p in parameters], 1)
+        if len(parameters) == 1:
+            return parameters[0].clone()
+        return torch.cat([p.reshape(len(p), -1) for p in parameters], 1)
 
     @property
     def _eps(self) -> float:
         return torch.finfo(self.objective.weight.dtype).eps
 
     def keep(self, mask: Tensor) -> None:
-        for name in ("cells", "first_loss", "best_loss", "best_at"):
+        for name in ("cells", "first_loss", "best_loss", "best_at", "bound"):
             setattr(self, name, getattr(self, name)[mask])
         for p in self.objective.parameters:
             state = self.optimizer.state.get(p, {})
@@ -291,7 +307,7 @@ class Optimised:
 
     def rising(self) -> Tensor:
         loss = self.objective.losses()
-        grown = ~(loss <= self.first_loss * LOSS_DIVERGENCE)
+        grown = ~(loss <= self.bound)
         if not self.descends:
             return grown
         # A mode that overshoots raises the loss for a while; beyond the limit it never settles.

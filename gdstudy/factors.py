@@ -54,8 +54,8 @@ def prediction_error_modes(
     """
     check_rtol(rtol)
     problem = Regression.of(X, Y)
-    best = times_power_of_two(problem.like_readout("beta", beta), (problem.x_unit - problem.y_unit)[..., None, None])
-    test = as_tensor("X_test", X_test, 2).to(problem.X)
+    problem, best = problem.with_start(problem.like_readout("beta", beta))
+    test = as_tensor("X_test", X_test, 2).to(problem.X).contiguous()
     try:
         torch.broadcast_shapes(problem.batch, test.shape[:-2])
         fits = test.shape[-1] == problem.X.shape[-1]
@@ -69,14 +69,14 @@ def prediction_error_modes(
     residuals = product(spec.U.mT, problem.Y - product(problem.X, best))
     modes = projections.unsqueeze(-1) * (spec.inverse.unsqueeze(-1) * residuals).unsqueeze(-3)
     x_unit, y_unit = problem.x_unit[..., None], problem.y_unit[..., None, None]
-    terms = (
-        times_power_of_two(spec.inverse, -x_unit),
-        times_power_of_two(projections, x_unit[..., None]),
-        times_power_of_two(residuals, y_unit),
-        times_power_of_two(modes, y_unit[..., None]),
-        times_power_of_two(product(test, bias_readout(spec, best)), y_unit),
-    )
-    return PredictionError(*(problem.kind(term) for term in terms))
+    terms = {
+        "1/σ": times_power_of_two(spec.inverse, -x_unit),
+        "x·v": times_power_of_two(projections, x_unit[..., None]),
+        "u·E": times_power_of_two(residuals, y_unit),
+        "(1/σ)(x·v)(u·E)": times_power_of_two(modes, y_unit[..., None]),
+        "x·(X⁺X − I)β*": times_power_of_two(product(test, bias_readout(spec, best)), y_unit),
+    }
+    return PredictionError(*(problem.held(name, term) for name, term in terms.items()))
 
 
 def bias_readout(spec: Spectrum, beta: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ def train_module(
     threads: int | None = None,
     on_check: Callable[[int, int], None] | None = None,
 ) -> Iterator[State]:
-    """Train a stack of modules on ½‖f(X) − Y‖²_F of each cell, yielding a State at each checkpoint.
+    """Train a stack of modules on ½‖f(X) − Y‖²_F of each cell, yielding a State at each checkpoint until all are done.
 
     What is trained is a copy of the cells that are still running. At each yielded state, and at the end, `module` holds
     the weights of all cells in their own shapes; between them it is left alone. A parameter that does not require
@@ -53,10 +53,13 @@ def train_module(
     checkpoints, tolerance, n_rows, threads, on_check: as in `gradient_descent`. State.W holds the parameters of each
     cell, flattened, (..., n); State.distance is NaN, as no limit is known.
     optimizer: "gd", plain descent with a step_size for all or for each cell (...,), or one of torch.optim in lower
-    case with optimizer_options as its arguments, and step_size, one number, as its learning rate.
+    case with optimizer_options as its arguments, and step_size, one number, as its learning rate. Plain descent takes
+    any units that the dtype holds, as `gradient_descent`; what torch.optim does, does as there.
     warmup: share of the steps over which the rate rises from 0; schedule: "constant" or "cosine", after it.
     ValueError and TypeError, at the call, for arguments that do not fit or an unknown optimizer or option.
     """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"module must be a torch.nn.Module; it is a {type(module).__name__}")
     x, y = as_tensor("X", X, 2), as_tensor("Y", Y, 1)
     batch, vector = regression_axes(x, y)
     y = (y.unsqueeze(-1) if vector else y).to(x.device)
@@ -68,7 +71,10 @@ def train_module(
     eta = _step_sizes(step_size, batch, x)
     _check_module(module, x, y)
     rows = None if n_rows is None else check_rows(n_rows, x, batch)
-    rate = Schedule(steps[-1], warmup, schedule) if warmup or schedule != "constant" else None
+    if optimizer == "gd" and optimizer_options:
+        raise ValueError(f"optimizer_options={dict(optimizer_options)} have no effect on optimizer='gd'")
+    whole = Schedule(steps[-1], warmup, schedule)
+    rate = whole if warmup or schedule != "constant" else None
     objective = Autograd(module, x, y, eta, rows)
     if optimizer == "gd":
         engine = Optimised(objective, schedule=rate, threads=threads)
@@ -86,7 +92,7 @@ def _states(module: nn.Module, states: Iterator[State], batch: torch.Size, numpy
     """The states, in the axes and kind of what was given, with their weights in the module."""
     parameters = list(module.parameters())
     for state in states:
-        flat = state.W.flatten(1)
+        flat = state.W.reshape(len(state.W), -1)
         for p, part in zip(parameters, flat.split([p[0].numel() for p in parameters], dim=1), strict=True):
             # What was made in inference mode may be written to there only.
             with torch.inference_mode(p.is_inference()), torch.no_grad():
@@ -103,8 +109,13 @@ def _step_sizes(step_size: Any, batch: torch.Size, X: Tensor) -> Tensor:
     eta = as_tensor("step_size", step_size)
     if bool((eta <= 0).any()):
         raise ValueError(f"step_size={float(eta.min()):.3g} must be above 0")
+    held, limits = eta.to(X), torch.finfo(X.dtype)
+    if not bool(((held >= limits.tiny) & torch.isfinite(held)).all()):
+        raise ValueError(
+            f"step_size={step_size} leaves {str(X.dtype)[6:]}, in which the module trains; give other units"
+        )
     try:
-        return eta.to(X).expand(batch).reshape(-1)
+        return held.expand(batch).reshape(-1)
     except RuntimeError:
         raise ValueError(
             f"step_size must be a number or one per cell {tuple(batch)}; its shape is {tuple(eta.shape)}"
@@ -116,25 +127,51 @@ def _check_module(module: nn.Module, X: Tensor, Y: Tensor) -> None:
     cell by itself."""
     parameters = dict(module.named_parameters())
     for name, p in parameters.items():
-        if p.ndim < 2 or len(p) != len(X) or p.dtype != X.dtype:
+        if p.ndim < 1 or len(p) != len(X) or p.dtype != X.dtype:
             raise ValueError(
                 f"module: parameter {name} is {tuple(p.shape)} {p.dtype}; each must be {X.dtype} with a leading axis "
                 f"of {len(X)} cells and what one cell has behind it. nn.Linear has none: write a weight (C, P, k)"
             )
     if not any(p.requires_grad for p in parameters.values()):
         raise ValueError("module: it has no parameter that requires gradients, and so nothing to train")
-    with torch.no_grad():
-        together = module(X)
-        if together.shape != Y.shape:
-            raise ValueError(f"module: maps X {tuple(X.shape)} to {tuple(together.shape)}, and Y is {tuple(Y.shape)}")
-        last = slice(len(X) - 1, len(X))
-        try:
-            alone = functional_call(module, {name: p[last] for name, p in parameters.items()}, (X[last],))
-            gap = (alone - together[last]).abs().max() if alone.shape == together[last].shape else torch.tensor(np.inf)
-        except (RuntimeError, IndexError, ValueError) as error:
-            raise ValueError(f"module: it cannot do without the other cells of a stack: {error}") from None
-        if not gap <= torch.finfo(X.dtype).eps ** 0.5 * together[last].abs().max():
-            raise ValueError(
-                "module: a cell alone gives another output than in its stack; it may neither be random nor depend on "
-                "other cells, and what differs between cells must be parameters"
-            )
+    # Away from where it starts: at zero many a module has one output whatever it does. On copies throughout.
+    random = torch.Generator(device=X.device).manual_seed(0)
+    nudged = {
+        name: p.detach() + 0.1 * torch.randn(p.shape, generator=random, dtype=p.dtype, device=p.device)
+        for name, p in parameters.items()
+    }
+    together = _output(module, nudged, X)
+    if together.shape != Y.shape:
+        raise ValueError(f"module: maps X {tuple(X.shape)} to {tuple(together.shape)}, and Y is {tuple(Y.shape)}")
+    if not together.requires_grad:
+        raise ValueError("module: its output does not depend on a parameter that requires gradients")
+    again, last = _output(module, nudged, X), slice(len(X) - 1, len(X))
+    try:
+        alone = _output(module, {name: p[last] for name, p in nudged.items()}, X[last])
+    except (RuntimeError, IndexError) as error:
+        raise ValueError(f"module: it cannot do without the other cells of a stack: {error}") from None
+    gap = (again - together).abs().amax()
+    gap = gap + (alone - together[last]).abs().amax() if alone.shape == together[last].shape else torch.tensor(np.inf)
+    if not gap <= torch.finfo(X.dtype).eps ** 0.5 * together.abs().amax():
+        raise ValueError(
+            "module: a cell alone gives another output than in its stack; it may neither be random nor depend on "
+            "other cells, and what differs between cells must be parameters"
+        )
+
+
+def _output(module: nn.Module, parameters: Mapping[str, Tensor], X: Tensor) -> Tensor:
+    """f(X) with these parameters. ValueError where that is no tensor, or changes X or the buffers of the module."""
+    kept = {name: b.detach().clone() for name, b in module.named_buffers()}
+    own, x = {name: b.clone() for name, b in kept.items()}, X.clone()
+    flags = {name: p.requires_grad for name, p in module.named_parameters()}
+    trained = {name: p.detach().requires_grad_(flags[name]) for name, p in parameters.items()}
+    with torch.enable_grad():
+        output = functional_call(module, {**trained, **own}, (x,))
+    if not isinstance(output, Tensor):
+        raise ValueError(f"module: maps X to a {type(output).__name__}, and not to a tensor (C, N, k)")
+    if not torch.equal(x, X):
+        raise ValueError("module: its forward pass changes X in place; let it work on a new tensor")
+    for name, before in kept.items():
+        if not torch.equal(own[name], before):
+            raise ValueError(f"module: its forward pass changes the buffer {name}; call its .eval(), or do without")
+    return output

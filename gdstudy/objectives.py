@@ -26,6 +26,7 @@ class Objective(Protocol):
 
     cell: numbers that a step goes through for one cell.
     losses: ½‖f(X) − Y‖²_F of each cell, (C,), float64, in units of its own where its squares would leave that.
+    energy: ½‖Y‖²_F, the loss of an output of zero, in the same units.
     backward: the gradients of Σ weight·½‖f(X) − Y‖²_F into parameters' `.grad`.
     keep: the data of the given cells only; the parameters have been cut already.
     """
@@ -36,6 +37,7 @@ class Objective(Protocol):
     cell: int
 
     def losses(self) -> Tensor: ...
+    def energy(self) -> Tensor: ...
     def backward(self) -> None: ...
     def keep(self, mask: Tensor) -> None: ...
 
@@ -67,8 +69,14 @@ class Autograd:
 
     @torch.no_grad()
     def losses(self) -> Tensor:
+        return self._half_square(self._residual())
+
+    def energy(self) -> Tensor:
+        return self._half_square(self.Y)
+
+    def _half_square(self, values: Tensor) -> Tensor:
         # Where squares would over- or underflow, in units of the first residuals.
-        return 0.5 * times_power_of_two(self._residual().to(torch.float64), -self.unit).square().sum((1, 2))
+        return 0.5 * times_power_of_two(values.to(torch.float64), -self.unit).square().sum((1, 2))
 
     def backward(self) -> None:
         for p in self.parameters:
@@ -93,7 +101,7 @@ class BottleneckByHand:
 
     def __init__(self, module: Bottleneck, X: Tensor, Y: Tensor, weight: Tensor) -> None:
         self.S, self.G, self.weight = X.mT @ X, X.mT @ Y, weight
-        self.energy = Y.square().sum((1, 2))
+        self.squares = Y.square().sum((1, 2))
         self.parameters: list[Tensor] = [module.encoder, module.decoder]
         self.cell = self.S[0].numel()
 
@@ -101,7 +109,10 @@ class BottleneckByHand:
     def losses(self) -> Tensor:
         A, B = self.parameters
         fit = (A * (self.G @ B.mT)).sum((1, 2))
-        return 0.5 * self.energy - fit + 0.5 * ((A.mT @ (self.S @ A)) * (B @ B.mT)).sum((1, 2))
+        return 0.5 * self.squares - fit + 0.5 * ((A.mT @ (self.S @ A)) * (B @ B.mT)).sum((1, 2))
+
+    def energy(self) -> Tensor:
+        return 0.5 * self.squares
 
     @torch.no_grad()
     def backward(self) -> None:
@@ -111,7 +122,7 @@ class BottleneckByHand:
         B.grad = torch.baddbmm(A.mT @ self.G, A.mT @ SA, B, beta=-1).mul_(scale)
 
     def keep(self, mask: Tensor) -> None:
-        self.S, self.G, self.weight, self.energy = (a[mask] for a in (self.S, self.G, self.weight, self.energy))
+        self.S, self.G, self.weight, self.squares = (a[mask] for a in (self.S, self.G, self.weight, self.squares))
 
 
 class ReLUByHand:
@@ -147,6 +158,9 @@ class ReLUByHand:
         W, _ = self.parameters
         parts = [self._residual(X, X @ W.mT, rows)[1].square().sum((1, 2)) for X, rows in self._each()]
         return 0.5 * torch.stack(parts).sum(0)
+
+    def energy(self) -> Tensor:
+        return 0.5 * self.X.flatten(1).norm(dim=1).square()
 
     def _each(self) -> list[tuple[Tensor, slice]]:
         return [(self.X[:, rows], rows) for rows in self._chunks()]

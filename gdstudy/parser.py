@@ -69,11 +69,14 @@ _Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(no
 
 def _load(text: str) -> Any:
     """What plain YAML says. yaml.YAMLError for anything else."""
-    loader = _Loader(text)
     try:
-        return loader.get_single_data()
-    finally:
-        loader.dispose()
+        loader = _Loader(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
+    except (ValueError, OverflowError) as error:  # a character or a YAML version that is none
+        raise yaml.YAMLError(one_line(error)) from None
 
 
 def read_yaml(path: Path, content: bytes | None = None) -> dict[str, Any]:
@@ -142,6 +145,9 @@ def _refuse_unknown(values: Mapping[Any, Any], kind: Any, group: str = "") -> No
 
 
 def unknown_key(name: str) -> StudyError:
+    if name in _keys():  # a flat key in a file
+        group, _, key = name.partition(".")
+        return StudyError(f"unknown key {shown(name)}; in a file write {key} below {group}, as {group}: {{{key}: …}}")
     return StudyError(f"unknown key {shown(name)}{suggestion(name, _keys())}; --help lists every key")
 
 
@@ -274,7 +280,7 @@ def _written(value: Any) -> str:
         return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True).strip()
     if isinstance(value, bool):
         return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value) or "[]"
 
 
 @cache

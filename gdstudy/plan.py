@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gdstudy.config import Study
 from gdstudy.data import Dataset, dataset_name
-from gdstudy.schema import ABLATIONS, AS_WIDE_AS_DATA, BOTTLENECKS, NONLINEAR, SUPERPOSITIONS, ZERO_STARTS
+from gdstudy.schema import AS_WIDE_AS_DATA, BOTTLENECKS, NONLINEAR, SHAPES, SUPERPOSITIONS, ZERO_STARTS
 from gdstudy.status import WORDS
 
 Level = tuple[str, float | None]  # ablation and its level
@@ -70,15 +71,28 @@ def variants(study: Study) -> list[Variant]:
     return first + second
 
 
-def producible(study: Study) -> dict[str, set[str]]:
-    """The texts that the tables of a study can hold, by column."""
+def producible(study: Study) -> dict[str, set[Any]]:
+    """What the tables of a study can hold in the columns that tell rows apart; of `level` see `producible_levels`."""
+    columns = {SHAPES.get(name, (0, study.synthetic.n_inputs))[1] for name in study.datasets}
     return {
+        "n_train": set(study.n_train),
+        "n_parameters": {*study.n_parameters, *columns},
+        "n_hidden": set(study.n_hidden),
+        "seed": set(range(study.seeds)),
         "dataset": {dataset_name(v.dataset, v.preprocess, v.input_noise) for v in variants(study)},
         "model": set(study.models),
         "estimator": {"min_norm", "pca", "reduced_rank", "gd", "gd_closed_form", "theory", study.gd.optimizer},
-        "ablation": {UNABLATED[0], *ABLATIONS, *(name for name, _ in study.ablations.trainings())},
+        "ablation": set(producible_levels(study)),
         "status": {*WORDS, "closed_form"},
     }
+
+
+def producible_levels(study: Study) -> dict[str, set[float | None]]:
+    """The levels of each ablation that the tables of a study can hold; None where there is none."""
+    pairs = {UNABLATED, *study.ablations.trainings()}
+    for name in study.datasets:
+        pairs |= set(study.ablations.levels(name))
+    return {ablation: {level for name, level in pairs if name == ablation} for ablation, _ in pairs}
 
 
 def plan(study: Study, datasets: Sequence[Dataset]) -> list[Batch]:

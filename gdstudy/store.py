@@ -7,14 +7,16 @@ import itertools
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gdstudy.experiment import Columns, Records
 from gdstudy.folder import STORE, check_store, whole_file
 from gdstudy.parser import MOST_BYTES, read_yaml, study_of
-from gdstudy.plan import Batch, producible
+from gdstudy.plan import Batch, producible, producible_levels
 from gdstudy.schema import StudyError
 from gdstudy.summary import Run, Table
 from gdstudy.terminal import one_line
@@ -80,6 +82,8 @@ ARRAYS = {
 _TABLES = {"results": RESULTS, "curves": CURVES, "arrays": ARRAYS}
 
 
+# Texts in tables are names: no longer, and no more different ones, than these.
+_LONGEST_WORD, _MOST_WORDS = 200, 10_000
 # Rows of a batch have row numbers of their own: writing it again replaces them, and no index has to be kept.
 _ROWS_PER_BATCH = 1 << 32
 
@@ -89,6 +93,27 @@ def _schema() -> Iterator[str]:
         yield f"CREATE TABLE {table} ({', '.join(f'{n} {kind}' for n, kind in columns.items())})"
     yield "CREATE TABLE batches (number INTEGER PRIMARY KEY)"
     yield "CREATE TABLE study (config TEXT NOT NULL)"
+
+
+@cache
+def _tables() -> frozenset[tuple[str, str, str]]:
+    """(type, name, statement) of all that a store holds, as SQLite keeps it."""
+    db = sqlite3.connect(":memory:")
+    for statement in _schema():
+        db.execute(statement)
+    found = frozenset(db.execute("SELECT type, name, sql FROM sqlite_master"))
+    db.close()
+    return found
+
+
+def _check_tables(db: sqlite3.Connection, path: Path) -> None:
+    """StudyError unless a store holds the tables of a run and nothing else: a view or a trigger may never end."""
+    rows = db.execute("SELECT type, name, substr(sql, 1, 10000) FROM sqlite_master").fetchmany(100)
+    if frozenset(rows) != _tables():
+        raise StudyError(
+            f"{path}: its tables are not those of a run of this version of gdstudy; run the study anew, or read it "
+            "with the version that made it"
+        )
 
 
 @contextmanager
@@ -108,6 +133,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         db = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
         try:
             db.execute("PRAGMA trusted_schema=OFF")
+            _check_tables(db, path)
             yield db
         except (ValueError, TypeError, OverflowError) as error:  # texts for numbers, arrays of another shape
             why = one_line(error)
@@ -132,6 +158,8 @@ class Store:
                     for statement in _schema():
                         self._db.execute(statement)
                     self._db.execute("INSERT INTO study VALUES (?)", (config,))
+            else:
+                _check_tables(self._db, self.path)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -195,17 +223,24 @@ def _rows(columns: Columns, number: Iterator[int]) -> Iterator[tuple[object, ...
     return zip(itertools.islice(number, length), *lists, strict=True)
 
 
+def _bounded(name: str, kind: str) -> str:
+    """A column as it is read: no text of a run is long."""
+    return f"substr({name}, 1, {_LONGEST_WORD})" if kind.startswith("TEXT") else name
+
+
 def _read(run_dir: str | Path, table: str) -> Table:
     path, columns = check_store(Path(run_dir)), _TABLES[table]
     parts: dict[str, list[np.ndarray]] = {name: [] for name in columns}
     words: dict[str, int] = {}  # each text once, numbered: a million strings would be slow to sort and to hold
     with _opened(path) as db:
-        cursor = db.execute(f"SELECT {', '.join(columns)} FROM {table}")
+        cursor = db.execute(f"SELECT {', '.join(map(_bounded, columns, columns.values()))} FROM {table}")
         # Piece by piece: a million rows as Python objects would fill the memory.
         while rows := cursor.fetchmany(50_000):
             for (name, kind), values in zip(columns.items(), zip(*rows, strict=True), strict=True):
                 texts = kind.startswith("TEXT")
                 coded = [words.setdefault(v, len(words)) for v in values] if texts else values
+                if len(words) > _MOST_WORDS:
+                    raise ValueError(f"{name} holds more names than any study has")
                 parts[name].append(np.array(coded, dtype=np.float64))
     numbers = {name: np.concatenate(part) if part else np.array([]) for name, part in parts.items()}
     spelled = np.array(list(words), dtype=str)
@@ -250,7 +285,8 @@ def load_arrays(run_dir: str | Path) -> Table:
     table: Table = {}
     with _opened(path) as db:
         keys = "dataset, model, estimator, ablation, level, n_parameters, n_hidden, n_train, seed, step"
-        rows = db.execute(f"SELECT {', '.join(ARRAYS)} FROM arrays ORDER BY {keys}").fetchall()
+        wanted = ", ".join(map(_bounded, ARRAYS, ARRAYS.values()))
+        rows = db.execute(f"SELECT {wanted} FROM arrays ORDER BY {keys}").fetchall()
         for place, (name, kind) in enumerate(ARRAYS.items()):
             dtype = str if kind.startswith("TEXT") else object if name == "value" else float
             table[name] = np.array([row[place] for row in rows], dtype=dtype)
@@ -265,14 +301,31 @@ def load_run(run_dir: str | Path) -> Run:
     store = Store(Path(run_dir))
     study = study_of(read_yaml(store.path, store.config().encode()))
     store.close()
-    for column, known in producible(study).items():
-        for table in run:
-            if column in table and (strange := set(np.unique(table[column])) - known):
-                raise StudyError(
-                    f"{store.path}: {column} {shown(str(min(strange)))} is none of its study; it was damaged or made "
-                    "by hand: restore it from a copy, or run the study anew"
-                )
+    levels = producible_levels(study)
+    for table in run:
+        for column, known in producible(study).items():
+            _check_known(store.path, column, table.get(column, np.array([])), known)
+        for ablation in np.unique(table["ablation"]) if len(table) else ():
+            found = table["level"][table["ablation"] == ablation]
+            known = levels.get(str(ablation), {None})
+            _check_known(store.path, f"level of {ablation}", found, known)
+            if None not in known and np.isnan(found).any():
+                raise _strange(store.path, f"level of {ablation}", "NULL")
     return run
+
+
+def _check_known(path: Path, column: str, values: np.ndarray, known: set[Any]) -> None:
+    """StudyError where a column holds what its study cannot produce. Empty values of numbers are no matter here."""
+    found = set(np.unique(values).tolist())
+    if strange := {value for value in found if value == value} - known:
+        raise _strange(path, column, str(min(strange)))
+
+
+def _strange(path: Path, column: str, value: str) -> StudyError:
+    return StudyError(
+        f"{path}: {column} {shown(value)} is none of its study; it was damaged or made by hand: restore it from a "
+        "copy, or run the study anew"
+    )
 
 
 def export_csv(run_dir: Path, results: Table) -> Path:

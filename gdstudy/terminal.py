@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 import unicodedata
+from contextlib import suppress
 from typing import TextIO
 
 _ASCII = {
@@ -57,8 +58,9 @@ def say(text: str, end: str = "\n") -> None:
 
 
 def tell(text: str) -> None:
-    """Print to standard error: progress, complaints."""
-    _write(sys.stderr, printable(text) + "\n")
+    """Print to standard error: progress, complaints. Where it cannot be written there is nobody left to tell."""
+    with suppress(OSError):
+        _write(sys.stderr, printable(text) + "\n")
 
 
 def _write(stream: TextIO, text: str) -> None:

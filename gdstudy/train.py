@@ -29,7 +29,8 @@ def run_study(
 
     run_dir: a new or empty folder; default runs/<config>/<YYYYmmdd-HHMMSS>. StudyError says what to put right.
     """
-    study = config if isinstance(config, Study) else read_study(config)
+    # A study that was changed after it was made is checked again.
+    study = study_of(as_dict(config)) if isinstance(config, Study) else read_study(config)
     if not isinstance(config, Study):
         name = run_name(config)
     from gdstudy.sweep import load_datasets
@@ -180,7 +181,7 @@ def _finish(study: Study, datasets: list[Any], folder: Path, quiet: bool) -> Non
     images = draw_figures(folder, run)
     claims = decide(run.results, run.curves)
     markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
-    texts = {"config": f"```yaml\n{(folder / 'config.yaml').read_text()}\n```"} | (
+    texts = {"config": f"```yaml\n{(folder / 'config.yaml').read_text('utf-8')}\n```"} | (
         {"claims": markdown} if claims else {}
     )
     write_board(folder, texts, run.results, run.curves, images)

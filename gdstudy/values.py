@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import numbers
 import re
@@ -9,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 # More of one kind is no study but a slip of the pen.
-MOST_SIZES, MOST_LEVELS, LARGEST_SIZE = 10**6, 1000, 10**9
+MOST_SIZES, MOST_LEVELS, MOST_NAMED, LARGEST_SIZE = 10**5, 1000, 32, 10**9
 _LARGEST_WHOLE = 10**15
 
 
@@ -36,6 +37,8 @@ def real(value: Any) -> float:
 
 
 def _number(value: Any, complaint: str) -> float | int:
+    if getattr(value, "ndim", None) == 0:  # of NumPy or torch
+        value = value.item()
     if isinstance(value, str) and len(value) <= 40 and re.fullmatch(r"[-+.\deE]+", value):
         try:
             value = float(value)
@@ -47,9 +50,13 @@ def _number(value: Any, complaint: str) -> float | int:
         if abs(int(value)) > _LARGEST_WHOLE:
             raise ValueError(f"{shown(value)} is out of reach; the largest number is 1e15")
         return int(value)
-    if not math.isfinite(value):
+    try:
+        number = float(value)
+    except OverflowError:  # a fraction
+        number = math.inf
+    if not math.isfinite(number):
         raise ValueError(f"{shown(value)} is {complaint}")
-    return float(value)
+    return number
 
 
 def _items(value: Any) -> list[Any]:
@@ -59,8 +66,13 @@ def _items(value: Any) -> list[Any]:
         if text[:1] == "[" and text[-1:] == "]":
             text = text[1:-1]
         return [item.strip() for item in text.split(",")] if text.strip() else []
+    if getattr(value, "ndim", None) == 0:  # of NumPy or torch
+        return _items(value.item())
     if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
-        return list(value)
+        items = list(itertools.islice(value, MOST_SIZES + 1))  # some never end
+        if len(items) > MOST_SIZES:
+            raise ValueError(f"{shown(value)} has more than {MOST_SIZES:,} values; give fewer")
+        return items
     return [value]
 
 
@@ -72,6 +84,8 @@ class Sizes(tuple):
     def parse(cls, value: Any) -> Sizes:
         if isinstance(value, cls):
             return value
+        if isinstance(value, range) and len(value) and value.step > 0:
+            value = f"{value[0]}-{value[-1]}/{value.step}"
         ranges = [cls._range(item, value) for item in _items(value)]
         if (count := sum(map(len, ranges))) > MOST_SIZES:
             raise ValueError(
@@ -145,7 +159,7 @@ class StepSize(str):
             good = False
         if not good:
             raise ValueError(f"{shown(value)} must be `auto` (1/σ₁² of each cell) or a number in 1e-30 … 1e30")
-        return cls(value)
+        return cls(value if isinstance(value, str) else f"{_number(value, 'no number')!r}")
 
     @property
     def value(self) -> float | str:
@@ -177,7 +191,7 @@ def _names(value: Any) -> list[str]:
             raise ValueError(f"{shown(name)} is no name; write a list of names, such as [diabetes]")
     if len(names) > MOST_LEVELS:
         raise ValueError(f"{len(names):,} names are too many; give at most {MOST_LEVELS:,}")
-    return names
+    return [str(name) for name in names]
 
 
 def convert(kind: Any, value: Any) -> Any:
@@ -191,14 +205,16 @@ def convert(kind: Any, value: Any) -> Any:
         allowed = get_args(kind)
         if not isinstance(value, str) or value not in allowed:
             raise ValueError(f"{shown(value)} must be one of {', '.join(allowed)}")
-        return value
+        return str(value)
     if get_origin(kind) is dict:
         if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
             raise ValueError(f"{shown(value)} must be a mapping of names to values, such as {{name: 1}}")
-        return {name: convert(get_args(kind)[1], item) for name, item in value.items()}
+        if len(value) > MOST_NAMED:
+            raise ValueError(f"{len(value):,} names are too many; give at most {MOST_NAMED}")
+        return {str(name): convert(get_args(kind)[1], item) for name, item in value.items()}
     if kind in (bool, str):
         if not isinstance(value, kind):
             raise ValueError(f"{shown(value)} must be {'true or false' if kind is bool else 'a text'}")
-        return value
+        return kind(value)
     parsers = {int: whole, float: real, list[str]: _names}
     return parsers[kind](value) if kind in parsers else kind.parse(value)

@@ -37,6 +37,17 @@ def execute(run, statement, *values):
         db.commit()
 
 
+def endless(table, select):
+    """A table becomes a view that never ends."""
+
+    def build(run, outside):
+        execute(run, f"ALTER TABLE {table} RENAME TO {table}_")
+        numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+        execute(run, f"CREATE VIEW {table} AS {numbers} {select}")
+
+    return build
+
+
 def rename_datasets(name):
     return lambda run, outside: execute(run, "UPDATE results SET dataset = ?", name.format(outside=outside))
 
@@ -112,6 +123,19 @@ HOSTILE = {
     "a status of none": lambda run, _: execute(run, "UPDATE results SET status = '\x1b[2J'"),
     "a text for a number": lambda run, _: execute(run, "UPDATE results SET test_mse = 'many' WHERE seed = 1"),
     "a text for a size": lambda run, _: execute(run, "UPDATE curves SET n_train = x'00' WHERE seed = 1"),
+    "no level": lambda run, _: execute(run, "UPDATE results SET ablation = 'leading_modes', level = NULL"),
+    "an infinite level": lambda run, _: execute(run, "UPDATE results SET level = 9e999"),
+    "a level of none": lambda run, _: execute(run, "UPDATE curves SET level = 3"),
+    "a negative size": lambda run, _: execute(run, "UPDATE results SET n_train = -5 WHERE seed = 1"),
+    "no parameters": lambda run, _: execute(run, "UPDATE results SET n_parameters = 0"),
+    "a long name": lambda run, _: execute(run, "UPDATE results SET dataset = printf('%.*c', 30000000, 'x')"),
+    "many names": lambda run, _: execute(run, "UPDATE curves SET status = rowid || dataset"),
+    "an endless view of results": endless("results", "SELECT r.* FROM results_ AS r, n"),
+    "an endless view of curves": endless("curves", "SELECT r.* FROM curves_ AS r, n"),
+    "an endless view for a study": endless("study", "SELECT count(*) AS config FROM n"),
+    "an endless view of batches": endless("batches", "SELECT i AS number FROM n"),
+    "a trigger": lambda run, _: execute(run, "CREATE TRIGGER t AFTER INSERT ON results BEGIN DELETE FROM curves; END"),
+    "a table more": lambda run, _: execute(run, "CREATE TABLE more (x)"),
     "no study": lambda run, _: execute(run, "DELETE FROM study"),
     "a study of aliases": lambda run, _: execute(run, "UPDATE study SET config = 'a: &a [1, 1]\nseeds: [*a, *a]'"),
     "an endless study": lambda run, _: execute(run, "UPDATE study SET config = printf('%.*c', 200000, 'x')"),

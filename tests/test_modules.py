@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from gdstudy import Status, train_module
+from gdstudy import Status, min_norm_solution, train_module
 
 
 def last(states):
@@ -287,3 +287,137 @@ def test_statuses_of_a_module_do_not_depend_on_the_units_of_y(scale):
     assert state.distance.isnan().all()
     expected = np.linalg.lstsq(X[0].numpy(), Y[0].numpy(), rcond=None)[0]
     np.testing.assert_allclose(state.W[0].numpy()[:, None] / scale, expected, rtol=1e-2)
+
+
+class Linear(nn.Module):
+    """x ↦ x W from W = 0, and what is done to it: `twist` of X and the output."""
+
+    def __init__(self, cells, twist=lambda x, z: z, dtype=torch.float64):
+        super().__init__()
+        self.W = nn.Parameter(torch.zeros(cells, 10, 1, dtype=dtype))
+        self.norm = nn.BatchNorm1d(1, affine=False, dtype=dtype)
+        self.twist = twist
+
+    def forward(self, X):
+        return self.twist(X, X @ self.W)
+
+
+def two_cells(dtype=np.float64):
+    random = np.random.default_rng(0)
+    return random.standard_normal((2, 20, 10)).astype(dtype), random.standard_normal((2, 20)).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "of_x", "of_y"),
+    [("float64", -500, -600), ("float32", -60, -90), ("float32", -60, -84), ("float32", 30, 50)],
+)
+def test_plain_descent_of_a_module_does_not_depend_on_units(dtype, of_x, of_y):
+    X, Y = two_cells(dtype)
+    plain = last(train_module(Linear(2, dtype=getattr(torch, dtype)), X, Y, 20_000, 0.02, tolerance=1e-4))
+    module = Linear(2, dtype=getattr(torch, dtype))
+    other = last(
+        train_module(
+            module, X * X.dtype.type(2.0**of_x), Y * X.dtype.type(2.0**of_y), 20_000, 0.02 * 4.0**-of_x, tolerance=1e-4
+        )
+    )
+    assert status(other).tolist() == ["converged", "converged"]
+    np.testing.assert_array_equal(other.steps, plain.steps)
+    np.testing.assert_array_equal(other.W, plain.W * 2.0 ** (of_y - of_x))
+
+
+def randomly(X, z):
+    return z + torch.randn_like(z)
+
+
+def coupled(X, z):
+    return z + z.mean(0, keepdim=True)
+
+
+def in_place(X, z):
+    return X.mul_(2)[..., :1] + z
+
+
+def without_weights(X, z):
+    return X[..., :1] * 2
+
+
+def paired(X, z):
+    return z, X
+
+
+@pytest.mark.parametrize(
+    ("twist", "message"),
+    [
+        (randomly, "may neither be random nor depend on"),
+        (coupled, "may neither be random nor depend on"),
+        (in_place, "changes X in place"),
+        (without_weights, "does not depend on a parameter"),
+        (paired, "maps X to a tuple"),
+    ],
+)
+def test_what_a_start_at_zero_would_hide_is_refused_too(twist, message):
+    X, Y = two_cells()
+    before = X.copy()
+    with pytest.raises(ValueError, match=message):
+        train_module(Linear(2, twist), X, Y, 10, 0.01)
+    np.testing.assert_array_equal(X, before)
+
+
+def test_running_statistics_are_refused_and_left_as_they_are():
+    X, Y = two_cells()
+    module = Linear(1)
+    module.twist = lambda X, z: module.norm(z[0])[None]
+    with pytest.raises(ValueError, match=r"changes the buffer norm.running_mean; call its .eval"):
+        train_module(module, X[:1], Y[:1], 10, 0.01)
+    assert not module.norm.running_mean.any()
+    module.eval()
+    assert status(last(train_module(module, X[:1], Y[:1], 10, 0.01))) == "max_steps"
+
+
+def test_a_number_per_cell_is_a_parameter():
+    class Shifted(Linear):
+        def __init__(self):
+            super().__init__(2)
+            self.c = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+
+        def forward(self, X):
+            return X @ self.W + self.c[:, None, None]
+
+    X, Y = two_cells()
+    module = Shifted()
+    state = last(train_module(module, X, Y, 50_000, 0.01))
+    design = np.concatenate([X, np.ones((2, 20, 1))], -1)
+    for cell in range(2):
+        np.testing.assert_allclose(state.W[cell], np.linalg.lstsq(design[cell], Y[cell], rcond=None)[0], rtol=1e-6)
+    np.testing.assert_array_equal(module.c.detach(), state.W[:, -1])
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop", "sgd", "gd"])
+def test_a_start_at_the_optimum_does_not_count_as_diverged(optimizer):
+    X, _ = two_cells()
+    Y, module = (X @ np.ones((10, 1)))[..., 0], Linear(2)
+    module.W.data[:] = torch.from_numpy(min_norm_solution(X, Y))[..., None]
+    assert "diverged" not in status(last(train_module(module, X, Y, 200, 0.01, optimizer=optimizer)))
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"optimizer_options": {"momentum": 0.9}}, ValueError, "have no effect on optimizer='gd'"),
+        ({"optimizer": None}, ValueError, "optimizer=None must be the name"),
+        ({"optimizer": "sgd", "optimizer_options": {"momentum": "x"}}, ValueError, "no momentum='x'"),
+        ({"warmup": None}, ValueError, "warmup=None"),
+        ({"step_size": 1e-320}, ValueError, "step_size=.* leaves float64"),
+        ({"module": abs}, TypeError, "module must be a torch.nn.Module"),
+    ],
+)
+def test_other_bad_arguments_are_refused_by_name(options, error, message):
+    X, Y = two_cells()
+    with pytest.raises(error, match=message):
+        train_module(**{"module": Linear(2), "X": X, "Y": Y, "checkpoints": 10, "step_size": 0.01, **options})
+
+
+def test_options_may_be_pairs():
+    X, Y = two_cells()
+    options = {"betas": (0.5, 0.9)}
+    assert last(train_module(Linear(2), X, Y, 10, 0.01, optimizer="adam", optimizer_options=options)).W.any()

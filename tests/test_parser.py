@@ -12,7 +12,7 @@ import yaml
 
 from gdstudy.config import GROUPS, Study, kinds
 from gdstudy.parser import find_config, read_study, read_yaml
-from gdstudy.schema import StudyError
+from gdstudy.schema import DATASETS, StudyError
 from gdstudy.values import Levels, Sizes, StepSize, Threads
 
 MEGABYTES, SECONDS = 500, 2
@@ -75,9 +75,24 @@ STRUCTURAL = {
     "config": ("config: linear.yaml\n", "unknown key 'config'"),
     "misspelt": ("sedes: 3\n", "unknown key 'sedes' (did you mean seeds?)"),
     "misspelt in group": ("gd: {stepz: 3}\n", "unknown key 'gd.stepz' (did you mean gd.steps?)"),
-    "dotted key": ("gd.steps: 3\n", "unknown key 'gd.steps'"),
+    "dotted key": ("gd.steps: 3\n", "unknown key 'gd.steps'; in a file write steps below gd, as gd: {steps: …}"),
     "not UTF-8": (b"seeds: 3\n# caf\xe9\n", "line 2: not valid YAML: no UTF-8 text"),
     "NUL": (b"seeds: \x00\n", "not valid YAML"),
+    "no character": ('datasets: "\\UFFFFFFFF"\n', "not valid YAML"),
+    "beyond the last character": ('datasets: "\\U00110000"\n', "not valid YAML"),
+    "YAML of the far future": (f"%YAML 1.{HUGE}\n---\nseeds: 3\n", "not valid YAML"),
+    "sizes of many names": (
+        "ablations:\n  leading_modes_of: {" + ", ".join(f"a{k}: 1-100000" for k in range(1000)) + "}\n",
+        "1,000 names are too many",
+    ),
+    "sizes of all names": (
+        "n_train: 1-100000\nn_parameters: 1-100000\nn_hidden: 1-100000\nablations:\n  leading_modes_of: {"
+        + ", ".join(f"{name}: 1-100000" for name in DATASETS) + "}\n",
+        "100000",
+    ),
+    "many options": (
+        "gd: {optimizer_options: {" + ", ".join(f"option{k}: 1" for k in range(3000)) + "}}\n", "names are too many",
+    ),
     "binary": (bytes(range(256)), "not valid YAML"),
     "control characters": (b"datasets: [\"\\e[31mred\\a\"]\n", "datasets: unknown"),
     "sparse of any size": (
@@ -100,6 +115,7 @@ OPTIONS = {
     "boolean level": (["--ablations.adversarial_test", "[true]"], "[True] is no list of numbers"),
     "half a seed": (["--seeds", "2.5"], "seeds: 2.5 is no whole number; write one such as 50 or 1e5"),
     "blank": (["--seeds", ""], "seeds: is blank"),
+    "no character": (["--datasets", '"\\UFFFFFFFF"'], "is not valid YAML"),
     "missing": (["--seeds"], "expected one argument"),
     "alias": (["--datasets", "*a"], "datasets: '*a' is not valid YAML"),
     "deep": (["--datasets", DEEP], "nested too deep"),

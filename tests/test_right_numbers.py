@@ -110,6 +110,9 @@ def problems(draw, dtypes=DTYPES):
         A, C = random.integers(-2, 3, (N, rank)), random.integers(-2, 3, (rank, P))
         X, x = given_in(A @ C, dtype)
         assume(all(np.linalg.matrix_rank(M) == rank for M in (A, C)))
+        least = {"float16": 0.02, "bfloat16": 0.1}.get(dtype, 0)  # those hold no smaller mode apart from zero
+        s = np.linalg.svd(x, compute_uv=False)
+        assume(s[rank - 1] > least * s[0])
         return X, Y, x, y, rank, (A, C)
     limits = {"float32": 5, "float64": 13.5, "float16": 1, "bfloat16": 0.5}
     kappa = 10 ** draw(st.floats(0, limits[dtype]))
@@ -656,3 +659,121 @@ def test_a_solution_of_rounding_is_no_solution_out_of_range():
     y = np.array([1e-15, 0, 1], dtype=np.float32)  # nearly orthogonal to all columns
     W = min_norm_solution(X, y)
     assert np.abs(W).max() < 1e-44
+
+
+# What a second look found
+
+
+def test_a_limit_of_zero_has_been_reached_and_is_not_divided_by_its_rounding():
+    X, y = np.array([[1.0, 2], [1, -1], [1, 0], [1, -1]]), np.array([1.0, 1, -3, 1])
+    assert not (X.T @ y).any()
+    for engine in ("gram", "autograd"):
+        (state,) = gradient_descent(X, y, 1000, engine=engine)
+        assert (state.status, float(state.distance)) == (Status.CONVERGED, 0)
+        *_, state = gradient_descent(X, 0 * y, 1000, W0=[1.0, 1.0], engine=engine)
+        # Then what is left of the start.
+        assert state.status == Status.CONVERGED
+        assert float(state.distance) == pytest.approx(np.linalg.norm(state.W) / 2**0.5, rel=1e-12)
+        assert float(state.distance) < 1e-9
+
+
+def test_a_start_far_away_does_not_blur_the_limit():
+    X = np.random.default_rng(0).standard_normal((6, 3))
+    *_, state = gradient_descent(X, X @ np.ones(3), 1, W0=np.full(3, 1e15))
+    assert float(state.distance) == pytest.approx(np.linalg.norm(state.W - 1) / 3**0.5, rel=1e-12)
+    *_, state = gradient_descent(X, X @ np.ones(3), 100_000, W0=np.full(3, 1e15))
+    assert float(state.distance) == pytest.approx(np.linalg.norm(state.W - 1) / 3**0.5, rel=1e-9)
+
+
+@pytest.mark.parametrize("engine", ["gram", "autograd"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_start_at_the_solution_has_converged(dtype, engine):
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        X, y = random.standard_normal((20, 5)).astype(dtype), random.standard_normal(20).astype(dtype)
+        *_, state = gradient_descent(X, y, 200, W0=min_norm_solution(X, y), engine=engine)
+        assert state.status == Status.CONVERGED
+        *_, state = gradient_descent(X, y, 2, W0=1.01 * min_norm_solution(X, y), engine=engine)
+        assert state.status != Status.CONVERGED  # control
+
+
+def test_modes_that_half_precision_cannot_tell_from_zero_are_trained_and_belong_to_the_limit():
+    X, y = np.array([[1, 0], [0, 1 / 64]], np.float16), np.array([1, 1], np.float16)
+    X[1, 1] = 1 / 512
+    np.testing.assert_allclose(min_norm_solution(X, y), [1, 0], atol=1e-12)
+    *_, state = gradient_descent(X, y, 1000)
+    assert float(state.distance) == pytest.approx(1, abs=0.01)  # 512 is far from there
+
+
+@pytest.mark.parametrize("t", [1e18, 1e19, 1e100, 1e300])
+def test_iterates_that_grow_for_ever_are_infinite(t):
+    assert gd_iterate(np.array([[1.0]]), np.array([1.0]), 3.0, t) == -np.inf
+    assert gd_iterate(np.array([[1.0]]), np.array([1.0]), 1.5, t) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("d", [1e-3, 1e-6, 1e-9])
+def test_iterates_near_the_stable_limit_are_as_right_as_their_docstring_says(d):
+    s, t = 0.7, int(1 / d)
+    eta = (2 - d) / s**2
+    with mpmath.workdps(100):
+        x = mpmath.mpf(eta) * mpmath.mpf(s) ** 2
+        truth = float((1 - (1 - x) ** t) / mpmath.mpf(s))
+    found = float(gd_iterate(np.array([[s]]), np.array([1.0]), eta, t)[0])
+    assert abs(found / truth - 1) <= 10 * 2.3e-16 / d
+
+
+def test_the_parts_of_an_error_are_right_in_any_units_or_refused():
+    X, y = np.array([[1.0, 0], [0, 1], [1, 1]]), np.full(3, 1e-200)
+    plain = prediction_error_modes(X, 0 * y, np.ones((1, 2)), np.ones(2))
+    found = prediction_error_modes(1e200 * X, y, np.ones((1, 2)), np.ones(2))
+    np.testing.assert_allclose(found.residual_projections[0], 1e200 * plain.residual_projections[0], rtol=1e-14)
+    np.testing.assert_allclose(found.modes.sum(-2), plain.modes.sum(-2), rtol=1e-14)
+    tiny = (1e-39 * X).astype(np.float32)
+    with pytest.raises(ValueError, match=r"1/σ leaves float32"):
+        prediction_error_modes(tiny, np.ones(3, np.float32), tiny, np.ones(2, np.float32))
+    with pytest.raises(ValueError, match=r"singular values are beyond 1e308"):
+        singular_values(np.full((4, 4), 1e308))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_step_sizes_that_no_step_survives_are_refused(dtype):
+    X = np.eye(2, dtype=dtype) * dtype(1e30)
+    with pytest.raises(ValueError, match=r"step_size=1e\+300 is so far above 2/σ₁²"):
+        gradient_descent(X, np.zeros(2, dtype), 10, step_size=1e300)
+
+
+@pytest.mark.parametrize("engine", ["gram", "autograd"])
+def test_autocast_of_the_caller_shortens_no_step(engine):
+    X, y = (torch.from_numpy(a).float() for a in (X9, Y9))
+    expected = [state.W for state in gradient_descent(X, y, [1, 100], engine=engine)]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = [state.W for state in gradient_descent(X, y, [1, 100], engine=engine)]
+        assert (X @ X.T).dtype == torch.bfloat16  # control
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: gd_iterate(X9, Y9, 0.1, 10**400), ValueError, "t holds numbers beyond 1e308"),
+        (lambda: gd_iterate(X9, Y9, 10**400, 1), ValueError, "step_size holds numbers beyond"),
+        (lambda: ridge_solution(X9, Y9, 10**400), ValueError, "lam holds numbers beyond"),
+        (lambda: min_norm_solution([[10**400]], [1]), ValueError, "X holds numbers beyond"),
+        (lambda: gd_iterate(X9, Y9, 0.1, "inf"), ValueError, "t must hold real numbers"),
+        (lambda: gd_iterate(X9, Y9, 0.1, torch.tensor(3.0, requires_grad=True)), TypeError, "t requires gradients"),
+        (lambda: gd_iterate(X9, Y9, 0.1, np.ma.array(3, mask=True)), ValueError, "t has 1 masked"),
+        (lambda: gradient_descent(X9, Y9, 1, n_rows=np.ma.array(3, mask=True)), ValueError, "n_rows has 1 masked"),
+        (lambda: gradient_descent(X9, Y9, range(1, 10**9)), ValueError, "checkpoints holds more than 1,000,000"),
+        (lambda: gradient_descent(X9, Y9, 1, threads=2**40), ValueError, "threads=1099511627776 must be at most"),
+        (lambda: min_norm_solution([np.ma.array([1, 2], mask=[0, 1])], [1]), ValueError, "X has 1 masked"),
+        (lambda: min_norm_solution(torch.ones(2, 2).to(torch.float8_e5m2), torch.ones(2)), ValueError, "X must hold"),
+        (
+            lambda: min_norm_solution(torch.ones(2, 2, device="meta"), torch.ones(2)),
+            TypeError,
+            "X is a nested tensor or",
+        ),
+    ],
+)
+def test_what_no_number_can_be_is_refused_by_name(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

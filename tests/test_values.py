@@ -1,5 +1,8 @@
 """Values of a study as people write them."""
 
+import itertools
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import yaml
@@ -75,7 +78,7 @@ def test_what_is_no_list_of_sizes_is_refused(value):
 
 @pytest.mark.parametrize("value", ["1-1000000000", "1-999999999/2", ["1-900000", "1-900000"]])
 def test_ranges_beyond_any_study_are_refused_before_they_are_written_out(value):
-    with pytest.raises(ValueError, match=r"names [\d,]+ sizes, more than 1,000,000; write a stride"):
+    with pytest.raises(ValueError, match=r"names [\d,]+ sizes, more than 100,000; write a stride"):
         Sizes.parse(value)
 
 
@@ -119,6 +122,12 @@ def test_step_sizes_and_threads_are_auto_or_numbers():
         ({"gd": GradientDescent(steps="many")}, "gd.steps: 'many' is no whole number"),
         ({"n_train": None}, "n_train: is blank"),
         ({"device": 0}, "device: 0 must be a text"),
+        ({"n_train": range(1, 10**9)}, r"names 999,999,999 sizes, more than 100,000"),
+        ({"n_train": itertools.count(1)}, r"has more than 100,000 values; give fewer"),
+        ({"datasets": itertools.cycle(["diabetes"])}, r"has more than 100,000 values; give fewer"),
+        ({"input_noise": itertools.count()}, r"has more than 100,000 values; give fewer"),
+        ({"seeds": Fraction(10**400, 3)}, r"seeds: .* is no whole number"),
+        ({"gd": GradientDescent(optimizer_options=dict.fromkeys(map(str, range(50)), 1))}, "50 names are too many"),
         ({"n_train": "1-400", "seeds": 10**6}, r"the study has 800,000,000 cells, more than 10,000,000"),
     ],
 )
@@ -132,6 +141,26 @@ def test_values_of_a_study_become_those_of_their_type():
     assert (study.datasets, study.seeds, study.n_train, study.gd.steps) == (["diabetes"], 10, (5, 6, 7, 10), 100_000)
     assert study == study_of(yaml.safe_load(as_yaml(study)))
     assert as_dict(study)["n_train"] == "5-7, 10"
+
+
+def test_numbers_and_texts_of_numpy_become_pythons():
+    options = {np.str_("momentum"): np.float32(0.5)}
+    study = Study(
+        datasets=np.array(["diabetes"]),
+        n_train=np.array(5),
+        dtype=np.str_("float32"),
+        device=np.str_("cpu"),
+        models=["superposition"],
+        n_hidden=range(2, 9, 3),
+        gd=GradientDescent(step_size=Fraction(1, 10), optimizer="sgd", optimizer_options=options),
+    )
+    assert (study.datasets, study.n_train, study.n_hidden, study.gd.step_size.value) == (
+        ["diabetes"],
+        (5,),
+        (2, 5, 8),
+        0.1,
+    )
+    assert study == study_of(yaml.safe_load(as_yaml(study)))
 
 
 def test_every_type_of_the_schema_refuses_a_blank():
