@@ -16,7 +16,7 @@ import numpy as np
 from gdstudy.experiment import Columns, Records
 from gdstudy.folder import STORE, check_store, whole_file
 from gdstudy.parser import MOST_BYTES, read_yaml, study_of
-from gdstudy.plan import Batch, producible, producible_levels
+from gdstudy.plan import UNABLATED, Batch, producible, producible_levels
 from gdstudy.schema import StudyError
 from gdstudy.summary import Run, Table
 from gdstudy.terminal import one_line
@@ -311,6 +311,9 @@ def load_run(run_dir: str | Path) -> Run:
             _check_known(store.path, f"level of {ablation}", found, known)
             if None not in known and np.isnan(found).any():
                 raise _strange(store.path, f"level of {ablation}", "NULL")
+    ablations = run.results["ablation"]
+    if len(ablations) and UNABLATED[0] not in ablations:
+        raise StudyError(f"{store.path}: rows without ablation are missing; restore it from a copy, or run it anew")
     return run
 
 

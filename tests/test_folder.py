@@ -12,6 +12,7 @@ import pytest
 from gdstudy import figures, load_arrays, load_curves, load_results
 from gdstudy.folder import EVENTS, check_folder, whole_file, write_whole
 from gdstudy.schema import StudyError
+from gdstudy.store import load_run
 from gdstudy.train import main
 
 
@@ -176,6 +177,13 @@ def test_a_hostile_folder_is_one_line_and_nothing_outside_is_touched(kind, comma
     assert "\x1b" not in err
     assert everything(outside) == before
     assert (outside / "precious.txt").read_text() == "precious"
+
+
+def test_a_store_of_ablated_rows_alone_is_damaged(paper_run, tmp_path):
+    shutil.copytree(paper_run, tmp_path / "run")
+    execute(tmp_path / "run", "DELETE FROM results WHERE ablation = 'none'")
+    with pytest.raises(StudyError, match="rows without ablation are missing"):
+        load_run(tmp_path / "run")
 
 
 @pytest.mark.parametrize("load", [load_results, load_curves, load_arrays])
