@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gdstudy.arrays import Array, Regression, real_tensor, times_power_of_two, whole_number, whole_numbers
 from gdstudy.engines import READOUT_DIVERGENCE, Engine, Gram, Optimised
-from gdstudy.metrics import frobenius
+from gdstudy.metrics import frobenius, norm
 from gdstudy.models import LinearReadout
 from gdstudy.objectives import Autograd
 from gdstudy.spectrum import Spectrum, product, spectrum
@@ -24,8 +24,8 @@ from gdstudy.status import Status
 
 # A tolerance below so many eps of its dtype no gradient would meet.
 TOLERANCE_EPS = 100
-# What rounding makes of a zero gradient and of a zero limit: multiples of eps of the numbers they are computed from.
-_GRADIENT_NOISE, _LIMIT_NOISE = 8, 2
+# What rounding makes of u·y = 0, in eps₆₄ √N ‖y‖.
+_ZERO_NOISE = 2
 # More would be no number of threads but a slip of the pen.
 MOST_THREADS = 1024
 
@@ -57,12 +57,12 @@ def descend(
     checkpoints: Sequence[int],
     tolerance: float,
     on_check: Callable[[int, int], None] | None = None,
-    noise: Tensor | None = None,
+    reference: Tensor | None = None,
 ) -> Iterator[State]:
     """Train a stack to the last checkpoint, one State a checkpoint; finished cells leave the stack.
 
     A cell ends `converged` when ‖∇L‖ ≤ tolerance times the largest it had: at its start, unless that is near a saddle.
-    Or when it is no more than noise, (C,): what rounding makes of a zero gradient, in the engine's units; default 0.
+    reference: (C,) counts as had too, in the engine's units; at the solution a start has nothing but rounding.
     It ends `diverged` when that norm grows beyond what a stable step size allows, or the loss stays above its best,
     `stalled` when the gradient vanishes away from a minimum, `max_steps` at the last checkpoint.
     Looks at t, t + max(1, t // engine.looks), …: at most a 64th late (a module: a 16th), at little cost.
@@ -72,8 +72,8 @@ def descend(
     W = engine.solution()
     order = engine.cells
     W, start = W[order.argsort()], start[order.argsort()]
-    largest = start.clone()
-    least = torch.zeros_like(start) if noise is None else noise
+    base = start if reference is None else torch.maximum(start, reference)
+    largest = base.clone()
     steps = torch.zeros(len(start), dtype=torch.int64, device=start.device)
     status = torch.full_like(steps, Status.RUNNING)
     gradient = torch.ones_like(start)
@@ -83,9 +83,9 @@ def descend(
         relative = torch.where(norm == 0, norm, norm / start[cells])
         largest[cells] = torch.maximum(largest[cells], norm)
         code = torch.full_like(cells, Status.RUNNING)
-        small = norm <= torch.maximum(tolerance * largest[cells], least[cells])
-        code[small] = Status.CONVERGED
-        code[~(small | (relative <= engine.divergence)) | engine.rising()] = Status.DIVERGED
+        grown = torch.where(norm == 0, norm, norm / base[cells])
+        code[norm <= tolerance * largest[cells]] = Status.CONVERGED
+        code[~(grown <= engine.divergence) | engine.rising()] = Status.DIVERGED
         flat = norm == 0
         if bool(flat.any()):
             code[flat & ~engine.is_minimum()] = Status.STALLED
@@ -200,9 +200,9 @@ def gradient_descent(
     X: (..., N, P); Y: (..., N) or (..., N, k); batch axes are cells, trained at once.
     checkpoints: increasing steps t ≥ 1, or one; the last is the most a cell may take.
     step_size: η, "auto" (1/σ₁² of each cell), a number or one per cell (...,), in 1/units of X².
-    tolerance: a cell has converged when ‖∇L‖ is at most this share of the largest it had, in [0, 1); never below 100
-    eps of the dtype, or no more than rounding makes of zero. Then ‖W − limit‖ ≤ tolerance·max‖∇L‖/σ_R², which is far
-    where σ_R is small: see State.distance.
+    tolerance: a cell has converged when ‖∇L‖ is at most this share of the largest it had or, from W₀, would have at
+    zero, ‖XᵀY‖; in [0, 1), never below 100 eps of the dtype. Then ‖W − limit‖ ≤ tolerance·max‖∇L‖/σ_R², up to rounding,
+    which is far where σ_R is small: see State.distance.
     W0: start, (..., P) where Y is (..., N), else (..., P, k); default 0.
     engine: "gram" or "autograd", the same iterates. n_rows: (...,) rows of each cell that are not zero padding.
     threads: of PyTorch, default one for small cells, and more while that is measured to be faster.
@@ -219,13 +219,13 @@ def gradient_descent(
     if W0 is not None:
         problem, start = problem.with_start(problem.like_readout("W0", W0))
     spec = spectrum(problem.X, eps=min(problem.eps, torch.finfo(torch.float32).eps))
-    limit = _limit(problem, spec, start)
+    limit, blur = _limit(problem, spec, start)
     problem.readout(limit)  # which its dtype can hold, or there is nothing to train for
 
     x, y, start, limit = (problem.cells(v, 2) for v in (problem.X, problem.Y, start, limit))
-    rows, sigma = check_rows(n_rows, x, problem.batch), problem.cells(spec.s[..., 0], 0)
-    eta = _step_sizes(step_size, problem, x, sigma)
-    noise = sigma * (frobenius(y) + sigma * frobenius(start)) * _GRADIENT_NOISE * torch.finfo(dtype).eps
+    rows = check_rows(n_rows, x, problem.batch)
+    eta = _step_sizes(step_size, problem, x, problem.cells(spec.s[..., 0], 0))
+    reference = None if W0 is None else norm((x.mT @ y).flatten(1)).to(dtype)
     x, y, W = x.to(dtype), y.to(dtype), start.to(dtype)
     runner: Engine
     with full_precision(x.device):
@@ -233,19 +233,30 @@ def gradient_descent(
             runner = Gram(x, y, W, eta, rows, threads)
         else:
             objective = Autograd(LinearReadout(W), x, y, eta, rows)
-            runner, noise = Optimised(objective, divergence=READOUT_DIVERGENCE, threads=threads), noise * eta
-    return _states(problem, limit, start, descend(runner, steps, floor, on_check, noise.to(dtype)))
+            runner = Optimised(objective, divergence=READOUT_DIVERGENCE, threads=threads)
+            reference = None if reference is None else reference * eta
+    blur = problem.cells(blur, 0)
+    return _states(problem, limit, start, blur, descend(runner, steps, floor, on_check, reference))
 
 
-def _limit(problem: Regression, spec: Spectrum, start: Tensor) -> Tensor:
-    """X⁺Y + (I − X⁺X)W₀, zero where rounding cannot tell it from zero: (..., P, k), without units."""
+def _limit(problem: Regression, spec: Spectrum, start: Tensor) -> tuple[Tensor, Tensor]:
+    """X⁺Y + (I − X⁺X)W₀, (..., P, k), and how far rounding may blur an output that it cannot tell from zero, (...,).
+
+    Without units. An output is zero where all its u_r·y are, and what X does not see of W₀.
+    """
+    noise = _ZERO_NOISE * torch.finfo(torch.float64).eps * max(problem.X.shape[-2:]) ** 0.5
     V = spec.Vt * spec.nonzero.unsqueeze(-1)
     unseen = start - product(V.mT, product(V, start))
-    kept = spec.rank < start.shape[-2]  # at full rank there is nothing that X does not see
-    limit = spec.solve(problem.Y) + torch.where(kept[..., None, None], unseen, 0)
-    gain = torch.where(spec.rank > 0, frobenius(problem.Y) / spec.smallest, 0) + frobenius(start) * kept
-    noise = _LIMIT_NOISE * torch.finfo(torch.float64).eps * max(problem.X.shape[-2:]) ** 0.5 * gain
-    return torch.where((frobenius(limit) <= noise)[..., None, None], 0, limit)
+    unseen = torch.where((spec.rank < start.shape[-2])[..., None, None], unseen, 0)  # at full rank X sees all of it
+    seen = product(spec.U.mT, problem.Y) * spec.nonzero.unsqueeze(-1)
+    rows = (problem.X != 0).any(-1, keepdim=True)  # the others are padding, or say nothing
+    blur = noise * (problem.Y * rows).norm(dim=-2, keepdim=True)
+    zero = (seen.norm(dim=-2, keepdim=True) <= blur) & (
+        unseen.norm(dim=-2, keepdim=True) <= noise * start.norm(dim=-2, keepdim=True)
+    )
+    limit = torch.where(zero, 0, spec.solve(problem.Y) + unseen)
+    gain = torch.where(spec.rank > 0, 1 / spec.smallest, 0)
+    return limit, gain * (blur * zero).norm(dim=-1).squeeze(-1)
 
 
 def _step_sizes(step_size: Any, problem: Regression, X: Tensor, largest: Tensor) -> Tensor:
@@ -279,13 +290,20 @@ def _step_sizes(step_size: Any, problem: Regression, X: Tensor, largest: Tensor)
 
 
 @torch.inference_mode(False)
-def _states(problem: Regression, limit: Tensor, start: Tensor, states: Iterator[State]) -> Iterator[State]:
-    """States in units, axes and kind of what was given, with the distance to the limit. limit, start: (C, P, k)."""
+def _states(
+    problem: Regression, limit: Tensor, start: Tensor, blur: Tensor, states: Iterator[State]
+) -> Iterator[State]:
+    """States in units, axes and kind of what was given, with the distance to the limit.
+
+    limit, start: (C, P, k). blur: (C,), what is no distance from a limit of zero.
+    """
     size = frobenius(limit)
+    blur = torch.where(size > 0, 0, blur)
     size = torch.where(size > 0, size, frobenius(start))
     for state in states:
         W = state.W.to(torch.float64)
         gap = frobenius(W - limit)
+        gap = torch.where(gap <= blur, 0, gap)
         distance = torch.where(gap == 0, gap, gap / size)
         of_cells: list[Any] = [state.steps, state.gradient_norm, distance, state.status]
         of_cells = [v.reshape(problem.batch) for v in of_cells]

@@ -288,7 +288,7 @@ class Optimised:
     @torch.no_grad()
     def is_minimum(self) -> Tensor:
         """False where a small random nudge lowers the loss: zero gradient, yet no minimum (a saddle)."""
-        parameters = self.objective.parameters
+        parameters = [p for p in self.objective.parameters if p.requires_grad]
         start, here = [p.clone() for p in parameters], self.objective.losses()
         random = torch.Generator(device=here.device).manual_seed(0)
         lower = torch.zeros_like(here, dtype=torch.bool)

@@ -36,8 +36,8 @@ class Status(IntEnum):
 _SENTENCES = {
     Status.RUNNING: ("it is still being trained", "ask for later checkpoints"),
     Status.CONVERGED: (
-        "its gradient norm fell to the tolerance times the largest it had; directions with a small singular value add "
-        "little to it, so that W may still be far from its limit: the distance says how far",
+        "its gradient norm fell to the tolerance times the largest it had (or has at W = 0); directions with a small "
+        "singular value add little to it, so that W may still be far from its limit: the distance says how far",
         "where the distance is too large, lower the tolerance or standardise the features",
     ),
     Status.MAX_STEPS: ("it took all its steps first", "give it more steps, or standardise the features"),

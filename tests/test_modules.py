@@ -363,11 +363,66 @@ def test_what_a_start_at_zero_would_hide_is_refused_too(twist, message):
     np.testing.assert_array_equal(X, before)
 
 
+def of_the_last(X, z):
+    return torch.cat([z[:-1] + z[-1:].mean(), z[-1:]])
+
+
+def of_the_last_where_there_is_one(X, z):
+    return torch.cat([z[:1] + z[-1:].mean() * (len(z) > 1), z[1:]])
+
+
+def in_the_middle(X, z):
+    return torch.cat([z[:1], z[1:2] + z[2:3].mean(), z[2:]]) if len(z) == 3 else z
+
+
+@pytest.mark.parametrize("twist", [of_the_last, of_the_last_where_there_is_one, in_the_middle])
+def test_no_cell_may_see_another_whichever(twist):
+    X, Y = (np.concatenate([a, a[:1] + 1]) for a in two_cells())
+    with pytest.raises(ValueError, match="may neither be random nor depend on"):
+        train_module(Linear(3, twist), X, Y, 10, 0.01)
+
+
+class Frozen(nn.Module):
+    """A function of X, a parameter that starts at `start`, and another that stays 2."""
+
+    def __init__(self, function, start):
+        super().__init__()
+        self.W = nn.Parameter(torch.full((2, 10, 1), start, dtype=torch.float64))
+        self.two = nn.Parameter(torch.full((2, 1, 1), 2.0, dtype=torch.float64), requires_grad=False)
+        self.register_buffer("nothing", torch.tensor(torch.nan))
+        self.function = function
+
+    def forward(self, X):
+        return self.function(X, self.W, self.two)
+
+
+@pytest.mark.parametrize(
+    ("function", "start"),
+    [
+        (lambda X, W, two: X @ torch.log(W), 0.05),
+        (lambda X, W, two: X @ torch.asin(W), 0.95),
+        (lambda X, W, two: X.pow(two) @ W, 0.1),  # defined at the frozen number alone
+        (lambda X, W, two: torch.log(1 + torch.exp(50 * (X @ W))), 0.0),
+        (lambda X, W, two: torch.where(W.mT.sum() == 0.5, torch.nan, 1) * (X @ W), 0.1),
+    ],
+)
+def test_modules_that_are_defined_near_their_start_are_trained(function, start):
+    X, Y = two_cells()
+    assert status(last(train_module(Frozen(function, start), X, Y, 5, 1e-5))).tolist() == ["max_steps"] * 2
+
+
+def test_what_is_frozen_makes_no_saddle():
+    X, Y = np.array([[[1.0], [-1]]] * 2), np.ones((2, 2))
+    module = Frozen(lambda X, W, two: X @ W[:, :1] + (two - 2), 0.0)
+    state = last(train_module(module, X, Y, 10, 0.1))
+    assert (status(state).tolist(), state.steps.tolist()) == (["converged"] * 2, [0, 0])
+
+
 def test_running_statistics_are_refused_and_left_as_they_are():
     X, Y = two_cells()
     module = Linear(1)
     module.twist = lambda X, z: module.norm(z[0])[None]
-    with pytest.raises(ValueError, match=r"changes the buffer norm.running_mean; call its .eval"):
+    with pytest.raises(ValueError, match=r"changes the buffer norm\.\w+; call its \.eval"):
         train_module(module, X[:1], Y[:1], 10, 0.01)
     assert not module.norm.running_mean.any()
     module.eval()
