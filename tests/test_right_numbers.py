@@ -455,7 +455,7 @@ def test_every_status_is_true_and_the_distance_is_the_true_one(problem, share, e
         if np.isfinite(W).all():
             slack = bound(x, y, limit, rank, np.float32 if dtype == np.float32 else np.float64) / np.linalg.norm(limit)
             assert float(state.distance) == pytest.approx(distance, rel=1e-6, abs=slack)
-    start = np.linalg.norm(x.T @ (x @ W0 - y))
+    start = max(np.linalg.norm(x.T @ (x @ W0 - y)), np.linalg.norm(x.T @ y))
     noise = (
         100
         * np.finfo(dtype).eps
