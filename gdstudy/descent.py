@@ -16,18 +16,17 @@ from torch import Tensor
 
 from gdstudy.arrays import Array, Regression, real_tensor, times_power_of_two, whole_number, whole_numbers
 from gdstudy.engines import READOUT_DIVERGENCE, Engine, Gram, Optimised
-from gdstudy.metrics import frobenius, norm
+from gdstudy.metrics import frobenius
 from gdstudy.models import LinearReadout
 from gdstudy.objectives import Autograd
 from gdstudy.spectrum import Spectrum, product, spectrum
 from gdstudy.status import Status
+from gdstudy.values import MOST_THREADS
 
 # A tolerance below so many eps of its dtype no gradient would meet.
 TOLERANCE_EPS = 100
 # What rounding makes of u·y = 0, in eps₆₄ √N ‖y‖.
 _ZERO_NOISE = 2
-# More would be no number of threads but a slip of the pen.
-MOST_THREADS = 1024
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class State:
     Arrays are NumPy or torch, as X was.
 
     step: the checkpoint t. steps: (...,) steps each cell has taken. W: (..., P, k), or the flattened
-    parameters (..., n) of a module. gradient_norm: (...,) ‖∇L‖ relative to its start.
+    parameters (..., n) of a module. gradient_norm: (...,) ‖∇L‖ relative to its start or, from W₀, to ‖XᵀY‖ if larger.
     distance: (...,) what is still to go, ‖W − limit‖_F / ‖limit‖_F with the limit X⁺Y + (I − X⁺X)W₀ from the SVD of X,
     float64; over ‖W₀‖_F where that limit is zero, and NaN for a module, whose limit is not known.
     status: a `Status` or, for a stack, (...,) their numbers: `Status(1).meaning` says what each promises. `converged`
@@ -62,7 +61,7 @@ def descend(
     """Train a stack to the last checkpoint, one State a checkpoint; finished cells leave the stack.
 
     A cell ends `converged` when ‖∇L‖ ≤ tolerance times the largest it had: at its start, unless that is near a saddle.
-    reference: (C,) counts as had too, in the engine's units; at the solution a start has nothing but rounding.
+    reference: (C,) counts as had at the start, in the engine's units; at the solution that has nothing but rounding.
     It ends `diverged` when that norm grows beyond what a stable step size allows, or the loss stays above its best,
     `stalled` when the gradient vanishes away from a minimum, `max_steps` at the last checkpoint.
     Looks at t, t + max(1, t // engine.looks), …: at most a 64th late (a module: a 16th), at little cost.
@@ -72,8 +71,9 @@ def descend(
     W = engine.solution()
     order = engine.cells
     W, start = W[order.argsort()], start[order.argsort()]
-    base = start if reference is None else torch.maximum(start, reference)
-    largest = base.clone()
+    if reference is not None:
+        start = torch.maximum(start, reference)
+    largest = start.clone()
     steps = torch.zeros(len(start), dtype=torch.int64, device=start.device)
     status = torch.full_like(steps, Status.RUNNING)
     gradient = torch.ones_like(start)
@@ -83,9 +83,8 @@ def descend(
         relative = torch.where(norm == 0, norm, norm / start[cells])
         largest[cells] = torch.maximum(largest[cells], norm)
         code = torch.full_like(cells, Status.RUNNING)
-        grown = torch.where(norm == 0, norm, norm / base[cells])
         code[norm <= tolerance * largest[cells]] = Status.CONVERGED
-        code[~(grown <= engine.divergence) | engine.rising()] = Status.DIVERGED
+        code[~(relative <= engine.divergence) | engine.rising()] = Status.DIVERGED
         flat = norm == 0
         if bool(flat.any()):
             code[flat & ~engine.is_minimum()] = Status.STALLED
@@ -225,7 +224,7 @@ def gradient_descent(
     x, y, start, limit = (problem.cells(v, 2) for v in (problem.X, problem.Y, start, limit))
     rows = check_rows(n_rows, x, problem.batch)
     eta = _step_sizes(step_size, problem, x, problem.cells(spec.s[..., 0], 0))
-    reference = None if W0 is None else norm((x.mT @ y).flatten(1)).to(dtype)
+    reference = None if W0 is None else frobenius(x.mT @ y).to(dtype)
     x, y, W = x.to(dtype), y.to(dtype), start.to(dtype)
     runner: Engine
     with full_precision(x.device):

@@ -128,5 +128,6 @@ def thin_svd(X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     parts = np.array_split(stack, all_threads() if len(stack) >= 64 else 1)
     with ThreadPoolExecutor(len(parts)) as threads:
         done = list(threads.map(lambda part: np.linalg.svd(part, full_matrices=False), parts))
-    U, s, Vt = (torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*done, strict=True))
-    return tuple(a.reshape(*X.shape[:-2], *a.shape[1:]) for a in (U, s, Vt))  # type: ignore[return-value]
+    stacks = [torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*done, strict=True)]
+    U, s, Vt = (a.reshape(*X.shape[:-2], *a.shape[1:]) for a in stacks)
+    return U, s, Vt

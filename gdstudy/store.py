@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from gdstudy.config import Study
 from gdstudy.experiment import Columns, Records
 from gdstudy.folder import STORE, check_store, whole_file
 from gdstudy.parser import MOST_BYTES, read_yaml, study_of
@@ -173,14 +174,6 @@ class Store:
                 raise
             self._db.execute("COMMIT")
 
-    def config(self) -> str:
-        """The study as it was when the run began."""
-        with _explained(self.path):
-            found = self._db.execute("SELECT substr(config, 1, ?) FROM study", (MOST_BYTES + 1,)).fetchone()
-        if found is None:
-            raise StudyError(f"{self.path} holds no study; restore it from a copy, or run the study anew")
-        return str(found[0])
-
     def finished(self) -> set[int]:
         """Numbers of the batches that are stored."""
         with _explained(self.path):
@@ -295,32 +288,38 @@ def load_arrays(run_dir: str | Path) -> Table:
     return {name: table[name] for name in columns}
 
 
+def load_study(run_dir: str | Path) -> Study:
+    """The study as it was when the run began. StudyError where there is none."""
+    path = check_store(Path(run_dir))
+    with _opened(path) as db:
+        found = db.execute("SELECT substr(config, 1, ?) FROM study", (MOST_BYTES + 1,)).fetchone()
+    if found is None:
+        raise StudyError(f"{path} holds no study; restore it from a copy, or run the study anew")
+    return study_of(read_yaml(path, str(found[0]).encode()))
+
+
 def load_run(run_dir: str | Path) -> Run:
     """All tables of a run. StudyError also where they name what its study cannot produce: names become paths."""
     run = Run(load_results(run_dir), load_curves(run_dir), load_arrays(run_dir))
-    store = Store(Path(run_dir))
-    study = study_of(read_yaml(store.path, store.config().encode()))
-    store.close()
-    levels = producible_levels(study)
+    study, path = load_study(run_dir), Path(run_dir) / STORE
+    columns, levels = producible(study), producible_levels(study)
     for table in run:
-        for column, known in producible(study).items():
-            _check_known(store.path, column, table.get(column, np.array([])), known)
-        for ablation in np.unique(table["ablation"]) if len(table) else ():
+        for column, known in columns.items():
+            _check_known(path, column, table.get(column, np.array([])), known)
+        for ablation, known in levels.items() if len(table) else ():
             found = table["level"][table["ablation"] == ablation]
-            known = levels.get(str(ablation), {None})
-            _check_known(store.path, f"level of {ablation}", found, known)
+            _check_known(path, f"level of {ablation}", found, known)
             if None not in known and np.isnan(found).any():
-                raise _strange(store.path, f"level of {ablation}", "NULL")
+                raise _strange(path, f"level of {ablation}", "NULL")
     ablations = run.results["ablation"]
     if len(ablations) and UNABLATED[0] not in ablations:
-        raise StudyError(f"{store.path}: rows without ablation are missing; restore it from a copy, or run it anew")
+        raise StudyError(f"{path}: rows without ablation are missing; restore it from a copy, or run it anew")
     return run
 
 
 def _check_known(path: Path, column: str, values: np.ndarray, known: set[Any]) -> None:
     """StudyError where a column holds what its study cannot produce. Empty values of numbers are no matter here."""
-    found = set(np.unique(values).tolist())
-    if strange := {value for value in found if value == value} - known:
+    if strange := set(values[values == values].tolist()) - known:
         raise _strange(path, column, str(min(strange)))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from gdstudy import __version__
 from gdstudy.config import Study
 from gdstudy.folder import STORE, check_folder, write_whole
-from gdstudy.parser import StudyParser, as_dict, as_yaml, read_study, read_yaml, study_of
+from gdstudy.parser import StudyParser, as_dict, as_yaml, read_study, study_of
 from gdstudy.schema import StudyError
 from gdstudy.terminal import one_line, prepare, say, tell
 from gdstudy.values import shown
@@ -51,12 +51,10 @@ def resume_study(run_dir: str | Path, quiet: bool = True) -> Path:
     _check_path(folder)
     check_folder(folder)
     study = read_study(folder / "config.yaml")
-    from gdstudy.store import Store
+    from gdstudy.store import load_study
     from gdstudy.sweep import load_datasets
 
-    store = Store(folder)
-    began_with = as_dict(study_of(read_yaml(store.path, store.config().encode())))
-    store.close()
+    began_with = as_dict(load_study(folder))
     now = as_dict(study)
     if began_with != now:
         changed = [key for key in now if began_with.get(key) != now[key]]

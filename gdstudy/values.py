@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args, get_origin
 
 # More of one kind is no study but a slip of the pen.
-MOST_SIZES, MOST_LEVELS, MOST_NAMED, LARGEST_SIZE = 10**5, 1000, 32, 10**9
+MOST_SIZES, MOST_LEVELS, MOST_NAMED, MOST_THREADS, LARGEST_SIZE = 10**5, 1000, 32, 1024, 10**9
 _LARGEST_WHOLE = 10**15
 
 
@@ -172,11 +172,11 @@ class Threads(str):
     @classmethod
     def parse(cls, value: Any) -> Threads:
         try:
-            good = value == "auto" or 1 <= whole(value) <= 1024
+            good = value == "auto" or 1 <= whole(value) <= MOST_THREADS
         except ValueError:
             good = False
         if not good:
-            raise ValueError(f"{shown(value)} must be `auto` or a whole number in 1 … 1024")
+            raise ValueError(f"{shown(value)} must be `auto` or a whole number in 1 … {MOST_THREADS}")
         return cls("auto" if value == "auto" else whole(value))
 
     @property
