@@ -10,36 +10,32 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from gdstudy.closed_form import (
-        gd_iterate,
-        min_norm_solution,
-        reduced_rank_solution,
-        ridge_solution,
-        singular_values,
-    )
-    from gdstudy.data import load_dataset
-    from gdstudy.descent import State, gradient_descent
-    from gdstudy.factors import prediction_error_modes
-    from gdstudy.modules import train_module
-    from gdstudy.status import Status
-    from gdstudy.store import load_arrays, load_curves, load_results
+    from gdstudy.closed_form.factors import prediction_error_modes
+    from gdstudy.closed_form.iterates import gd_iterate
+    from gdstudy.closed_form.solutions import min_norm_solution, reduced_rank_solution, ridge_solution, singular_values
+    from gdstudy.data.loading import load_dataset
+    from gdstudy.study.status import Status
+    from gdstudy.sweep.store import load_arrays, load_curves, load_results
     from gdstudy.train import run_study
+    from gdstudy.training.descent import State
+    from gdstudy.training.gradient_descent import gradient_descent
+    from gdstudy.training.train_module import train_module
 
 _HOME = {
-    "gd_iterate": "closed_form",
-    "min_norm_solution": "closed_form",
-    "reduced_rank_solution": "closed_form",
-    "ridge_solution": "closed_form",
-    "singular_values": "closed_form",
-    "State": "descent",
-    "Status": "status",
-    "train_module": "modules",
-    "gradient_descent": "descent",
-    "prediction_error_modes": "factors",
-    "load_dataset": "data",
-    "load_arrays": "store",
-    "load_results": "store",
-    "load_curves": "store",
+    "gd_iterate": "closed_form.iterates",
+    "min_norm_solution": "closed_form.solutions",
+    "reduced_rank_solution": "closed_form.solutions",
+    "ridge_solution": "closed_form.solutions",
+    "singular_values": "closed_form.solutions",
+    "State": "training.descent",
+    "Status": "study.status",
+    "train_module": "training.train_module",
+    "gradient_descent": "training.gradient_descent",
+    "prediction_error_modes": "closed_form.factors",
+    "load_dataset": "data.loading",
+    "load_arrays": "sweep.store",
+    "load_results": "sweep.store",
+    "load_curves": "sweep.store",
     "run_study": "train",
 }
 

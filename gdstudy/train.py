@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from gdstudy import __version__
-from gdstudy.config import Study
-from gdstudy.folder import STORE, check_folder, write_whole
-from gdstudy.parser import StudyParser, as_dict, as_yaml, read_study, study_of
-from gdstudy.schema import StudyError
-from gdstudy.terminal import one_line, prepare, say, tell
-from gdstudy.values import shown
+from gdstudy.study.config import Study
+from gdstudy.study.console import one_line, prepare, say, tell
+from gdstudy.study.parser import StudyParser, as_dict, as_yaml, read_study, study_of
+from gdstudy.study.schema import StudyError
+from gdstudy.study.values import shown
+from gdstudy.sweep.folder import STORE, check_folder, write_whole
 
 PROG = "gdstudy.train"
 
@@ -33,7 +33,7 @@ def run_study(
     study = study_of(as_dict(config)) if isinstance(config, Study) else read_study(config)
     if not isinstance(config, Study):
         name = run_name(config)
-    from gdstudy.sweep import load_datasets
+    from gdstudy.sweep.run import load_datasets
 
     _check_device(study)
     _check_optimizer(study)
@@ -51,8 +51,8 @@ def resume_study(run_dir: str | Path, quiet: bool = True) -> Path:
     _check_path(folder)
     check_folder(folder)
     study = read_study(folder / "config.yaml")
-    from gdstudy.store import load_study
-    from gdstudy.sweep import load_datasets
+    from gdstudy.sweep.run import load_datasets
+    from gdstudy.sweep.store import load_study
 
     began_with = as_dict(load_study(folder))
     now = as_dict(study)
@@ -82,7 +82,7 @@ def _check_optimizer(study: Study) -> None:
         return
     import torch
 
-    from gdstudy.engines import torch_optimizer
+    from gdstudy.training.optimizers import torch_optimizer
 
     try:
         number = torch.zeros(1, requires_grad=True)
@@ -94,7 +94,7 @@ def _check_optimizer(study: Study) -> None:
 
 def _new_run_dir(study: Study, run_dir: str | Path | None, name: str) -> Path:
     """Create the run's folder with config.yaml and an empty store, or leave nothing behind."""
-    from gdstudy.store import Store
+    from gdstudy.sweep.store import Store
 
     if run_dir is None:
         stamp = time.strftime("%Y%m%d-%H%M%S")
@@ -156,8 +156,8 @@ def _provenance(study: Study) -> str:
 
 def _finish(study: Study, datasets: list[Any], folder: Path, quiet: bool) -> None:
     """Everything after the run folder exists: train, export, draw, report."""
-    from gdstudy.store import Store
-    from gdstudy.sweep import run_missing
+    from gdstudy.sweep.run import run_missing
+    from gdstudy.sweep.store import Store
 
     store = Store(folder)
     try:
@@ -169,14 +169,14 @@ def _finish(study: Study, datasets: list[Any], folder: Path, quiet: bool) -> Non
         store.close()
     if not quiet:
         tell("drawing figures, writing tables …")
-    from gdstudy.board import write_board
-    from gdstudy.claims import decide
-    from gdstudy.figures import draw_figures
-    from gdstudy.report import claims_csv, claims_markdown, claims_text, report
-    from gdstudy.store import export_csv, load_run
+    from gdstudy.figures import redraw
+    from gdstudy.sweep.store import export_csv, load_run
+    from gdstudy.views.board import write_board
+    from gdstudy.views.claims import decide
+    from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text, report
 
     run = load_run(folder)
-    images = draw_figures(folder, run)
+    images = redraw(folder, run)
     claims = decide(run.results, run.curves)
     markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
     texts = {"config": f"```yaml\n{(folder / 'config.yaml').read_text('utf-8')}\n```"} | (

@@ -7,11 +7,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-from gdstudy.config import Ablations, GradientDescent, Sizes, Study, Synthetic
-from gdstudy.parser import as_yaml
-from gdstudy.schema import BOTTLENECKS, SUPERPOSITIONS
-from gdstudy.store import Store, load_run
-from gdstudy.sweep import load_datasets, run_missing
+from gdstudy.study.config import Ablations, GradientDescent, Study, Synthetic
+from gdstudy.study.parser import as_yaml
+from gdstudy.study.schema import BOTTLENECKS, SUPERPOSITIONS
+from gdstudy.study.values import Sizes
+from gdstudy.sweep.run import load_datasets, run_missing
+from gdstudy.sweep.store import Store, load_run
 from gdstudy.train import run_study
 
 # Where the two downloadable data sets lie beside the checkout (machines without internet), tests read them there.

@@ -1,38 +1,37 @@
-"""The one-way arrows between modules, and README's commands beside CI's."""
+"""The house: one-way arrows between wings, and between the rooms of a wing; and README's commands beside CI's."""
 
 import ast
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
-# Each module imports only from rows below its own. `train` draws through `figures`, so it stands above it.
+PACKAGE = ROOT / "gdstudy"
+# Each wing imports only from rows below its own: siblings never meet. Modules outside a wing are commands.
 ROWS = [
-    {"train"},
-    {"figures", "report"},
-    {"sweep"},
-    {"board", "store"},
-    {"claims"},
-    {"summary"},
+    {"commands"},
+    {"sweep", "views"},
     {"experiment"},
-    {"modules"},
-    {"descent", "closed_form", "factors"},
-    {"engines"},
-    {"objectives"},
-    {"models", "features", "metrics", "theory", "plan"},
-    {"spectrum"},
-    {"data", "arrays"},
-    {"downloads"},
-    {"parser", "folder"},
-    {"config"},
-    {"checks"},
-    {"schema", "values", "status", "threads", "terminal"},
+    {"training", "closed_form", "theory"},
+    {"data"},
+    {"linalg"},
+    {"study"},
 ]
-DEPTH = {module: depth for depth, row in enumerate(ROWS) for module in row}
-FILES = {p.stem: [p] for p in (ROOT / "gdstudy").glob("*.py") if p.stem != "__init__"}
-FILES |= {p.parent.name: sorted(p.parent.glob("*.py")) for p in (ROOT / "gdstudy").glob("*/__init__.py")}
-MODULES = sorted(FILES)
+DEPTH = {wing: depth for depth, row in enumerate(ROWS) for wing in row}
+
+
+def name_of(path):
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def wing(module):
+    part = module.split(".")[1] if "." in module else "commands"
+    return part if part in DEPTH else "commands"
+
+
+MODULES = {name_of(path): path for path in PACKAGE.rglob("*.py")}
 
 
 def at_run_time(node):
@@ -43,26 +42,53 @@ def at_run_time(node):
             yield from at_run_time(child)
 
 
-def imports(module):
-    """Modules that a module imports as it runs; a package's imports of its own parts are its own affair."""
-    for node in (node for file in FILES[module] for node in at_run_time(ast.parse(file.read_text()))):
-        if isinstance(node, ast.ImportFrom) and node.module == "gdstudy":
+def imports(path):
+    """Modules of the package that a module imports as it runs."""
+    for node in at_run_time(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "gdstudy":
+            below = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in MODULES else node.module for name in below)
+        elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in MODULES)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gdstudy."):
-            yield from {node.module.split(".")[1]} - {module}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_each_module_imports_only_from_rows_below_it(module):
-    assert module in DEPTH
-    assert all(DEPTH[used] > DEPTH[module] for used in imports(module))
+USES = {module: set(imports(path)) - {module} for module, path in MODULES.items()}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if wing(module) != "commands"])
+def test_each_wing_imports_only_from_wings_below_it(module):
+    for used in USES[module]:
+        assert wing(used) == wing(module) or DEPTH[wing(used)] > DEPTH[wing(module)], used
+
+
+def test_rooms_form_no_circle():
+    order = list(TopologicalSorter(USES).static_order())  # CycleError names one
+    assert set(order) == set(MODULES)
+
+
+def test_every_folder_is_a_wing_that_says_what_it_knows():
+    folders = {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
+    assert folders == set(DEPTH) - {"commands"}
+    for folder in folders:
+        module = ast.parse((PACKAGE / folder / "__init__.py").read_text())
+        assert len(ast.get_docstring(module).splitlines()) >= 3
+        assert all(isinstance(node, ast.ImportFrom | ast.Expr) for node in module.body), folder
+
+
+def test_study_needs_no_large_library():
+    for module, path in MODULES.items():
+        if wing(module) == "study":
+            text = path.read_text()
+            assert not re.search(r"^\s*(import|from) (torch|pandas|sklearn|numpy|scipy)\b", text, re.MULTILINE), module
 
 
 def test_only_commands_and_progress_print_and_through_one_room():
-    for module in set(MODULES) - {"terminal"}:
-        text = "".join(file.read_text() for file in FILES[module])
+    speaking = {"gdstudy.study.parser", "gdstudy.sweep.run", "gdstudy.sweep.progress"}
+    for module in set(MODULES) - {"gdstudy.study.console"}:
+        text = MODULES[module].read_text()
         assert not re.search(r"\bprint\(|std(out|err)\.write", text), module
-        assert module in ("train", "figures", "sweep", "parser") or not re.search(r"\b(say|tell)\(", text), module
+        if wing(module) != "commands" and module not in speaking:
+            assert not re.search(r"\b(say|tell)\(", text), module
 
 
 def test_readme_and_ci_run_the_same_commands():

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from gdstudy import load_curves, load_results
-from gdstudy.parser import as_yaml, find_config, read_study
+from gdstudy.study.parser import as_yaml, find_config, read_study
 from gdstudy.train import main
 
 SMALL = "n_train: [5, 10, 20]\nseeds: 3\nbatch_cells: 4\ngd: {steps: 300, checkpoints_per_decade: 3}\n"

@@ -11,15 +11,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy import closed_form
-from gdstudy.arrays import in_precision
-from gdstudy.config import Study
-from gdstudy.data import Dataset, stream
+from gdstudy.closed_form.bottleneck import bottleneck_flow, bottleneck_iterate
+from gdstudy.closed_form.solutions import reduced_rank
+from gdstudy.data.dataset import Dataset
+from gdstudy.data.splits import stream
+from gdstudy.experiment.plan import UNABLATED, Batch
 from gdstudy.experiment.stack import Columns, build_stack, geometry, identity
-from gdstudy.metrics import relative_distance
-from gdstudy.models import Bottleneck
-from gdstudy.objectives import Autograd, BottleneckByHand, Objective
-from gdstudy.plan import UNABLATED, Batch
+from gdstudy.linalg.metrics import relative_distance
+from gdstudy.linalg.units import in_precision
+from gdstudy.study.config import Study
+from gdstudy.training.modules import Bottleneck
+from gdstudy.training.objectives import Autograd, BottleneckByHand, Objective
 
 
 class BottleneckCells:
@@ -31,7 +33,7 @@ class BottleneckCells:
         self.stack = build_stack(study, dataset, batch)
         self.energy = self.stack.target_mean_square
         problem = self.stack.problem
-        self.best = closed_form.reduced_rank(problem.spectrum, problem.Y, self.k)
+        self.best = reduced_rank(problem.spectrum, problem.Y, self.k)
         # Steps (C,) and exact strengths (C, k) that were asked for last: the next go on from there.
         self._reached: tuple[Tensor, Tensor] | None = None
         self.noisy = dataset.input_noise > 0
@@ -111,7 +113,7 @@ class BottleneckCells:
         steps, strengths = self._reached
         more = (t - steps[cells]).to(eta.device).unsqueeze(-1)
         rate = eta[cells, None] * self._curvatures(cells)
-        strengths[cells] = closed_form.bottleneck_iterate(strengths[cells], rate, more)
+        strengths[cells] = bottleneck_iterate(strengths[cells], rate, more)
         steps[cells] = t
         return strengths[cells]
 
@@ -146,6 +148,6 @@ class BottleneckCells:
             values["exact_strengths"] = self._strengths(eta, t, cells)
             time = (eta[cells] * t.to(eta.device)).unsqueeze(-1)
             start, curvature = self._first_strengths(cells), self._curvatures(cells)
-            values["flow_strengths"] = closed_form.bottleneck_flow(start, curvature, time)
+            values["flow_strengths"] = bottleneck_flow(start, curvature, time)
         arrays = {name: value.cpu().numpy() for name, value in values.items()}
         return [{name: value[c] for name, value in arrays.items()} for c in range(len(cells))]

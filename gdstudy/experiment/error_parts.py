@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gdstudy.closed_form.factors import Problem, bias_readout, variance_modes
 from gdstudy.experiment.stack import Columns, Stack, side_by_side
-from gdstudy.factors import Problem, bias_readout, variance_modes
-from gdstudy.metrics import frobenius
+from gdstudy.linalg.metrics import frobenius
 
 
 def rounding(stack: Stack, problem: Problem, W: Tensor) -> Tensor:

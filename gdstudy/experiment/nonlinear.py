@@ -10,13 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy.config import Study
-from gdstudy.descent import State, check_tolerance, descend, log_spaced
-from gdstudy.engines import Optimised, Schedule, torch_optimizer
+from gdstudy.experiment.plan import UNABLATED, Batch, Level
 from gdstudy.experiment.stack import Columns, Records, identity
-from gdstudy.objectives import Objective
-from gdstudy.plan import UNABLATED, Batch, Level
-from gdstudy.status import WORDS, Status
+from gdstudy.study.config import Study
+from gdstudy.study.status import WORDS, Status
+from gdstudy.training.arguments import check_tolerance, log_spaced
+from gdstudy.training.descent import State, descend
+from gdstudy.training.objectives import Objective
+from gdstudy.training.optimised import Optimised
+from gdstudy.training.optimizers import Schedule, torch_optimizer
 
 
 class Cells(Protocol):

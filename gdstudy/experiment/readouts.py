@@ -9,19 +9,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy import closed_form, theory
-from gdstudy.arrays import in_precision
-from gdstudy.config import Study
-from gdstudy.data import Dataset, split
-from gdstudy.descent import State, check_tolerance, gradient_descent, largest_eigenvalue, log_spaced
+from gdstudy.closed_form.factors import ABLATIONS, Problem
+from gdstudy.closed_form.iterates import gd_readout, steps_to_gradient
+from gdstudy.data.dataset import Dataset
+from gdstudy.data.features import feature_map
+from gdstudy.data.splits import split
 from gdstudy.experiment.error_parts import error_parts, rounding
+from gdstudy.experiment.plan import UNABLATED, Batch, Level
 from gdstudy.experiment.stack import Columns, Records, Stack, build_stack, distinct, geometry, identity, side_by_side
-from gdstudy.factors import ABLATIONS, Problem
-from gdstudy.features import feature_map
-from gdstudy.metrics import frobenius, relative_distance
-from gdstudy.plan import UNABLATED, Batch, Level
-from gdstudy.schema import AUTOENCODERS
-from gdstudy.status import WORDS, Status
+from gdstudy.linalg.metrics import frobenius, relative_distance
+from gdstudy.linalg.units import in_precision
+from gdstudy.study.config import Study
+from gdstudy.study.schema import AUTOENCODERS
+from gdstudy.study.status import WORDS, Status
+from gdstudy.theory.denoising import denoising_law
+from gdstudy.theory.hastie import gaussian_test_mse
+from gdstudy.training.arguments import check_tolerance, log_spaced
+from gdstudy.training.descent import State, largest_eigenvalue
+from gdstudy.training.gradient_descent import gradient_descent
 
 PICTURES = 8  # test rows of which an autoencoder's inputs and outputs are kept
 
@@ -207,7 +212,7 @@ def _trained_rows(
     }
     if level == UNABLATED and stack.batch.model == "linear_autoencoder" and "+noise" not in stack.batch.dataset:
         rows |= _dimensions(trained.W.diagonal(dim1=-2, dim2=-1).sum(-1).cpu().numpy(), rows)
-    exact = stack.measure([problem], [closed_form.gd_readout(problem.spectrum, problem.Y, eta, trained.steps)], [limit])
+    exact = stack.measure([problem], [gd_readout(problem.spectrum, problem.Y, eta, trained.steps)], [limit])
     return [rows, {**shared, **exact, "estimator": "gd_closed_form", "status": "closed_form"}]
 
 
@@ -216,10 +221,10 @@ def _theory_rows(batch: Batch, dataset: Dataset) -> list[Columns]:
     sizes = np.array([n for n, seed in batch.cells if seed == 0])
     law = dataset.law if batch.model == "linear" else None
     if batch.model == "linear_autoencoder" and dataset.covariance is not None:
-        law = theory.denoising_law(dataset.covariance, dataset.input_noise)
+        law = denoising_law(dataset.covariance, dataset.input_noise)
     if law is None or not len(sizes):
         return []
-    risk = theory.gaussian_test_mse(sizes, batch.n_parameters, law.signal, law.noise, law.isotropic)
+    risk = gaussian_test_mse(sizes, batch.n_parameters, law.signal, law.noise, law.isotropic)
     sizes, risk = sizes[~np.isnan(risk)], risk[~np.isnan(risk)]
     if not len(sizes):
         return []
@@ -232,7 +237,7 @@ def _theory_rows(batch: Batch, dataset: Dataset) -> list[Columns]:
 def _checkpoint(batch: Batch, running: Stack, cells: Tensor, eta: Tensor, limit: Tensor, state: State) -> Columns:
     """Cells of a batch that were running until this checkpoint, beside the exact iterate at the same t."""
     part, t, W, reference = running.problem, state.steps[cells], state.W[cells], limit[cells]
-    W_exact = closed_form.gd_readout(part.spectrum, part.Y, eta[cells], t)
+    W_exact = gd_readout(part.spectrum, part.Y, eta[cells], t)
     exact = running.measure([part], [W_exact], [reference])
     return {
         **identity(batch, (UNABLATED,), cells.cpu().numpy()),
@@ -265,6 +270,6 @@ def _certificate(study: Study, problem: Problem, eta: Tensor, W: Tensor, limit: 
     values = {
         "slowest_singular_value": torch.where(some, slowest.values, torch.nan),
         "slowest_error_share": torch.where(some, share.gather(-1, slowest.indices[:, None]).squeeze(-1), torch.nan),
-        "steps_to_tolerance": closed_form.steps_to_gradient(s, eta, remaining, target),
+        "steps_to_tolerance": steps_to_gradient(s, eta, remaining, target),
     }
     return {name: value.cpu().numpy() for name, value in values.items()}

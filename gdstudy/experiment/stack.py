@@ -10,14 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy.config import Study
-from gdstudy.data import Dataset, training_rows
-from gdstudy.factors import Problem
-from gdstudy.features import feature_map, is_random
-from gdstudy.metrics import AllRows, SplitErrors, frobenius, relative_distance, row_space_leak
-from gdstudy.plan import Batch, Level
-from gdstudy.schema import AUTOENCODERS
-from gdstudy.spectrum import spectrum
+from gdstudy.closed_form.factors import Problem
+from gdstudy.data.dataset import Dataset
+from gdstudy.data.features import feature_map, is_random
+from gdstudy.data.splits import training_rows
+from gdstudy.experiment.plan import Batch, Level
+from gdstudy.linalg.metrics import AllRows, SplitErrors, frobenius, relative_distance, row_space_leak
+from gdstudy.linalg.spectrum import spectrum
+from gdstudy.study.config import Study
+from gdstudy.study.schema import AUTOENCODERS
 
 Columns = dict[str, Any]  # column name → one value for all rows, or an array with one value a row
 

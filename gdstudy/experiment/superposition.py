@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy.config import Study
-from gdstudy.data import Dataset, stream, training_rows
+from gdstudy.data.dataset import Dataset
+from gdstudy.data.splits import stream, training_rows
+from gdstudy.experiment.plan import Batch
 from gdstudy.experiment.stack import Columns
-from gdstudy.metrics import dimensionality
-from gdstudy.models import ReLUAutoencoder
-from gdstudy.objectives import Autograd, Objective, ReLUByHand
-from gdstudy.plan import Batch
+from gdstudy.linalg.metrics import dimensionality
+from gdstudy.study.config import Study
+from gdstudy.training.modules import ReLUAutoencoder
+from gdstudy.training.objectives import Autograd, Objective, ReLUByHand
 
 # Outputs of a stack that are held at once while it is measured.
 CPU_CHUNK, GPU_CHUNK = 1 << 21, 1 << 28

@@ -15,15 +15,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from gdstudy import plan
-from gdstudy.config import Ablations, Sizes
-from gdstudy.data import split
-from gdstudy.experiment import run_batch
-from gdstudy.features import feature_map
-from gdstudy.parser import find_config, read_study
-from gdstudy.schema import BOTTLENECKS, NONLINEAR, SUPERPOSITIONS
-from gdstudy.summary import CLOSED_FORMS
-from gdstudy.sweep import load_datasets
+from gdstudy.data.features import feature_map
+from gdstudy.data.splits import split
+from gdstudy.experiment import plan
+from gdstudy.experiment.run_batch import run_batch
+from gdstudy.study.config import Ablations
+from gdstudy.study.parser import find_config, read_study
+from gdstudy.study.schema import BOTTLENECKS, NONLINEAR, SUPERPOSITIONS
+from gdstudy.study.values import Sizes
+from gdstudy.sweep.run import load_datasets
+from gdstudy.views.summary import CLOSED_FORMS
 
 CONFIGS = (
     "autoencoder",

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gdstudy.experiment import run_batch
-from gdstudy.parser import as_yaml, find_config, read_study
-from gdstudy.plan import plan
-from gdstudy.store import Store
-from gdstudy.sweep import load_datasets
+from gdstudy.experiment.plan import plan
+from gdstudy.experiment.run_batch import run_batch
+from gdstudy.study.parser import as_yaml, find_config, read_study
+from gdstudy.sweep.run import load_datasets
+from gdstudy.sweep.store import Store
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import one_cell

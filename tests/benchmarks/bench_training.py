@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from gdstudy import load_results
-from gdstudy.data import load_dataset, split
-from gdstudy.parser import as_yaml, find_config, read_study
-from gdstudy.store import Store
-from gdstudy.sweep import load_datasets, run_missing
+from gdstudy.data.loading import load_dataset
+from gdstudy.data.splits import split
+from gdstudy.study.parser import as_yaml, find_config, read_study
+from gdstudy.sweep.run import load_datasets, run_missing
+from gdstudy.sweep.store import Store
 
 LOOP_STEPS = 2000
 

@@ -1,0 +1,38 @@
+"""`gdstudy COMMAND …`: the commands of the package, each also as `python -m gdstudy.<command>`."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from gdstudy import __version__
+from gdstudy.study.console import prepare, say, tell
+
+COMMANDS = {
+    "train": "run a study, beside its closed form: gdstudy train --config linear.yaml",
+    "resume": "finish what is missing of a run: gdstudy resume RUN_DIR",
+    "figures": "redraw a run's figures: gdstudy figures RUN_DIR",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status of the command; 2 where there is none of that name."""
+    prepare()
+    name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if name in ("-h", "--help"):
+        lines = [f"  {command:<10}{text}" for command, text in COMMANDS.items()]
+        say("\n".join(["usage: gdstudy COMMAND …; `gdstudy COMMAND --help` says more", *lines]))
+        return 0
+    if name == "--version":
+        say(f"gdstudy {__version__}")
+        return 0
+    if name not in COMMANDS:
+        tell(f"gdstudy: unknown command {name[:60]!r}; known: {', '.join(COMMANDS)}")
+        return 2
+    if name == "resume":
+        name, rest = "train", ["--resume", *rest]
+    return int(import_module(f"gdstudy.{name}").main(rest))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""The exact t-th iterate of gradient descent, and how many steps are left."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gdstudy.linalg.arrays import Array, check_rtol, real_tensor
+from gdstudy.linalg.regression import Regression
+from gdstudy.linalg.spectrum import Spectrum, spectrum
+from gdstudy.linalg.units import times_power_of_two, without_units
+
+# Growth is kept below this power of two.
+_GROWN_POWER = 900
+
+
+# Growth by more than e to this is infinite in any units.
+_LONGEST_GROWTH = 2.0**40
+
+
+def gd_filter(spec: Spectrum, step_size: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """f(σ) = (1 − (1 − ησ²)ᵗ)/σ, the share of mode σ learnt after t steps, over σ; 0 for modes that count as zero.
+
+    Through expm1(t·log1p(−ησ²)), so that neither a small ησ² nor a large t (tested to 10¹²) loses digits.
+    For ησ² in (1, 2) the iterate alternates around its limit; beyond 2 it grows without bound.
+
+    step_size: broadcastable to σ (..., R), 1/units of X²; t: broadcastable, whole numbers, or infinite for the limit.
+    Returns f (..., R) and p (...,): the filter is f·2ᵖ, p = 0 unless it grew beyond what float64 holds.
+    """
+    s = spec.s
+    eta, t = step_size.to(torch.float64), t.to(torch.float64)
+    x = eta * s.square()
+    ended = torch.isinf(t)
+    steps = torch.where(ended, 0, t)
+    # |1 − x|ᵗ − 1; xlogy and xlog1py are 0 at t = 0, also where 1 − x = 0.
+    log_decay = torch.where(x <= 1, torch.special.xlog1py(steps, -x.clamp(max=1)), torch.special.xlogy(steps, x - 1))
+    log_decay = torch.where(spec.nonzero, log_decay, 0).clamp(max=_LONGEST_GROWTH)
+    power = (log_decay.amax(-1, keepdim=True) / math.log(2) - _GROWN_POWER).clamp(min=0).ceil()
+    shrink = torch.where(power > 0, torch.exp(log_decay - power * math.log(2)), torch.expm1(log_decay))
+    alternating = (x > 1) & (torch.remainder(steps, 2) == 1)
+    # Where a power of two is taken out, the one that growth is added to has long been lost in it.
+    learnt = torch.where(alternating, torch.where(power > 0, shrink, 2 + shrink), -shrink)
+    learnt = torch.where(ended, 1, learnt)
+    return torch.where(spec.nonzero, learnt / s, 0), power.squeeze(-1).to(torch.int64)
+
+
+def gd_readout(spec: Spectrum, Y: Tensor, step_size: Tensor, t: Tensor) -> Tensor:
+    """W_t of gradient descent from zero in exact arithmetic, infinite where it grew beyond float64.
+
+    spec: of X (C, N, P); Y: (C, N, k); step_size, t: (C,). Returns (C, P, k).
+    """
+    f, power = gd_filter(spec, step_size.unsqueeze(-1), t.unsqueeze(-1))
+    return times_power_of_two(spec.filtered(f.unsqueeze(-1), Y), power[..., None, None])
+
+
+def steps_to_gradient(s: Tensor, step_size: Tensor, remaining: Tensor, target: Tensor) -> Tensor:
+    """The fewest further steps n with ‖∇L‖ = √Σ_r (σ_r² |c_r| |1 − ησ_r²|ⁿ)² at or below a target.
+
+    s: (C, R) σ; step_size: (C,) η; remaining: (C, R) |c_r| of c = Vᵀ(W − X⁺Y); target: (C,). All float64.
+    Returns (C,): whole numbers, infinite where the step size is unstable or 10¹⁸ steps do not do.
+    """
+    decay_per_step = (1 - step_size[:, None] * s.square()).abs()
+
+    def gradient(steps: Tensor) -> Tensor:
+        return (s.square() * remaining * torch.special.xlogy(steps[:, None], decay_per_step).exp()).norm(dim=-1)
+
+    low, high = torch.zeros_like(target), torch.full_like(target, 1e18)
+    done = ~(gradient(low) > target)
+    never = ~(gradient(high) <= target)
+    if not bool(done.all()):
+        for _ in range(62):  # bisection on whole numbers up to 10¹⁸ < 2⁶⁰
+            middle = ((low + high) / 2).floor()
+            enough = gradient(middle) <= target
+            low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
+    return torch.where(done, 0, torch.where(never, torch.inf, high))
+
+
+def gd_iterate(X: Array, Y: Array, step_size: Any, t: Any, rtol: float | None = None) -> Array:
+    """Exact t-th iterate of gradient descent from W₀ = 0 on ½‖XW − Y‖²_F.
+
+    W_t = V diag[(1 − (1 − ησᵢ²)ᵗ)/σᵢ] UᵀY, which the recursion W ← W − η Xᵀ(XW − Y) (paper, App. D) gives in
+    exact arithmetic. Relative error near κ·eps₆₄ for every t up to 10¹², and eps₆₄/(2 − ησ₁²) more for ησ₁² in (1, 2),
+    where one rounding of σ₁ moves that many iterates. For ησ₁² > 2 the iterate diverges, and so does this: to ±infinity
+    where its dtype ends.
+
+    X: (..., N, P); Y: (..., N) or (..., N, k); step_size η > 0: a number or one per problem (...,), in
+    1/units of X²; t ≥ 0: steps, a whole number or one per problem (...,); infinity, or None, for the limit X⁺Y.
+    rtol, what is returned, and errors as in `min_norm_solution`; ValueError for η ≤ 0, a negative or fractional t, or
+    the limit of a step size that has none (ησ₁² ≥ 2) too.
+    """
+    check_rtol(rtol)
+    problem = Regression.of(X, Y)
+    eta = problem.per_problem("step_size", step_size)
+    if bool((eta <= 0).any()):
+        raise ValueError(f"step_size={float(eta.min()):.3g} must be above 0; below 2/σ₁² descent is stable")
+    steps = _steps(problem, t)
+    spec = spectrum(problem.X, rtol, problem.eps)
+    eta, beyond = without_units(eta, 2 * problem.x_unit)
+    reach = eta * spec.s[..., 0].square()
+    if bool((torch.isinf(steps) & (reach >= 2) & (spec.rank > 0)).any()):
+        raise ValueError(f"t={t}: descent has no limit where step_size is 2/σ₁² or more; lower it")
+    f, power = gd_filter(spec, eta.unsqueeze(-1), steps.unsqueeze(-1))
+    # A step size too small or too large to be computed with: W is linear in it as long as it is small, or at t = 1.
+    linear = (beyond < 0) & ~torch.isinf(steps) | (steps == 1)
+    power = power + torch.where(linear, beyond, torch.where(steps > 1, beyond.clamp(min=0) * 2, 0))
+    return problem.readout(spec.filtered(f.unsqueeze(-1), problem.Y), power, checked=(reach < 2) & (beyond <= 0))
+
+
+def _steps(problem: Regression, t: Any) -> Tensor:
+    """t of each problem (...,), infinite for the limit. ValueError unless whole and at least 0."""
+    given = real_tensor("t", np.inf if t is None else t)
+    ended = given == torch.inf
+    steps = problem.per_problem("t", torch.where(ended, 0, given))
+    if bool((steps < 0).any()) or bool((steps != steps.round()).any()):
+        raise ValueError(f"t={t} must be a whole number of steps, at least 0, or infinite for the limit")
+    return torch.where(ended.to(steps.device).expand(steps.shape), torch.inf, steps)

@@ -1,0 +1,68 @@
+"""Real data sets, as their publishers made them."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+
+import numpy as np
+
+from gdstudy.data.dataset import Dataset
+from gdstudy.data.downloads import housing_table, who_file
+from gdstudy.data.synthetic import _linear_plus_cosine, _student_teacher
+
+# Names as they stand in the file, spaces included.
+WHO_FEATURES = (
+    *("Adult Mortality", "infant deaths", "Alcohol", "percentage expenditure", "Hepatitis B", "Measles ", " BMI "),
+    *("under-five deaths ", "Polio", "Total expenditure", "Diphtheria ", " HIV/AIDS", "GDP", "Population"),
+    *(" thinness  1-19 years", " thinness 5-9 years", "Schooling"),
+)
+
+
+WHO_TARGET = "Life expectancy "
+
+
+def _california_housing() -> Dataset:
+    """20640 districts of California, 8 features, median house value in 100,000 $ (Pace & Barry 1997).
+
+    Features and target as scikit-learn's fetch_california_housing makes them from the census table.
+    """
+    table = housing_table()
+    target, X = table[:, 0] / 100_000, table[:, 1:].copy("F")  # as there: sums over rows to the same digit
+    X[:, 2:4] /= X[:, 5:6]  # rooms and bedrooms a household
+    X[:, 5] = X[:, 4] / X[:, 5]  # people a household
+    return Dataset("california_housing", X, target[:, None])
+
+
+def _diabetes() -> Dataset:
+    """442 patients, 10 features centred and scaled by scikit-learn, disease progression uncentred (Efron 2004)."""
+    from sklearn.datasets import load_diabetes
+
+    X, y = load_diabetes(return_X_y=True)
+    return Dataset("diabetes", X, y[:, None])
+
+
+def _who_life_expectancy() -> Dataset:
+    """1649 country-years without missing values, 17 features, life expectancy in years (WHO; Kaggle, K. Rajarshi)."""
+    with who_file().open(encoding="utf-8", newline="") as file:
+        complete = [row for row in csv.DictReader(file) if all(row.values())]
+    X = np.array([[float(row[name]) for name in WHO_FEATURES] for row in complete])
+    return Dataset("who_life_expectancy", X, np.array([[float(row[WHO_TARGET])] for row in complete]))
+
+
+def _digits() -> Dataset:
+    """1797 handwritten digits of 8×8 pixels, divided by 16 to lie in [0, 1]; y: one column a class (Alpaydin 1998)."""
+    from sklearn.datasets import load_digits
+
+    X, y = load_digits(return_X_y=True)
+    return Dataset("digits", X / 16, np.eye(10)[y])
+
+
+LOADERS: dict[str, Callable[[], Dataset]] = {
+    "student_teacher": _student_teacher,
+    "california_housing": _california_housing,
+    "diabetes": _diabetes,
+    "who_life_expectancy": _who_life_expectancy,
+    "linear_plus_cosine": _linear_plus_cosine,
+    "digits": _digits,
+}

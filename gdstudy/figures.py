@@ -1,0 +1,62 @@
+"""`python -m gdstudy.figures RUN_DIR`: redraw a run's figures from its stored results."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gdstudy.study.console import one_line, prepare, say, tell
+from gdstudy.study.parser import Parser
+from gdstudy.study.schema import StudyError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from gdstudy.experiment.tables import Run
+
+PROG = "gdstudy.figures"
+
+
+def redraw(run_dir: Path, run: Run | None = None) -> dict[str, np.ndarray]:
+    """Draw every figure that a run has the data for into figures/*.png and *.pdf.
+
+    run: its tables where they are loaded already. Returns name → (H, W, 3) uint8 pixels. StudyError for a folder that
+    is no run, or holds no finished batch.
+    """
+    from gdstudy.sweep.folder import check_folder, write_whole
+    from gdstudy.sweep.store import load_run
+    from gdstudy.views.figures import draw_figures
+
+    if run is None:
+        check_folder(run_dir)
+        run = load_run(run_dir)
+    if not len(run.results["dataset"]):
+        raise StudyError(f"{run_dir} holds no finished batch yet; finish it with --resume {run_dir}")
+    folder = run_dir / "figures"
+    folder.mkdir(exist_ok=True)
+    images = {}
+    for name, pixels, png, pdf in draw_figures(run):
+        images[name] = pixels
+        write_whole(folder / f"{name}.png", png)
+        write_whole(folder / f"{name}.pdf", pdf)
+    return images
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 done, 2 something the user can put right (one line on stderr)."""
+    prepare()
+    parser = Parser(prog=PROG, description="Redraw a run's figures from stored results.")
+    parser.add_argument("run_dir", type=Path, help="a run's folder, such as runs/linear/20260101-120000")
+    try:
+        run_dir = parser.parse_args(argv).run_dir
+        names = redraw(run_dir)
+    except (StudyError, OSError) as error:
+        tell(f"{PROG}: {one_line(error)}")
+        return 2
+    say(f"{len(names)} figures (PNG and PDF) in {run_dir / 'figures'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,5 +1,0 @@
-import sys
-
-from gdstudy.figures import main
-
-sys.exit(main())

@@ -1,0 +1,142 @@
+"""From tensors to numbers: errors, distances, norms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gdstudy.linalg.spectrum import spectrum
+
+
+def norm(X: Tensor) -> Tensor:
+    """‖x‖₂ of each row of X (C, n), also where its squares over- or underflow: (C,)."""
+    plain = X.norm(dim=1)
+    limits = torch.finfo(X.dtype)
+    # Beyond these bounds squares that matter leave the dtype. NaN stays.
+    beyond = (plain < limits.tiny**0.5 / limits.eps) | (plain > limits.max**0.5 * limits.eps)
+    if not bool(beyond.any()):
+        return plain
+    largest = X.abs().amax(1)
+    scaled = (X / torch.where(largest > 0, largest, 1).unsqueeze(1)).norm(dim=1) * largest
+    return torch.where(beyond & largest.isfinite(), scaled, plain)
+
+
+def frobenius(W: Tensor, n_levels: int = 1) -> Tensor:
+    """‖W‖_F of L readouts side by side, W (..., P, L·k): (..., L), or (...,) for one."""
+    columns = W.square().sum(-2)
+    norms = columns.unflatten(-1, (n_levels, -1)).sum(-1).sqrt()
+    return norms if n_levels > 1 else norms.squeeze(-1)
+
+
+def relative_distance(W: Tensor, reference: Tensor, n_levels: int = 1) -> Tensor:
+    """‖W − W*‖_F / ‖W*‖_F of L readouts side by side: as `frobenius`, no unit; 0 where both are zero."""
+    gap, size = frobenius(W - reference, n_levels), frobenius(reference, n_levels)
+    return torch.where(gap == 0, gap, gap / size)
+
+
+def row_space_leak(W: Tensor, Vt: Tensor, nonzero: Tensor, n_levels: int = 1) -> Tensor:
+    """‖(I − X⁺X)W‖_F / ‖W‖_F: how far readouts left the row space of X; as `frobenius`, 0 where W = 0.
+
+    W: (..., P, L·k), L readouts side by side; Vt: (..., R, P) right singular vectors; nonzero: (..., R) those of
+    the row space.
+    """
+    V = Vt.to(W.dtype) * nonzero.unsqueeze(-1)
+    gap, size = frobenius(W - V.mT @ (V @ W), n_levels), frobenius(W, n_levels)
+    return torch.where(gap == 0, gap, gap / size)
+
+
+def dimensionality(V: Tensor) -> Tensor:
+    """D_i = ‖v_i‖²/Σ_j(v̂_i·v_j)², the share of a dimension vector v_i has to itself (Elhage et al. 2022).
+
+    V: (..., N, m), N vectors in m dimensions. Returns (..., N), 0 for v_i = 0. D_i is at most the leverage of row i,
+    equal to it where v_i is an eigenvector of VᵀV, so that ΣD_i ≤ rank V.
+    """
+    V = V / V.abs().amax((-2, -1), keepdim=True).clamp(min=torch.finfo(V.dtype).tiny)  # fourth powers follow
+    squared = V.square().sum(-1)
+    overlap = (V * (V @ (V.mT @ V))).sum(-1)  # ‖v_i‖² Σ_j(v̂_i·v_j)²
+    return torch.where(squared > 0, squared.square() / overlap.clamp(min=torch.finfo(V.dtype).tiny), 0)
+
+
+@dataclass(frozen=True)
+class AllRows:
+    """All rows [Φ Y] of a data set reduced to what sums over them need, one entry a draw of the features.
+
+    R: (G, P+k, P+k) triangle of the QR factorisation of [Φ Y]: ‖[Φ Y]z‖ = ‖Rz‖. total: (G, P+k) column sums.
+    n_rows: how many rows.
+    """
+
+    R: Tensor
+    total: Tensor
+    n_rows: int
+
+    @classmethod
+    def of(cls, tables: list[np.ndarray]) -> AllRows:
+        """tables: [Φ Y] (n, P+k), one for each draw."""
+        R = np.stack([np.linalg.qr(table, mode="r") for table in tables])
+        return cls(torch.from_numpy(R), torch.from_numpy(np.stack([t.sum(0) for t in tables])), len(tables[0]))
+
+    def best_readout(self, P: int) -> Tensor:
+        """β* of all rows for each draw, the minimum-norm least-squares fit: (G, P, k)."""
+        # The triangle has the singular values and solutions of the rows themselves.
+        return spectrum(self.R[..., :P]).solve(self.R[..., P:])
+
+    def root_mean_square(self, P: int) -> Tensor:
+        """√(mean ‖φ(x)‖²) over all rows, of each draw: (G,)."""
+        return self.R[..., :P].flatten(1).norm(dim=1) / self.n_rows**0.5
+
+    def to(self, device: str) -> AllRows:
+        return AllRows(self.R.to(device), self.total.to(device), self.n_rows)
+
+
+@dataclass(frozen=True)
+class SplitErrors:
+    """Sums over the test rows of splits of one data set, without touching a test row: all rows minus training rows.
+
+    everything: of all rows; draw: (C,) which of its entries a cell uses.
+    rows: (C, N, P+k) training rows [φ(x) y], zero beyond n_train: (C,). Always in float64.
+    """
+
+    everything: AllRows
+    draw: Tensor
+    rows: Tensor
+    n_train: Tensor
+
+    @property
+    def n_test(self) -> Tensor:
+        return self.everything.n_rows - self.n_train
+
+    def sums(self, z: Tensor, shift: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Over the test rows of each cell, Σ ([φ y]·z + s)² and Σ ([φ y]·z + s): each (C, m).
+
+        z: (C, P+k, m), as many columns as there are errors to measure: [W; −I] gives predictions minus
+        targets, [w; 0] the values of a readout. shift: (C, m) s, default 0.
+        """
+        squares, sums = z.new_empty(len(z), z.shape[2]), z.new_empty(len(z), z.shape[2])
+        for g in range(len(self.everything.R)):
+            one_draw = len(self.everything.R) == 1
+            cells = slice(None) if one_draw else (self.draw == g).nonzero().squeeze(-1)
+            part = z[cells].mT  # rows of features times R: one product for all cells
+            squares[cells] = (part @ self.everything.R[g].mT).square_().sum(-1)
+            sums[cells] = part @ self.everything.total[g]
+        squares -= (self.rows @ z).square_().sum(1)
+        sums -= (self.rows.sum(1, keepdim=True) @ z).squeeze(1)
+        if shift is not None:
+            squares = squares + 2 * shift * sums + self.n_test[:, None] * shift.square()
+            sums = sums + self.n_test[:, None] * shift
+        return squares.clamp(min=0), sums
+
+    def residual(self, W: Tensor) -> Tensor:
+        """z = [W; −I], whose value on a row is prediction minus target: (C, P+k, k) for W (C, P, k)."""
+        minus_one = -torch.eye(W.shape[-1], dtype=W.dtype, device=W.device)
+        return torch.cat([W, minus_one.expand(len(W), -1, -1)], 1)
+
+    def value(self, W: Tensor) -> Tensor:
+        """z = [W; 0], whose value on a row is x·W: (C, P+k, k) for W (C, P, k)."""
+        return torch.cat([W, W.new_zeros(len(W), W.shape[-1], W.shape[-1])], 1)
+
+    def at(self, cells: Tensor) -> SplitErrors:
+        """The same for the given cells (c,) of the stack."""
+        return SplitErrors(self.everything, self.draw[cells], self.rows[cells], self.n_train[cells])

@@ -1,0 +1,47 @@
+"""Powers of two as units, in which no largest number over- or underflows and no digit changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+# Powers of two beyond these over- or underflow float64 whatever they multiply.
+_LARGEST_POWER = 2040
+
+
+def exponent(X: Tensor, axes: Sequence[int] = (-2, -1)) -> Tensor:
+    """e with 2ᵉ⁻¹ ≤ max|X| < 2ᵉ over the given axes, 0 where X = 0: int64."""
+    return torch.frexp(X.abs().amax(tuple(axes)))[1].to(torch.int64)
+
+
+def times_power_of_two(X: Tensor, power: Tensor) -> Tensor:
+    """X·2ᵖ, exact unless it over- or underflows. X: float64; power: int64, broadcastable to X, of any size."""
+    power = power.clamp(-_LARGEST_POWER, _LARGEST_POWER)
+    half = power // 2  # no single factor reaches beyond 2¹⁰²³
+    return X * _power_of_two(half) * _power_of_two(power - half)
+
+
+def _power_of_two(power: Tensor) -> Tensor:
+    """2ᵖ from its bits, for |p| ≤ 1022: float64."""
+    return ((power + 1023) << 52).view(torch.float64)
+
+
+def in_precision(X: Tensor, dtype: torch.dtype) -> Tensor:
+    """X (float64) with as many digits as the dtype holds, of any size."""
+    digits, power = torch.frexp(X)
+    return times_power_of_two(digits.to(dtype).to(torch.float64), power.to(torch.int64))
+
+
+# Powers of two within which η and λ are computed with as they are. Beyond, ησ² and σ²/λ are so small that the filter is
+# linear in them, or so large that only their size matters.
+_PLAIN_POWER = 800
+
+
+def without_units(value: Tensor, power: Tensor) -> tuple[Tensor, Tensor]:
+    """value·2^power as v·2^b: v is what float64 computes with, b = 0 unless it is out of reach. value: ≥ 0, (...,)."""
+    own = torch.frexp(value)[1].to(torch.int64)
+    total = own + power
+    kept = total.clamp(-_PLAIN_POWER, _PLAIN_POWER)
+    return times_power_of_two(value, kept - own), torch.where(value > 0, total - kept, 0)

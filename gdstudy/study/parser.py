@@ -1,0 +1,295 @@
+"""From YAML files and options to a checked Study, and back to YAML. Imports neither torch nor scikit-learn."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import inspect
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+
+from gdstudy.study.config import GROUPS, MAPPINGS, Study, kinds
+from gdstudy.study.console import one_line, say
+from gdstudy.study.schema import StudyError, suggestion
+from gdstudy.study.values import Levels, Sizes, shown
+
+# A study is a page of text; what is larger or deeper was not written by hand.
+MOST_BYTES, MOST_DEEP = 1 << 16, 8
+
+
+# YAML
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML of texts, numbers, lists and mappings: no tags, no aliases, no key twice, nothing deep. Numbers as
+    people write them (YAML 1.2): 1e5 is a number, 010 is ten, 1:30 and `yes` are texts."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise yaml.MarkedYAMLError(None, None, "anchors and aliases are not allowed", event.start_mark)
+        if getattr(event, "tag", None):
+            raise yaml.MarkedYAMLError(None, None, f"tags such as {event.tag} are not allowed", event.start_mark)
+        if self.depth > MOST_DEEP:
+            raise yaml.MarkedYAMLError(None, None, "nested too deep", event.start_mark)
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(None, None, f"the key {shown(key.value)} stands twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"(~|null|Null|NULL|)", ["~", "n", "N", ""]),
+    ("bool", r"(true|True|TRUE|false|False|FALSE)", list("tTfF")),
+    ("int", r"[-+]?[0-9]{1,300}", list("-+0123456789")),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+0123456789.")),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^{_pattern}$"), _first)
+_Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
+_Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(node.value))
+
+
+def _load(text: str) -> Any:
+    """What plain YAML says. yaml.YAMLError for anything else."""
+    try:
+        loader = _Loader(text)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
+    except (ValueError, OverflowError) as error:  # a character or a YAML version that is none
+        raise yaml.YAMLError(one_line(error)) from None
+
+
+def read_yaml(path: Path, content: bytes | None = None) -> dict[str, Any]:
+    """The mapping in a YAML file, or in this content of it. StudyError with file and line for anything else."""
+    try:
+        if content is None:
+            with path.open("rb") as file:
+                content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise StudyError(f"{path}: is larger than {MOST_BYTES >> 10} KiB, which no study is")
+        values = _load(content.decode("utf-8-sig"))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise StudyError(f"{path}, line {mark.line + 1 if mark else 1}: not valid YAML: {error.problem}") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise StudyError(f"{path}, line {line}: not valid YAML: no UTF-8 text") from None
+    except yaml.YAMLError as error:
+        raise StudyError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise StudyError(f"{path}, line 1: must be a mapping of keys to values, such as `seeds: 50`")
+    return values
+
+
+def find_config(name: str | Path) -> Path:
+    """A config file by path, or by bare name in ./configs/ or among the studies that come with the package."""
+    package = Path(__file__).parent.parent
+    places = [
+        Path(name),
+        Path("configs") / name,
+        package / "configs" / name,
+        package.parent / "configs" / name,
+    ]
+    for path in places:
+        if path.is_file():
+            return path
+    shipped = sorted({p.name for place in places[1:] for p in place.parent.glob("*.yaml")})
+    raise StudyError(
+        f"config {shown(str(name))} is no file here or in configs/{suggestion(str(name), shipped)}; "
+        f"known studies: {', '.join(shipped) or 'none'}"
+    )
+
+
+def read_study(path: str | Path) -> Study:
+    """The study in a YAML file. StudyError, naming the file, for anything that does not fit the schema."""
+    found = find_config(path)
+    try:
+        return study_of(read_yaml(found))
+    except StudyError as error:
+        raise StudyError(str(error) if str(found) in str(error) else f"{found}: {error}") from None
+
+
+def study_of(values: Mapping[str, Any]) -> Study:
+    """The checked study of a mapping of keys to values, groups of keys as mappings of their own."""
+    _refuse_unknown(values, Study)
+    for group, kind in GROUPS.items():
+        if group in values:
+            _refuse_unknown(mapping(group, values[group]), kind, f"{group}.")
+    return Study(**{key: GROUPS[key](**value) if key in GROUPS else value for key, value in values.items()})
+
+
+def _refuse_unknown(values: Mapping[Any, Any], kind: Any, group: str = "") -> None:
+    for key in values:
+        if key not in kinds(kind):
+            raise unknown_key(f"{group}{key}")
+
+
+def unknown_key(name: str) -> StudyError:
+    if name in _keys():  # a flat key in a file
+        group, _, key = name.partition(".")
+        return StudyError(f"unknown key {shown(name)}; in a file write {key} below {group}, as {group}: {{{key}: …}}")
+    return StudyError(f"unknown key {shown(name)}{suggestion(name, _keys())}; --help lists every key")
+
+
+def _keys() -> list[str]:
+    """Every key of a study, those of groups as `group.key`."""
+    return [key for key, *_ in _options()]
+
+
+def as_dict(study: Study) -> dict[str, Any]:
+    """Plain values, in the order of the schema; `study_of` of them gives the study back."""
+    return {key: _plain(getattr(study, key)) for key in kinds(Study)}
+
+
+def _plain(value: Any) -> Any:
+    if type(value) in GROUPS.values():
+        return {key: _plain(getattr(value, key)) for key in kinds(value.__class__)}
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Levels):
+        return list(value)
+    return str(value) if isinstance(value, Sizes | str) else value
+
+
+def as_yaml(study: Study) -> str:
+    return yaml.safe_dump(as_dict(study), sort_keys=False, allow_unicode=True, default_flow_style=None)
+
+
+# Options
+
+
+class Parser(argparse.ArgumentParser):
+    """The options of a command: every complaint one line, every print to a stream that may be anything."""
+
+    def error(self, message: str) -> NoReturn:
+        raise StudyError(one_line(message))
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        say(message, end="")
+
+
+class StudyParser(Parser):
+    """The options of a command that takes a study: every key of its YAML."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        usage = f"{prog} --config FILE [--KEY VALUE …]"
+        super().__init__(prog=prog, usage=usage, description=description, allow_abbrev=False)
+        self.add_argument("--config", metavar="FILE", help="The study, a YAML file; bare names are found in configs/.")
+        groups: dict[str, Any] = {}
+        for key, default, text in _options():
+            group = key.rpartition(".")[0]
+            if group not in groups:
+                about = inspect.getdoc(GROUPS[group]) if group else inspect.getdoc(Study)
+                groups[group] = self.add_argument_group(group or "keys of a study", about)
+            said = f"{text} (default: {default})".replace("%", "%%")
+            groups[group].add_argument(f"--{key}", dest=key, metavar="VALUE", help=said)
+
+    def read(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
+        """The other options of the command, and key → value of those of the study."""
+        rest: list[str] = []
+        changes: dict[str, Any] = {}
+        pending = iter(arguments)
+        for argument in pending:
+            name, equals, text = argument.removeprefix("--").partition("=")
+            if argument.startswith("--") and name.rpartition(".")[0] in MAPPINGS:
+                # One name of a mapping: --gd.optimizer_options.eps 1e-6
+                changes[name] = _option(name, text if equals else next(pending, ""))
+            else:
+                rest.append(argument)
+        options, unknown = self.parse_known_args(rest)
+        if unknown and unknown[0].startswith("--"):
+            raise unknown_key(unknown[0][2:].partition("=")[0])
+        if unknown:
+            raise StudyError(f"unexpected {shown(unknown[0])}; options are written --key value")
+        for key in _keys():
+            if (given := vars(options).pop(key)) is not None:
+                changes[key] = _option(key, given)
+        return options, changes
+
+    def study(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, Study | None]:
+        """The other options of the command, and the study of its --config as the options change it, if any."""
+        options, changes = self.read(arguments)
+        if options.config is None:
+            return options, None
+        return options, study_of(changed(read_yaml(find_config(options.config)), changes))
+
+
+def changed(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a study with those of single keys, `group.key` or `group.key.name`, put in their place."""
+    values = copy.deepcopy(values)
+    for key, value in changes.items():
+        *groups, name = key.split(".", 2)
+        inside = values
+        for depth, group in enumerate(groups):
+            inside = mapping(".".join(groups[: depth + 1]), inside.setdefault(group, {}))
+        inside[name] = value
+    return values
+
+
+def mapping(key: str, value: Any) -> dict[str, Any]:
+    """The value, or StudyError where it is no mapping."""
+    if isinstance(value, dict):
+        return value
+    what = "is blank" if value is None else f"{shown(value)} is not allowed"
+    raise StudyError(f"{key}: {what}; give a mapping of keys to values, or leave it out")
+
+
+def _option(key: str, text: str) -> Any:
+    """The value that the text of an option gives, read as in a YAML file."""
+    try:
+        return _load(text)
+    except yaml.YAMLError as error:
+        problem = getattr(error, "problem", None) or "no text"
+        raise StudyError(f"{key}: {shown(text)} is not valid YAML: {problem}") from None
+
+
+def _options() -> Iterator[tuple[str, Any, str]]:
+    """(key, default as it is written, text) of each key of a study, those of groups as `group.key`."""
+    defaults = as_dict(Study())
+    for key, text in _texts(Study).items():
+        if key not in GROUPS:
+            yield key, _written(defaults[key]), text
+    for group, kind in GROUPS.items():
+        for key, text in _texts(kind).items():
+            yield f"{group}.{key}", _written(defaults[group][key]), text
+
+
+def _written(value: Any) -> str:
+    """A default as one would write it."""
+    if isinstance(value, list | dict):
+        return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True).strip()
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value) or "[]"
+
+
+@cache
+def _texts(kind: type) -> dict[str, str]:
+    """The text below each field of a dataclass."""
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(definition, ast.ClassDef)
+    texts = {}
+    for field, text in zip(definition.body, definition.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            texts[ast.unparse(field.target)] = " ".join(str(text.value.value).split())
+    return texts

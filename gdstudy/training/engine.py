@@ -1,0 +1,38 @@
+"""What the driver of a descent asks of whatever takes the steps."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+from gdstudy.linalg.threads import Pace
+
+# What proves divergence of a readout: growth of the gradient norm over its start, which never grows below the stable
+# limit.
+READOUT_DIVERGENCE = 2.0
+
+
+class Engine(Protocol):
+    """Cells in training.
+
+    divergence: growth of the gradient norm that proves it. looks: `descend` looks each time t has grown by this part.
+    pace: on how many threads it works.
+    gradient_norm: (C,) ‖∇L‖ of the running cells, each in a unit of its own that does not change. is_minimum: (C,)
+    meaningful where it is 0. rising: (C,) the loss is out of bounds, or has long been above its best where a stable
+    step size brings it down in the end.
+    """
+
+    divergence: float
+    looks: int
+    pace: Pace
+
+    @property
+    def cells(self) -> Tensor: ...
+
+    def advance(self, n_steps: int) -> None: ...
+    def gradient_norm(self) -> Tensor: ...
+    def solution(self) -> Tensor: ...
+    def keep(self, mask: Tensor) -> None: ...
+    def is_minimum(self) -> Tensor: ...
+    def rising(self) -> Tensor: ...

@@ -1,0 +1,161 @@
+"""Gradient descent on readouts, by real steps: W ← W − η Xᵀ(XW − Y)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gdstudy.linalg.arrays import Array
+from gdstudy.linalg.metrics import frobenius
+from gdstudy.linalg.regression import Regression
+from gdstudy.linalg.spectrum import Spectrum, product, spectrum
+from gdstudy.linalg.units import times_power_of_two
+from gdstudy.training.arguments import check_checkpoints, check_rows, check_threads, check_tolerance
+from gdstudy.training.descent import State, descend, full_precision, in_kind, largest_eigenvalue
+from gdstudy.training.engine import READOUT_DIVERGENCE, Engine
+from gdstudy.training.gram import Gram
+from gdstudy.training.modules import LinearReadout
+from gdstudy.training.objectives import Autograd
+from gdstudy.training.optimised import Optimised
+
+# What rounding makes of u·y = 0, in eps₆₄ √N ‖y‖.
+_ZERO_NOISE = 2
+
+
+@torch.inference_mode(False)
+def gradient_descent(
+    X: Array,
+    Y: Array,
+    checkpoints: Any,
+    step_size: Any = "auto",
+    tolerance: float = 1e-10,
+    W0: Any = None,
+    engine: str = "gram",
+    n_rows: Any = None,
+    threads: int | None = None,
+    on_check: Callable[[int, int], None] | None = None,
+) -> Iterator[State]:
+    """Gradient descent W ← W − η Xᵀ(XW − Y) on ½‖XW − Y‖²_F, yielding a State at each checkpoint until all are done.
+
+    From W₀ = 0 the limit is the pseudoinverse solution X⁺Y for any 0 < η < 2/σ₁² (paper, App. D); from another start
+    it is X⁺Y + (I − X⁺X)W₀. Steps are taken in float32 if X and Y are, else in float64, and in units (powers of two,
+    so that no digit changes) in which no largest number over- or underflows; `State.distance` is measured in float64.
+    A mode that counts as zero in X⁺Y is trained as any other and takes some 1/(ησ²) steps; with X in half precision
+    the limit has the modes that count in float32, which training can reach.
+
+    X: (..., N, P); Y: (..., N) or (..., N, k); batch axes are cells, trained at once.
+    checkpoints: increasing steps t ≥ 1, or one; the last is the most a cell may take.
+    step_size: η, "auto" (1/σ₁² of each cell), a number or one per cell (...,), in 1/units of X².
+    tolerance: a cell has converged when ‖∇L‖ is at most this share of the largest it had or, from W₀, would have at
+    zero, ‖XᵀY‖; in [0, 1), never below 100 eps of the dtype. Then ‖W − limit‖ ≤ tolerance·max‖∇L‖/σ_R², up to rounding,
+    which is far where σ_R is small: see State.distance.
+    W0: start, (..., P) where Y is (..., N), else (..., P, k); default 0.
+    engine: "gram" or "autograd", the same iterates. n_rows: (...,) rows of each cell that are not zero padding.
+    threads: of PyTorch, default one for small cells, and more while that is measured to be faster.
+    on_check(cell-steps taken, cells still running): called while it trains.
+    ValueError and TypeError, at the call, for what `min_norm_solution` refuses, a step size ≤ 0, too small to move W or
+    too large for one step, checkpoints that do not increase, or a W0, step_size or n_rows that does not fit.
+    """
+    problem = Regression.of(X, Y)
+    steps, dtype = check_checkpoints(checkpoints), problem.dtype
+    floor, threads = check_tolerance(tolerance, dtype), check_threads(threads)
+    if engine not in ("gram", "autograd"):
+        raise ValueError(f"engine={engine!r} must be 'gram' or 'autograd'")
+    start = problem.X.new_zeros(problem.X.shape[-1], problem.k)
+    if W0 is not None:
+        problem, start = problem.with_start(problem.like_readout("W0", W0))
+    spec = spectrum(problem.X, eps=min(problem.eps, torch.finfo(torch.float32).eps))
+    limit, blur = _limit(problem, spec, start)
+    problem.readout(limit)  # which its dtype can hold, or there is nothing to train for
+
+    x, y, start, limit = (problem.cells(v, 2) for v in (problem.X, problem.Y, start, limit))
+    rows = check_rows(n_rows, x, problem.batch)
+    eta = _step_sizes(step_size, problem, x, problem.cells(spec.s[..., 0], 0))
+    reference = None if W0 is None else frobenius(x.mT @ y).to(dtype)
+    x, y, W = x.to(dtype), y.to(dtype), start.to(dtype)
+    runner: Engine
+    with full_precision(x.device):
+        if engine == "gram":
+            runner = Gram(x, y, W, eta, rows, threads)
+        else:
+            objective = Autograd(LinearReadout(W), x, y, eta, rows)
+            runner = Optimised(objective, divergence=READOUT_DIVERGENCE, threads=threads)
+            reference = None if reference is None else reference * eta
+    blur = problem.cells(blur, 0)
+    return _states(problem, limit, start, blur, descend(runner, steps, floor, on_check, reference))
+
+
+def _limit(problem: Regression, spec: Spectrum, start: Tensor) -> tuple[Tensor, Tensor]:
+    """X⁺Y + (I − X⁺X)W₀, (..., P, k), and how far rounding may blur an output that it cannot tell from zero, (...,).
+
+    Without units. An output is zero where all its u_r·y are, and what X does not see of W₀.
+    """
+    noise = _ZERO_NOISE * torch.finfo(torch.float64).eps * max(problem.X.shape[-2:]) ** 0.5
+    V = spec.Vt * spec.nonzero.unsqueeze(-1)
+    unseen = start - product(V.mT, product(V, start))
+    unseen = torch.where((spec.rank < start.shape[-2])[..., None, None], unseen, 0)  # at full rank X sees all of it
+    seen = product(spec.U.mT, problem.Y) * spec.nonzero.unsqueeze(-1)
+    rows = (problem.X != 0).any(-1, keepdim=True)  # the others are padding, or say nothing
+    blur = noise * (problem.Y * rows).norm(dim=-2, keepdim=True)
+    zero = (seen.norm(dim=-2, keepdim=True) <= blur) & (
+        unseen.norm(dim=-2, keepdim=True) <= noise * start.norm(dim=-2, keepdim=True)
+    )
+    limit = torch.where(zero, 0, spec.solve(problem.Y) + unseen)
+    gain = torch.where(spec.rank > 0, 1 / spec.smallest, 0)
+    return limit, gain * (blur * zero).norm(dim=-1).squeeze(-1)
+
+
+def _step_sizes(step_size: Any, problem: Regression, X: Tensor, largest: Tensor) -> Tensor:
+    """η of each cell (C,), without units and as the dtype of training holds it.
+
+    X: (C, N, P), without units; largest: (C,) its σ₁. ValueError for what `gradient_descent` does not take.
+    """
+    dtype = problem.dtype
+    if isinstance(step_size, str):
+        if step_size != "auto":
+            raise ValueError(f"step_size={step_size!r} must be 'auto' or a number above 0")
+        curvature = largest_eigenvalue(X)
+        # X = 0 has no curvature: any step size leaves W where it is.
+        return (1 / torch.where(curvature > 0, curvature, 1)).to(dtype)
+    eta = problem.per_problem("step_size", step_size)
+    if bool((eta <= 0).any()):
+        raise ValueError(f"step_size={float(eta.min()):.3g} must be above 0; below 2/σ₁² descent is stable")
+    eta = problem.cells(times_power_of_two(eta, 2 * problem.x_unit), 0).to(dtype)
+    limits = torch.finfo(dtype)
+    if not bool(torch.isfinite(eta).all()) or bool((eta.to(torch.float64) * largest.square() > limits.max**0.5).any()):
+        raise ValueError(
+            f"step_size={step_size} is so far above 2/σ₁² that {str(dtype)[6:]} cannot hold a step; lower it, or take "
+            "'auto'"
+        )
+    if bool(((eta.to(torch.float64) * largest.square() < limits.tiny / limits.eps) & (largest > 0)).any()):
+        raise ValueError(
+            f"step_size={step_size} is so far below 2/σ₁² that no step moves W in {str(dtype)[6:]}; raise it, or take "
+            "'auto'"
+        )
+    return eta
+
+
+@torch.inference_mode(False)
+def _states(
+    problem: Regression, limit: Tensor, start: Tensor, blur: Tensor, states: Iterator[State]
+) -> Iterator[State]:
+    """States in units, axes and kind of what was given, with the distance to the limit.
+
+    limit, start: (C, P, k). blur: (C,), what is no distance from a limit of zero.
+    """
+    size = frobenius(limit)
+    blur = torch.where(size > 0, 0, blur)
+    size = torch.where(size > 0, size, frobenius(start))
+    for state in states:
+        W = state.W.to(torch.float64)
+        gap = frobenius(W - limit)
+        gap = torch.where(gap <= blur, 0, gap)
+        distance = torch.where(gap == 0, gap, gap / size)
+        of_cells: list[Any] = [state.steps, state.gradient_norm, distance, state.status]
+        of_cells = [v.reshape(problem.batch) for v in of_cells]
+        W = problem.in_units(W.reshape(*problem.batch, *W.shape[1:]))
+        yield in_kind(replace(state, W=problem.as_given(W)), of_cells, problem.numpy)

@@ -1,0 +1,130 @@
+"""The gradients of any objective under any optimizer of torch.optim."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gdstudy.linalg.metrics import norm
+from gdstudy.linalg.threads import Pace
+from gdstudy.training.objectives import Objective
+from gdstudy.training.optimizers import Schedule
+
+# What proves divergence of a deep model, whose gradient grows without bound as it leaves a saddle: growth of the loss.
+LOSS_DIVERGENCE = 1e8
+# So many steps above its best loss, and as many as it took to get there, and a descent is not on its way down.
+PATIENCE = 1000
+# Directions tried before a point with zero gradient is called a minimum.
+NUDGES = 32
+
+
+class Optimised:
+    """An objective under an optimizer of torch.optim, for models that are not linear in their parameters.
+
+    Every parameter has the leading axis of cells, and the optimizer treats each number by itself: a cell does in a
+    stack what it does alone. optimizer: parameters → torch.optim.Optimizer; default plain gradient descent, whose
+    step size of each cell is the objective's weight. schedule: factor of the learning rate at each step.
+    divergence: growth of the gradient norm that proves it.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        optimizer: Callable[..., Any] | None = None,
+        schedule: Schedule | None = None,
+        divergence: float = np.inf,
+        threads: int | None = None,
+    ) -> None:
+        self.objective, self.divergence = objective, divergence
+        self.looks = 64 if np.isfinite(divergence) else 16  # of a module a look costs as much as two steps
+        trained = [p for p in objective.parameters if p.requires_grad]
+        self.optimizer = optimizer(trained) if optimizer else torch.optim.SGD(trained, lr=1.0)
+        self.pace = Pace(objective.cell, objective.weight.device, threads)
+        self.schedule, self.t = schedule, 0
+        self.base = [group["lr"] for group in self.optimizer.param_groups]
+        self.cells = torch.arange(len(objective.weight), device=objective.weight.device)
+        # Only plain descent at one step size must go down.
+        self.descends = objective.monotone and optimizer is None and (schedule is None or schedule.shape == "constant")
+        self.first_loss = self.best_loss = objective.losses()
+        # A start at the optimum has no loss to measure growth by; an output of zero has.
+        self.bound = LOSS_DIVERGENCE * torch.maximum(self.first_loss, objective.energy())
+        self.best_at = torch.zeros_like(self.cells)
+
+    def advance(self, n_steps: int) -> None:
+        self.pace.repeat(self._step, n_steps, len(self.cells))
+
+    def _step(self) -> None:
+        self.objective.backward()
+        if self.schedule is not None:
+            factor = self.schedule(self.t)
+            for group, base in zip(self.optimizer.param_groups, self.base, strict=True):
+                group["lr"] = base * factor
+        self.optimizer.step()
+        self.t += 1
+
+    def gradient_norm(self) -> Tensor:
+        if not len(self.cells):
+            return self.objective.weight
+        self.objective.backward()
+        gradients = [p.grad.reshape(len(p), -1) for p in self.objective.parameters if p.grad is not None]
+        # Times its weight, as it is: of plain descent the step size, without which it may leave the dtype.
+        return norm(torch.cat(gradients, 1))
+
+    def solution(self) -> Tensor:
+        parameters = [p.detach() for p in self.objective.parameters]
+        if len(parameters) == 1:
+            return parameters[0].clone()
+        return torch.cat([p.reshape(len(p), -1) for p in parameters], 1)
+
+    @property
+    def _eps(self) -> float:
+        return torch.finfo(self.objective.weight.dtype).eps
+
+    def keep(self, mask: Tensor) -> None:
+        for name in ("cells", "first_loss", "best_loss", "best_at", "bound"):
+            setattr(self, name, getattr(self, name)[mask])
+        for p in self.objective.parameters:
+            state = self.optimizer.state.get(p, {})
+            for name, value in state.items():
+                if isinstance(value, Tensor) and value.shape == p.shape:
+                    state[name] = value[mask].contiguous()
+            p.data = p.data[mask].contiguous()
+            p.grad = None
+        self.objective.keep(mask)
+
+    @torch.no_grad()
+    def is_minimum(self) -> Tensor:
+        """False where a small random nudge lowers the loss: zero gradient, yet no minimum (a saddle)."""
+        parameters = [p for p in self.objective.parameters if p.requires_grad]
+        start, here = [p.clone() for p in parameters], self.objective.losses()
+        random = torch.Generator(device=here.device).manual_seed(0)
+        lower = torch.zeros_like(here, dtype=torch.bool)
+        size = self._eps**0.25  # a saddle's loss falls by its square, well above rounding
+        for trial in range(NUDGES):
+            # All parameters at once, then each alone: of a product both must move, and a bias costs more than it gains.
+            alone, reach = (trial // 2) % (len(parameters) + 1), size if trial % 2 else size / 8
+            for number, (p, p0) in enumerate(zip(parameters, start, strict=True), start=1):
+                nudge = torch.randn(p0.shape, generator=random, dtype=p0.dtype, device=p0.device)
+                p.copy_(p0 + reach * nudge if alone in (0, number) else p0)
+            # Beyond rounding of the loss, so that flat directions do not count.
+            lower |= self.objective.losses() < here * (1 - 64 * self._eps)
+        for p, p0 in zip(parameters, start, strict=True):
+            p.copy_(p0)
+        return ~lower
+
+    def rising(self) -> Tensor:
+        loss = self.objective.losses()
+        grown = ~(loss <= self.bound)
+        if not self.descends:
+            return grown
+        # A mode that overshoots raises the loss for a while; beyond the limit it never settles.
+        margin = self.first_loss * self._eps**0.5
+        better = loss < self.best_loss - margin
+        self.best_loss = torch.where(better, loss, self.best_loss)
+        self.best_at = torch.where(better, self.t, self.best_at)
+        stale = self.t - self.best_at > self.best_at.clamp(min=PATIENCE)
+        return grown | (stale & (loss > self.best_loss + margin))

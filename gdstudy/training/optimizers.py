@@ -1,0 +1,75 @@
+"""Optimizers of torch.optim that treat every number by itself, and the step size over training."""
+
+from __future__ import annotations
+
+import inspect
+import numbers
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+# Of an optimizer's arguments these are not the user's: how it is called, and how it is computed.
+_OURS = ("params", "lr", "fused", "foreach", "capturable", "differentiable")
+
+
+# These of torch.optim do to a number what depends on others, or take no dense gradient.
+_COUPLING = {"optimizer", "lbfgs", "adafactor", "muon", "sparseadam"}
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The step size over training, as a factor: it rises from 0 over the first `warmup` share of `steps`, then stays
+    (`constant`) or falls to 0 at the last step as half a cosine (`cosine`; Loshchilov & Hutter 2017)."""
+
+    steps: int = 1
+    warmup: float = 0.0
+    shape: str = "constant"
+
+    def __post_init__(self) -> None:
+        within = isinstance(self.warmup, numbers.Real) and 0 <= self.warmup < 1
+        if self.shape not in ("constant", "cosine") or not within:
+            raise ValueError(
+                f"schedule={self.shape!r} must be 'constant' or 'cosine', and warmup={self.warmup} in [0, 1)"
+            )
+
+    def __call__(self, t: int) -> float:
+        """The factor of step t = 0, 1, …"""
+        rise = self.warmup * self.steps
+        if t + 1 <= rise:
+            return (t + 1) / rise
+        return 1.0 if self.shape == "constant" else 0.5 * (1 + np.cos(np.pi * max(0, t - rise) / (self.steps - rise)))
+
+
+def torch_optimizer(name: str, learning_rate: float, options: Mapping[str, float]) -> Callable[..., Any]:
+    """parameters → the torch.optim optimizer of this name in lower case, with these options.
+
+    ValueError for an unknown name or option, or for an optimizer that would couple the cells of a stack.
+    """
+    if not isinstance(name, str):
+        raise ValueError(f"optimizer={name!r} must be the name of one of torch.optim, such as 'adamw'")
+    name = name.lower()
+    kinds: dict[str, Any] = {key.lower(): kind for key, kind in vars(torch.optim).items() if inspect.isclass(kind)}
+    if name in _COUPLING:
+        raise ValueError(f"optimizer={name!r} couples the cells of a stack; take one such as adamw")
+    if name not in kinds:
+        raise ValueError(f"optimizer={name!r} is none of torch.optim, such as adamw or sgd")
+    known = inspect.signature(kinds[name]).parameters
+    free = [key for key in known if key not in _OURS]
+    for option, value in options.items():
+        if option not in free or not _is_finite(value):
+            said = f"{option!r}" if option not in free else f"{option}={value!r}"
+            raise ValueError(f"optimizer_options: {name} has no {said}; it has {', '.join(free)}")
+    # Numbers alone come from a study: 1 is true.
+    options = {key: bool(v) if isinstance(known[key].default, bool) else v for key, v in options.items()}
+    # One kernel a parameter instead of one an operation: most of the time of a small stack.
+    fused = {"fused": True} if name in ("sgd", "adam", "adamw") else {}
+    return lambda parameters: kinds[name](parameters, lr=learning_rate, **fused, **options)
+
+
+def _is_finite(value: Any) -> bool:
+    """Whether an option is a finite number, or a list of them such as betas."""
+    parts = value if isinstance(value, list | tuple) else (value,)
+    return all(isinstance(part, numbers.Real) and bool(np.isfinite(float(part))) for part in parts)

@@ -1,0 +1,3 @@
+"""Stored tables → what people look at: TensorBoard, figures, claims, the terminal's tables.
+
+Trains nothing and reads no store."""

@@ -1,0 +1,163 @@
+"""TensorBoard: one run per estimator, the same tags in each, so that curves overlay in one card.
+
+Each level of an ablation is a run of its own under its estimator, with the tags of the unablated one.
+Written once, at the end, in increasing step: TensorBoard drops what comes out of order.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from torch.utils.tensorboard import SummaryWriter
+
+from gdstudy.experiment.tables import Table
+from gdstudy.study.schema import AUTOENCODERS
+from gdstudy.views.summary import (
+    CLOSED_FORMS,
+    REFERENCES,
+    Curve,
+    Sweep,
+    by_size,
+    by_step,
+    groups,
+    relative,
+    representative_sizes,
+    select,
+    sweeps,
+)
+
+EVENTS = "events.out.tfevents."
+VALUES = ("test_mse", "train_mse", "smallest_singular_value", "distance")
+PARTS = ("variance_mean_of_squares", "bias_mean_of_squares", "bias_square_of_mean", "worst_mode_share")
+CONVERGENCE = ("distance", "test_mse", "train_mse")
+# Of an autoencoder: errors over the mean square of its inputs, and what it stores.
+SHARES = ("relative_test_mse", "relative_train_mse")
+DIMENSIONS = ("data_point_dimension", "feature_dimension", "weight_norm")
+GROUPS = {"n_train": "sweep", "n_parameters": "sweep_p", "n_hidden": "sweep_hidden"}
+Scalars = Iterator[tuple[str, Curve]]
+
+
+def write_board(
+    run_dir: Path, texts: dict[str, str], results: Table, curves: Table, images: dict[str, np.ndarray]
+) -> None:
+    """Write <dataset>/<estimator>/events… and, for texts and figures, events… of the run itself.
+
+    Models other than `linear` have a folder of their own: <dataset>/<model>/<estimator>; levels of an ablation:
+    …/<estimator>/<ablation>/<level>. texts: name → Markdown; images: figure name → (H, W, 3) uint8.
+    An earlier board of the same run is replaced.
+    """
+    for old in run_dir.glob(f"{EVENTS}*"):
+        old.unlink()
+    with SummaryWriter(str(run_dir)) as writer:
+        for name, text in texts.items():
+            writer.add_text(name, text)
+        for name, pixels in images.items():
+            writer.add_image(name, pixels, dataformats="HWC")
+    for dataset in np.unique(results["dataset"]):
+        _remove_events(run_dir / dataset)
+    writers: dict[Path, SummaryWriter] = {}
+    try:
+        for sweep in sweeps(relative(results), curves):
+            for (estimator, ablation, level), rows in groups(sweep.results, "estimator", "ablation", "level"):
+                folder = _folder(run_dir, rows, estimator, ablation, level)
+                if first := folder not in writers:
+                    writers[folder] = SummaryWriter(str(folder))
+                for tag, curve in _scalars(sweep, estimator, ablation, rows):
+                    _write_curve(writers[folder], tag, curve)
+                if first and ablation == "none" and estimator != "theory":
+                    _write_hparams(writers[folder], sweep, estimator, rows)
+    finally:
+        for writer in writers.values():
+            writer.close()
+
+
+def _folder(run_dir: Path, rows: Table, estimator: str, ablation: str, level: float) -> Path:
+    model = str(rows["model"][0])
+    folder = run_dir / str(rows["dataset"][0]) / ("" if model == "linear" else model) / estimator
+    if ablation != "none":
+        folder /= ablation if np.isnan(level) else f"{ablation}/{level:.3g}"
+    return folder
+
+
+def _scalars(sweep: Sweep, estimator: str, ablation: str, rows: Table) -> Scalars:
+    """Tags `sweep/…` have N as their step, `sweep_p/…` P, `sweep_hidden/…` the hidden width. Ablation levels have test
+    and train MSE only."""
+    group = GROUPS[sweep.size]
+    for value in _values(sweep.model, estimator, ablation):
+        if np.isfinite(rows[value].astype(float)).any():
+            yield f"{group}/{value}", by_size(rows, value, sweep.size)
+    if estimator not in CLOSED_FORMS and ablation == "none":
+        sizes = np.unique(rows[sweep.size])
+        share = np.array([(rows["status"][rows[sweep.size] == n] == "converged").mean() for n in sizes])
+        yield f"{group}/fraction_converged", Curve(sizes, share, share, share, share)
+    if sweep.size == "n_train" and ablation == "none" and len(sweep.curves["step"]):
+        yield from _convergence(sweep, estimator, rows)
+
+
+def _values(model: str, estimator: str, ablation: str) -> tuple[str, ...]:
+    autoencoder = model in AUTOENCODERS
+    if estimator == "theory":
+        return ("test_mse", "relative_test_mse") if autoencoder else ("test_mse",)
+    if ablation != "none":
+        return (*VALUES[:2], *SHARES) if autoencoder else VALUES[:2]
+    if autoencoder:
+        return (*VALUES, *SHARES, *DIMENSIONS)
+    return (*VALUES, *PARTS) if estimator == "min_norm" else VALUES
+
+
+def _convergence(sweep: Sweep, estimator: str, rows: Table) -> Scalars:
+    if estimator == "theory":
+        return
+    values, curves = CONVERGENCE, sweep.curves
+    if sweep.model in AUTOENCODERS:
+        values, energy = ("distance", *SHARES), rows["target_mean_square"][0]
+        for name in ("test_mse", "train_mse"):
+            shares = {f"{exact}relative_{name}": curves[f"{exact}{name}"] / energy for exact in ("", "exact_")}
+            curves = curves | shares
+    for n in representative_sizes(rows["n_train"], sweep.threshold):
+        trained = select(curves, n_train=n)
+        for value in values:
+            tag = f"convergence/N={n}/{value}"
+            name = f"exact_{value}" if estimator == "gd_closed_form" else value
+            if estimator not in REFERENCES:
+                if np.isfinite(trained[name]).any():
+                    yield tag, by_step(trained, name)
+            else:
+                # A horizontal line: what training tends to.
+                limit, steps = by_size(select(rows, n_train=n), value), np.unique(trained["step"])
+                bands = (limit.low, limit.median, limit.high, limit.mean)
+                yield tag, Curve(steps, *(np.repeat(band, len(steps)) for band in bands))
+
+
+def _write_curve(writer: SummaryWriter, tag: str, curve: Curve) -> None:
+    bands = {tag: curve.median}
+    if not np.array_equal(curve.low, curve.high):
+        bands |= {f"{tag}_q25": curve.low, f"{tag}_q75": curve.high}
+    for name, values in bands.items():
+        for x, y in zip(curve.x.tolist(), values.tolist(), strict=True):
+            if np.isfinite(y):
+                writer.add_scalar(name, y, x)
+
+
+def _write_hparams(writer: SummaryWriter, sweep: Sweep, estimator: str, rows: Table) -> None:
+    P = int(rows["n_parameters"][0])
+    sizes = representative_sizes(rows[sweep.size], sweep.threshold)
+    at = min(sizes, key=lambda n: abs(n - sweep.threshold))
+    hparams = {"dataset": str(rows["dataset"][0]), "model": str(rows["model"][0]), "estimator": estimator}
+    metrics = {"final/test_mse_at_threshold": sweep.at(rows, at)}
+    if np.isfinite(rows["distance"]).any():
+        metrics["final/median_distance"] = float(np.nanmedian(rows["distance"]))
+    writer.add_hparams({**hparams, "n_parameters": P}, metrics, run_name=".")
+
+
+def _remove_events(folder: Path) -> None:
+    """Take away TensorBoard's event files in a folder and below, and folders that are empty then; nothing else."""
+    for path, _, files in os.walk(folder, topdown=False):
+        for name in files:
+            if name.startswith(EVENTS):
+                Path(path, name).unlink()
+        if not os.listdir(path):
+            os.rmdir(path)

@@ -1,0 +1,211 @@
+"""The toy ReLU autoencoder of Henighan et al. (2023): its test loss, what it stores, and whether its peak is real.
+
+N: training data, their T; m: hidden units. Losses are shares of the inputs' energy: 1 for an output of zero.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+from gdstudy.experiment.tables import Run, Table
+from gdstudy.views.figures.style import (
+    BLACK,
+    BLUE,
+    GREEN,
+    GREY,
+    LOST,
+    ORANGE,
+    OWN,
+    PINK,
+    ROWS,
+    cell_edges,
+    count_ticks,
+    draw,
+    fit_y,
+    grid,
+    level_colours,
+    log_axes,
+    readable,
+    several,
+    shared_legend,
+    threshold,
+    trainer,
+)
+from gdstudy.views.summary import Sweep, best_by_training, by_size, groups, relative, select, sweeps, trained_rows
+
+_TEST, _TRAIN = "relative_test_mse", "relative_train_mse"
+_UPDATE = (
+    "Henighan et al. called the peak an artefact of optimisation in their update of July 2023: "
+    "with tuned step sizes, memorising is best for longer."
+)
+
+
+def _sweeps(run: Run) -> list[Sweep]:
+    """Along N at the smallest m."""
+    results = select(relative(run.results), model="superposition")
+    return [s for s in sweeps(results, run.curves) if s.size == "n_train" and several(s.rows, "n_train")]
+
+
+def wanted(run: Run) -> bool:
+    return bool(_sweeps(run))
+
+
+def _worst(rows: Table) -> int:
+    """The N of the largest median test loss."""
+    curve = by_size(rows, _TEST)
+    return int(curve.x[curve.median.argmax()])
+
+
+def _finish(axis: Axes, ylabel: str, worst: int | None = None) -> None:
+    axis.set(xscale="log", xlabel=ROWS, ylabel=ylabel)
+    axis.set_ylim(bottom=0)
+    if worst is not None:
+        threshold(axis, worst, "worst median test loss")
+    count_ticks(axis)
+
+
+def superposition_loss(run: Run) -> Figure:
+    """Along N: test and training loss, dimensions that data points and features have to themselves, ‖W‖."""
+    shown = _sweeps(run)
+    title = "Where between memorising and generalising is the test loss worst?"
+    figure, axes = grid(title, 3, len(shown), height=2.9)
+    figure.set_figwidth(10.5)
+    for (loss, dimension, norm), sweep in zip(axes, shown, strict=True):
+        rows, worst = sweep.rows, _worst(sweep.rows)
+        m = int(rows["n_hidden"][0])
+        draw(loss, sweep.median(rows, _TEST), "test", BLUE, linewidth=2)
+        draw(loss, sweep.median(rows, _TRAIN), "train", ORANGE, linewidth=2)
+        loss.axhline(1, color=BLACK, linestyle="--", linewidth=1, label="output of zero")
+        shared = rows | {"stored": rows["data_point_dimension"] * np.maximum(1, rows["n_train"] / m)}
+        draw(dimension, sweep.median(shared, "stored"), "a data point, times N/m", PINK, linewidth=2)
+        draw(dimension, sweep.median(rows, "feature_dimension"), "a feature", GREEN, linewidth=2)
+        draw(norm, sweep.median(rows, "weight_norm"), "norm of the weights", GREY, linewidth=2)
+        _finish(loss, LOST, worst)
+        _finish(dimension, OWN, worst)
+        _finish(norm, "‖W‖ (no unit)", worst)
+        loss.set_title(f"{readable(sweep.dataset)}, m = {m}: loss")
+        dimension.set_title("who shares the hidden dimensions")
+        norm.set_title("size of the weights")
+    note = f"Trained with {trainer(shown[0].rows)}. Data points at 1: all N share the m dimensions. {_UPDATE}"
+    shared_legend(figure, *axes.flat, note=note)
+    return figure
+
+
+def _pictures(run: Run) -> list[tuple[Sweep, Table]]:
+    """Sweeps with pictures of two hidden units."""
+    found = []
+    for sweep in _sweeps(run):
+        pictures = select(run.arrays, dataset=sweep.dataset, model="superposition", n_hidden=2)
+        if len(pictures["name"]) and sweep.rows["n_hidden"][0] == 2:
+            found.append((sweep, pictures))
+    return found
+
+
+def wanted_pictures(run: Run) -> bool:
+    return bool(_pictures(run))
+
+
+def superposition_pictures(run: Run) -> Figure:
+    """Hidden data points Wx above columns of W below, for two hidden units, at a small, the worst and a large N."""
+    sweep, pictures = _pictures(run)[0]
+    pictured = np.isin(sweep.rows["n_train"], pictures["n_train"])
+    worst = _worst({name: column[pictured] for name, column in sweep.rows.items()})
+    sizes = sorted({int(pictures["n_train"].min()), worst, int(pictures["n_train"].max())})
+    figure, axes = grid("Do data points or features form polygons in the hidden plane?", len(sizes), 2, height=3.2)
+    for column, n in zip(axes.T, sizes, strict=True):
+        place = "the worst N" if n == worst else "few data" if n == sizes[0] else "many data"
+        here = dict(zip(*(select(pictures, n_train=n)[name] for name in ("name", "value")), strict=True))
+        _draw_rays(column[0], here["hidden"], BLUE, "hidden data point Wx")
+        _draw_rays(column[1], here["weight"].T, ORANGE, "feature: column of W")
+        column[0].set_title(f"N = {n}, {place}: data points")
+        column[1].set_title(f"N = {n}, {place}: features")
+    shared_legend(figure, *axes.flat, note=f"{readable(sweep.dataset)}, m = 2 hidden units, seed 0. {_UPDATE}")
+    return figure
+
+
+def _draw_rays(axis: Axes, points: np.ndarray, colour: str, label: str) -> None:
+    """Points (n, 2), each with its ray from the origin."""
+    ends = np.stack([np.zeros_like(points), points, np.full_like(points, np.nan)], axis=1).reshape(-1, 2)
+    axis.plot(*ends.T, color=colour, linewidth=0.8, alpha=max(0.12, min(0.7, 30 / len(points))))
+    axis.plot(*points.T, "o", color=colour, markersize=3.5, label=label)
+    reach = 1.1 * float(np.abs(points).max())
+    axis.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    axis.set(xlabel="hidden unit 1 (no unit)", ylabel="hidden unit 2 (no unit)")
+
+
+def _grids(run: Run) -> list[tuple[str, Table]]:
+    """(data set, unablated rows) studied at more than one N and more than one m."""
+    table = trained_rows(select(relative(run.results), model="superposition", ablation="none"))
+    return [(name, rows) for (name,), rows in groups(table, "dataset") if several(rows, "n_train", "n_hidden")]
+
+
+def wanted_grid(run: Run) -> bool:
+    return bool(_grids(run))
+
+
+def superposition_grid(run: Run) -> Figure:
+    """Median test loss over N and m."""
+    shown = _grids(run)
+    figure, axes = grid("Does the peak move with the number of hidden units?", len(shown), height=3.2)
+    figure.set_figwidth(max(6.5, 4 * len(shown)))
+    for axis, (dataset, rows) in zip(axes[0], shown, strict=True):
+        widths, sizes = np.unique(rows["n_hidden"]), np.unique(rows["n_train"])
+        medians = np.stack([by_size(part, _TEST).median for _, part in groups(rows, "n_hidden")])
+        image = axis.pcolormesh(cell_edges(sizes), cell_edges(widths), medians, cmap="cividis", rasterized=True)
+        axis.plot(sizes[medians.argmax(1)], widths, "o", color=ORANGE, markersize=6, label="worst N of each m")
+        axis.set(xscale="log", yscale="log", xlabel=ROWS, ylabel="hidden units m (number)")
+        count_ticks(axis)
+        axis.set_yticks(widths, [f"{m:g}" for m in widths])
+        axis.yaxis.set_minor_locator(NullLocator())
+        axis.grid(False)
+        figure.colorbar(image, ax=axis, label="median test loss (share of the inputs lost)", pad=0.02)
+        axis.set_title(readable(dataset))
+    shared_legend(figure, *axes[0], note=_UPDATE)
+    return figure
+
+
+def wanted_optimisation(run: Run) -> bool:
+    return any(sweep.trained_levels("learning_rate") or sweep.trained_levels("restarts") for sweep in _sweeps(run))
+
+
+def superposition_optimisation(run: Run) -> Figure:
+    """Test and training loss along N at each step size, at the one that trains each cell best, from the best start."""
+    shown = [s for s in _sweeps(run) if s.trained_levels("learning_rate") or s.trained_levels("restarts")]
+    figure, axes = grid("Is the peak an artefact of optimisation?", 2, len(shown), height=3.2)
+    figure.set_figwidth(9)
+    for line, sweep in zip(axes, shown, strict=True):
+        curves = _optimised(sweep)
+        for axis, value in zip(line, (_TEST, _TRAIN), strict=True):
+            for label, (rows, style) in curves.items():
+                draw(axis, sweep.median(rows, value), label, **style)
+            axis.axhline(1, color=GREY, linestyle=":", linewidth=1, label="output of zero")
+            _finish(axis, LOST)
+            name = "test" if value == _TEST else "train"
+            axis.set_title(f"{readable(sweep.dataset)}, m = {int(sweep.rows['n_hidden'][0])}: {name}")
+        log_axes(line[0], ROWS, LOST)
+        fit_y(line[0])
+        count_ticks(line[0], both=True)
+    note = f"{trainer(shown[0].rows)}. Medians over seeds; quartiles of what is chosen by training loss. {_UPDATE}"
+    shared_legend(figure, *axes.flat, note=note)
+    return figure
+
+
+def _optimised(sweep: Sweep) -> dict[str, tuple[Table, Any]]:
+    """What is compared: label → (rows, look)."""
+    base = float(sweep.rows["step_size"][0])
+    rates = dict(sorted({base: sweep.rows, **sweep.trained_levels("learning_rate")}.items()))
+    colours = level_colours(list(rates))
+    found: dict[str, tuple[Table, Any]] = {}
+    for rate, rows in rates.items():
+        found[f"step size {rate:.3g}"] = (rows, {"color": colours[rate], "band": 0, "linewidth": 1.4})
+    if len(rates) > 1:
+        best = best_by_training(list(rates.values()))
+        found["step size with the lowest training loss, by cell"] = (best, {"color": BLACK, "linestyle": "--"})
+    for k, rows in sweep.trained_levels("restarts").items():
+        found[f"best of {k:g} starts by training loss, step size {base:.3g}"] = (rows, {"color": ORANGE})
+    return found

@@ -1,0 +1,461 @@
+"""What a run records, against a straightforward computation one cell at a time."""
+
+import numpy as np
+import one_cell
+import pytest
+import torch
+from conftest import small_study
+from sklearn.metrics import mean_squared_error
+
+from gdstudy import (
+    gd_iterate,
+    gradient_descent,
+    load_curves,
+    load_dataset,
+    load_results,
+    min_norm_solution,
+)
+from gdstudy.data.features import feature_map
+from gdstudy.data.splits import split
+from gdstudy.experiment.plan import plan
+from gdstudy.experiment.run_batch import run_batch
+from gdstudy.linalg.metrics import row_space_leak
+from gdstudy.study import schema
+from gdstudy.study.config import Ablations, GradientDescent, Study, Synthetic
+from gdstudy.study.values import Sizes, StepSize
+from gdstudy.sweep.run import load_datasets
+from gdstudy.views.summary import relative, select
+
+ABLATIONS = Ablations(
+    singular_value_cutoff=np.logspace(-3, 0, 7).tolist(),
+    leading_modes="1-10",
+    leading_modes_of={"student_teacher": [5, 10, 15, 20, 25]},
+    no_residuals=True,
+    adversarial_test=[0, 0.1, 0.316, 1, 3.16, 10, 31.6],
+    adversarial_train=[0, 0.1, 0.316, 1, 3.16, 10, 31.6],
+)
+PAPER = ("student_teacher", "california_housing", "diabetes", "who_life_expectancy")
+
+
+def closed_form_errors(data, **changes):
+    """{(ablation, level, N, seed): test MSE of X⁺y} of a study without training."""
+    study = small_study(datasets=[data.name], estimators=["min_norm"], ablations=ABLATIONS, **changes)
+    errors = {}
+    for batch in plan(study, [data]):
+        (rows,) = run_batch(study, data, batch).results
+        levels = [None if np.isnan(level) else level for level in rows["level"].tolist()]
+        keys = zip(rows["ablation"].tolist(), levels, rows["n_train"].tolist(), rows["seed"].tolist(), strict=True)
+        errors.update(zip(keys, rows["test_mse"].tolist(), strict=True))
+    return errors
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_every_ablation_level_equals_the_computation_one_cell_at_a_time(name):
+    data = load_dataset(name)
+    sizes, seeds = range(1, 40), 3
+    stacked = closed_form_errors(data, n_train=Sizes(sizes), seeds=seeds, batch_cells=50)
+    beta = np.linalg.lstsq(data.X, data.Y, rcond=None)[0]
+    levels = [("none", None), *ABLATIONS.levels(name)]
+    assert len(stacked) == len(sizes) * seeds * len(levels)
+    # κ of the WHO data reaches 10⁹: both computations lose nine digits there.
+    tolerance = 1e-5 if name == "who_life_expectancy" else 1e-8
+    for n in sizes:
+        for seed in range(seeds):
+            expected = one_cell.test_errors(data.X, data.Y, n, seed, levels, beta)
+            for (ablation, level), error in expected.items():
+                found = stacked[ablation, level, n, seed]
+                assert found == pytest.approx(error, rel=tolerance, abs=1e-12 * data.Y.var()), (
+                    ablation,
+                    level,
+                    n,
+                    seed,
+                )
+
+
+def test_the_precision_of_training_changes_nothing_in_closed_form():
+    data = load_dataset("diabetes")
+    sizes = {"n_train": Sizes((5, 10, 40)), "seeds": 5}
+    assert closed_form_errors(data, **sizes, dtype="float32") == closed_form_errors(data, **sizes)
+
+
+def test_closed_forms_of_raw_housing_do_not_lose_modes_to_the_precision_of_training():
+    """With 20,000 rows max(N, P)·eps of float32 is 2.4e-3, above four of its eight singular values."""
+    data = load_dataset("california_housing")
+    error = closed_form_errors(data, n_train=Sizes((20_000,)), seeds=1, dtype="float32")["none", None, 20_000, 0]
+    train, test = split(data.n_rows, 20_000, 0)
+    W = np.linalg.lstsq(data.X[train], data.Y[train], rcond=None)[0]
+    assert error == pytest.approx(np.square(data.X[test] @ W - data.Y[test]).mean(), rel=1e-9)
+    cut = min_norm_solution(data.X[train], data.Y[train], rtol=20_000 * np.finfo(np.float32).eps)
+    assert np.square(data.X[test] @ cut - data.Y[test]).mean() > 1.5 * error
+
+
+def test_eqn_1_sums_to_the_error_and_its_variance_makes_the_spike():
+    data = load_dataset("student_teacher")
+    study = small_study(datasets=["student_teacher"], estimators=["min_norm"], n_train=Sizes((10, 20, 40)), seeds=10)
+    rows = [run_batch(study, data, batch).results[0] for batch in plan(study, [data])]
+    table = {name: np.concatenate([np.atleast_1d(r[name]) for r in rows]) for name in rows[0] if name != "n_parameters"}
+    assert table["mode_sum_error"].max() < 1e-10
+    beta = np.linalg.lstsq(data.X, data.Y, rcond=None)[0]
+    for n, seed, *parts in zip(
+        table["n_train"], table["seed"], table["variance_mean_of_squares"], table["bias_mean_of_squares"],
+        table["bias_square_of_mean"], strict=True,
+    ):  # fmt: skip
+        train, test = split(1000, n, seed)
+        inverse = np.linalg.pinv(data.X[train])
+        variance = data.X[test] @ inverse @ (data.Y[train] - data.X[train] @ beta)
+        bias = data.X[test] @ (inverse @ data.X[train] - np.eye(20)) @ beta
+        expected = [(variance**2).mean(), (bias**2).mean(), bias.mean() ** 2]
+        np.testing.assert_allclose(parts, expected, rtol=1e-8, atol=1e-20)
+    at = table["n_train"] == 20
+    assert np.median(table["worst_mode_share"][at]) > 0.5
+    # The square of a mean is not the mean of squares (the reference code's slip): below N = P they are far apart.
+    below = table["n_train"] == 10
+    assert (table["bias_square_of_mean"][below] < 0.1 * table["bias_mean_of_squares"][below]).all()
+
+
+def test_gd_is_trained_under_each_ablation_and_tends_to_its_own_limit():
+    data = load_dataset("diabetes", "standardize")
+    levels = {"singular_value_cutoff": [0.5], "leading_modes": [3], "no_residuals": True}
+    ablations = Ablations(**levels, adversarial_test=[1], adversarial_train=[10])
+    gd = GradientDescent(steps=100_000, preprocess="standardize", ablations=list(schema.ABLATIONS))
+    study = small_study(datasets=["diabetes"], ablations=ablations, gd=gd, n_train=Sizes((5, 40)), batch_cells=100)
+    _, batch = plan(study, [load_dataset("diabetes"), data])
+    results = run_batch(study, data, batch).results
+    closed, trained = results[0], {str(r["ablation"][0]): r for r in results[1:] if r["estimator"] == "gd"}
+    assert set(trained) == {"none", *schema.ABLATIONS}
+    for ablation, rows in trained.items():
+        assert (rows["status"] == "converged").all()
+        assert rows["distance"].max() < 1e-6
+        limit = closed["test_mse"][closed["ablation"] == ablation]
+        np.testing.assert_allclose(rows["test_mse"], limit, rtol=1e-5, atol=1e-9 * data.Y.var())
+    # Different problems, different numbers: no ablation is the unablated run under another name.
+    errors = [tuple(rows["test_mse"]) for rows in trained.values()]
+    assert len(set(errors)) == len(errors)
+
+
+def test_theory_has_one_row_a_size_and_only_where_the_law_is_known():
+    study = small_study(estimators=["min_norm", "theory"], n_train=Sizes((5, 19, 20, 21, 40)), seeds=4, batch_cells=8)
+    for name, expected in (("student_teacher", [5, 19, 20, 21, 40]), ("diabetes", [])):
+        data = load_dataset(name)
+        batches = [
+            b for b in plan(study, [load_dataset("student_teacher"), load_dataset("diabetes")]) if b.dataset == name
+        ]
+        groups = [g for b in batches for g in run_batch(study, data, b).results if g["estimator"] == "theory"]
+        sizes = [n for group in groups for n in group["n_train"].tolist()]
+        risks = [risk for group in groups for risk in group["test_mse"].tolist()]
+        assert sizes == expected
+        assert [np.isinf(r) for r in risks] == [19 <= n <= 21 for n in sizes]
+
+
+@pytest.mark.parametrize("model", ["random_relu", "random_fourier"])
+def test_random_features_spike_at_n_equal_p_whichever_is_swept(model):
+    data = load_dataset("student_teacher", "standardize")
+    sizes = {"n_train": Sizes((10, 40, 160)), "n_parameters": Sizes((10, 40, 160))}
+    study = small_study(
+        datasets=["student_teacher"],
+        preprocess="standardize",
+        models=[model],
+        estimators=["min_norm"],
+        seeds=9,
+        **sizes,
+    )
+    error = {}
+    for batch in plan(study, [data]):
+        (rows,) = run_batch(study, data, batch).results
+        for n, seed, mse in zip(rows["n_train"], rows["seed"], rows["test_mse"], strict=True):
+            error.setdefault((n, batch.n_parameters), {})[seed] = mse
+    median = {key: np.median(list(values.values())) for key, values in error.items()}
+    assert median[40, 40] > 3 * max(median[10, 40], median[160, 40], median[40, 10], median[40, 160])
+    # One cell by hand: features of the seed, the paper's split, NumPy's pseudoinverse.
+    Phi, (train, test) = feature_map(model, data.X, 160, seed=3), split(1000, 40, 3)
+    W = np.linalg.pinv(Phi[train]) @ data.Y[train]
+    assert error[40, 160][3] == pytest.approx(mean_squared_error(data.Y[test], Phi[test] @ W), rel=1e-8)
+
+
+def test_trained_cells_follow_the_exact_iterate_and_stay_in_the_row_space(run_dir):
+    curves = load_curves(run_dir)
+    assert curves["deviation"].max() < 1e-10
+    assert curves["row_space_leak"].max() < 1e-10
+    for value in ("test_mse", "distance"):
+        np.testing.assert_allclose(curves[value], curves[f"exact_{value}"], rtol=1e-6, atol=1e-10)
+    # Deviation is measured, not a copy of the reference: real steps round differently.
+    assert curves["deviation"].max() > 0
+
+
+def test_the_row_space_leak_sees_a_leak():
+    Vt = torch.eye(3, dtype=torch.float64)[:2]
+    W = torch.tensor([[3.0], [0.0], [4.0]], dtype=torch.float64)
+    assert row_space_leak(W, Vt, torch.ones(2, dtype=torch.bool)).item() == pytest.approx(0.8)
+
+
+def test_the_certificate_predicts_the_steps_that_training_then_takes():
+    data = load_dataset("student_teacher")
+    values = {"datasets": ["student_teacher"], "n_train": Sizes((10, 40))}
+    short = small_study(gd=GradientDescent(steps=100), **values)
+    long = small_study(gd=GradientDescent(steps=100_000), **values)
+    (batch,) = plan(short, [data])
+    early = run_batch(short, data, batch).results[1]
+    late = run_batch(long, data, batch).results[1]
+    assert (early["status"] == "max_steps").all()
+    assert (late["status"] == "converged").all()
+    predicted = early["step"] + early["steps_to_tolerance"]
+    assert (late["step"] >= predicted).all()
+    assert (late["step"] <= 1.02 * predicted + 2).all()  # looked for every t // 64 steps
+    assert (late["steps_to_tolerance"] == 0).all()
+    # Early on, the slowest mode not yet learnt is the smallest singular value.
+    np.testing.assert_allclose(early["slowest_singular_value"], early["smallest_singular_value"])
+
+
+def test_a_step_size_too_large_for_some_cells_ends_those_diverged_and_no_others():
+    gd = GradientDescent(steps=2000, step_size=StepSize("0.02"))
+    study = small_study(datasets=["student_teacher"], gd=gd, batch_cells=100)
+    data = load_dataset("student_teacher")
+    (batch,) = plan(study, [data])
+    rows = run_batch(study, data, batch).results[1]
+    unstable = rows["step_size"] > rows["step_size_limit"]
+    assert 0 < unstable.sum() < len(unstable)
+    np.testing.assert_array_equal(rows["status"] == "diverged", unstable)
+    assert np.isinf(rows["steps_to_tolerance"][unstable]).all()
+
+
+def test_the_spike_is_at_the_threshold(run_dir):
+    results = select(load_results(run_dir), estimator="min_norm")
+    for name, P in (("student_teacher", 20), ("diabetes", 10)):
+        rows = select(results, dataset=name)
+        medians = {n: np.median(rows["test_mse"][rows["n_train"] == n]) for n in (3, P, 40)}
+        assert medians[P] > 4 * max(medians[3], medians[40])
+
+
+def test_polynomials_diverge_at_p_equal_n_without_noise():
+    data = load_dataset("linear_plus_cosine")
+    sizes = {"n_train": Sizes((15,)), "n_parameters": Sizes((1, 15, 200))}
+    study = small_study(
+        datasets=[data.name], models=["legendre"], estimators=["min_norm"], seeds=400, batch_cells=400, **sizes
+    )
+    medians = [np.median(run_batch(study, data, batch).results[0]["test_mse"]) for batch in plan(study, [data])]
+    assert medians[0] == pytest.approx(0.51, abs=0.02)
+    assert medians[1] > 1e5
+    assert medians[2] == pytest.approx(0.56, abs=0.02)
+
+
+# Autoencoders with a trained readout
+
+
+def medians(study):
+    """{(n_train, n_parameters): (median share of the inputs that is lost, ranks)} of the closed form."""
+    (data,) = load_datasets(study)
+    lost, ranks = {}, {}
+    for batch in plan(study, [data]):
+        rows = run_batch(study, data, batch).results[0]
+        shares = rows["test_mse"] / rows["target_mean_square"]
+        for n, share, rank in zip(rows["n_train"].tolist(), shares, rows["rank"].tolist(), strict=True):
+            lost.setdefault((n, batch.n_parameters), []).append(share)
+            ranks.setdefault((n, batch.n_parameters), set()).add(rank)
+    return {size: (float(np.median(values)), ranks[size]) for size, values in lost.items()}
+
+
+@pytest.mark.parametrize("study", ["linear", "random_features"])
+def test_a_trained_autoencoder_is_its_exact_iterate_at_every_checkpoint_and_tends_to_the_closed_form(
+    study, autoencoder_run
+):
+    results, curves, _ = autoencoder_run(study)
+    assert curves["deviation"].max() < 1e-10
+    assert curves["deviation"].max() > 0
+    assert curves["row_space_leak"].max() < 1e-10
+    for value in ("train_mse", "test_mse", "distance"):
+        np.testing.assert_allclose(curves[value], curves[f"exact_{value}"], rtol=1e-6, atol=1e-10)
+    trained = select(results, estimator="gd")
+    ended = trained["status"] == "converged"
+    assert set(trained["status"]) == {"converged", "max_steps"}  # near N = P κ² steps are more than there were
+    assert trained["distance"][ended].max() < 1e-6
+    # Every data set, model and side of the threshold is among those that got there.
+    sides = np.sign(trained["n_train"] - trained["n_parameters"])
+    for model in np.unique(trained["model"]):
+        here = trained["model"] == model
+        names = trained["dataset"]
+        assert {(d, s) for d, s in zip(names[here & ended], sides[here & ended], strict=True)} >= {
+            (d, s) for d in np.unique(names[here]) for s in (-1, 1)
+        }
+    # What has not is on its way: still far from X⁺Y, yet where the exact iterate is.
+    exact = select(results, estimator="gd_closed_form")
+    np.testing.assert_allclose(trained["distance"], exact["distance"], rtol=1e-6, atol=1e-10)
+    assert trained["distance"][~ended].max() > 1e-3
+
+
+@pytest.mark.parametrize("n", [8, 16, 40])
+def test_a_linear_autoencoder_from_zero_ends_at_the_projector_on_its_rows(n):
+    X = load_dataset("power_law", synthetic=Synthetic(n_rows=600)).X
+    train, _ = split(600, n, 3)
+    *_, state = gradient_descent(X[train], X[train], [1_000_000], tolerance=1e-12)
+    W, projector = state.W, np.linalg.pinv(X[train]) @ X[train]
+    assert np.linalg.norm(W - projector) < 1e-5
+    np.testing.assert_allclose(W @ W, W, atol=1e-5)
+    assert np.trace(W) == pytest.approx(min(n, 16), abs=1e-4)
+    np.testing.assert_allclose(W, W.T, atol=1e-10)
+
+
+def test_a_linear_autoencoder_loses_nothing_from_n_equal_d_on_and_never_diverges(autoencoder_run):
+    results = autoencoder_run("linear").results
+    for name in ("power_law", "isotropic"):
+        closed = relative(select(results, dataset=name, estimator="min_norm"))
+        lost = {n: closed["relative_test_mse"][closed["n_train"] == n] for n in np.unique(closed["n_train"])}
+        for n, shares in lost.items():
+            assert (shares.max() < 1e-20) == (n >= 16)
+            assert np.median(shares) <= np.median(lost[4])
+        assert lost[12].min() > 1e-2
+        trained = relative(select(results, dataset=name, estimator="gd", status="converged"))
+        assert trained["relative_test_mse"][trained["n_train"] >= 24].max() < 1e-14
+        # Control: noise on the inputs alone, and there is the spike, at N = D.
+        noisy = relative(select(results, dataset=f"{name}+noise0.5", estimator="min_norm"))
+        median = {n: np.median(noisy["relative_test_mse"][noisy["n_train"] == n]) for n in lost}
+        assert max(median, key=median.get) == 16
+        assert median[16] > 5 * max(median[8], median[32], median[4])
+
+
+def test_a_noisy_cell_equals_numpys_pinv_on_the_papers_split(autoencoder_run):
+    """Inputs with the seed's noise on training and test rows, the target without; and what that is not."""
+    results = autoencoder_run("linear").results
+    data = load_dataset("power_law", input_noise=0.5, synthetic=Synthetic(n_rows=600))
+    for n, seed in ((8, 2), (16, 5), (64, 0)):
+        row = select(results, dataset=data.name, estimator="min_norm", n_train=n, seed=seed)
+        train, test = split(600, n, seed)
+        noisy, clean = data.inputs(seed), data.X
+        W = np.linalg.pinv(noisy[train]) @ clean[train]
+        assert row["test_mse"][0] == pytest.approx(mean_squared_error(clean[test], noisy[test] @ W), rel=1e-8)
+        train_mse = mean_squared_error(clean[train], noisy[train] @ W)
+        assert row["train_mse"][0] == pytest.approx(train_mse, rel=1e-8, abs=1e-20)
+        assert row["weight_norm"][0] == pytest.approx(np.linalg.norm(W), rel=1e-8)
+        assert row["target_mean_square"][0] == pytest.approx(np.square(clean).mean())
+        # Controls: clean test inputs, another seed's noise, and noise on the target give other numbers.
+        others = [mean_squared_error(clean[test], x[test] @ W) for x in (clean, data.inputs(seed + 1))]
+        others += [mean_squared_error(noisy[test], noisy[test] @ W)]
+        assert all(abs(row["test_mse"][0] / other - 1) > 1e-4 for other in others)
+
+
+def test_theory_has_rows_of_a_gaussian_autoencoder_and_none_where_it_is_not_known(autoencoder_run):
+    results = autoencoder_run("linear").results
+    theory = select(results, estimator="theory")
+    sizes = np.unique(results["n_train"]).tolist()
+    for name, expected in (
+        ("isotropic", sizes),
+        ("isotropic+noise0.5", sizes),
+        ("power_law+noise0.5", [16, 24, 32, 64]),  # other covariances have no formula below P, clean or noisy
+        ("power_law", [16, 24, 32, 64]),
+    ):
+        rows = select(theory, dataset=name)
+        assert rows["n_train"].tolist() == expected
+        assert np.isnan(rows["seed"]).all()
+        covariance = np.ones(16) if name.startswith("isotropic") else 1 / np.arange(1, 17)
+        np.testing.assert_allclose(rows["target_mean_square"], covariance.mean())
+        np.testing.assert_array_equal(np.isinf(rows["test_mse"]), ("noise" in name) & (rows["n_train"] == 16))
+    rows = select(theory, dataset="power_law+noise0.5", n_train=64)
+    covariance = 1 / np.arange(1, 17)
+    wiener = (covariance * 0.25 / (covariance + 0.25)).mean()
+    assert rows["test_mse"][0] == pytest.approx(wiener * 63 / 47)
+    # Random features have no law.
+    assert not len(select(autoencoder_run("random_features").results, estimator="theory")["seed"])
+
+
+def test_noisy_digits_diverge_at_n_equal_d():
+    study = Study(
+        datasets=["digits"],
+        input_noise=[0.3],
+        models=["linear_autoencoder"],
+        n_train=[32, 64, 128],
+        seeds=11,
+        estimators=["min_norm"],
+    )
+    lost = {n: share for (n, _), (share, _) in medians(study).items()}
+    assert lost[64] > 5 * max(lost[32], lost[128])
+    assert lost[64] > 5  # worse than giving back nothing
+    clean = Study(**{**vars(study), "input_noise": [0]})
+    lost = {n: share for (n, _), (share, _) in medians(clean).items()}
+    assert lost[32] > lost[64] > lost[128]
+
+
+def test_the_median_risk_of_a_planned_denoiser():
+    """D = 16, Σ ∝ diag 1/i of trace D, σ = 0.5: medians .64 and .24 at N = 8 and 64, and a spike between.
+
+    In units of power_law, of trace Σ 1/i, the same noise is smaller.
+    """
+    sigma = 0.5 * np.sqrt((1 / np.arange(1, 17)).mean())
+    study = Study(
+        datasets=["power_law"],
+        synthetic=Synthetic(n_rows=2000),
+        input_noise=[sigma],
+        models=["linear_autoencoder"],
+        n_train=[8, 16, 64],
+        seeds=200,
+        estimators=["min_norm"],
+    )
+    lost = {n: share for (n, _), (share, _) in medians(study).items()}
+    assert lost[8] == pytest.approx(0.64, rel=0.05)
+    assert lost[64] == pytest.approx(0.24, rel=0.05)
+    assert lost[16] > 5 * max(lost[8], lost[64])
+
+
+@pytest.mark.parametrize("model", ["random_relu", "random_tanh", "mirrored_relu"])
+def test_random_units_diverge_at_n_equal_p_without_noise_unless_they_can_give_their_input_back(model):
+    """D = 16, along N at P = 64 and along P at N = 64. Mirrored pairs have rank P/2 + D = 48 of 64."""
+    sizes = {"n_train": [32, 40, 48, 64, 256], "n_parameters": [16, 32, 64, 256]}
+    study = Study(
+        datasets=["isotropic"],
+        synthetic=Synthetic(n_rows=800),
+        models=[f"{model}_autoencoder"],
+        seeds=9,
+        estimators=["min_norm"],
+        **sizes,
+    )
+    found = medians(study)
+    lost, ranks = ({size: values[i] for size, values in found.items()} for i in (0, 1))
+    spikes = (lost[64, 64] / max(lost[32, 64], lost[256, 64]), lost[64, 64] / max(lost[64, 16], lost[64, 256]))
+    if model != "mirrored_relu":
+        assert min(spikes) > 5
+        assert lost[64, 64] > 1
+        assert all(rank == {min(size)} for size, rank in ranks.items())
+    else:
+        assert all(ranks[n, 64] == {min(n, 48)} for n in sizes["n_train"])
+        assert all(lost[n, 64] < 1e-8 for n in (48, 64, 256))
+        assert all(lost[n, 64] > 1e-3 for n in (32, 40))
+        # No peak along N, nor along P: never more than is lost by giving back nothing.
+        assert max(spikes) < 1
+        assert max(lost[n, 64] for n in sizes["n_train"]) == lost[32, 64] < 1
+        assert max(lost[64, P] for P in sizes["n_parameters"]) == lost[64, 16] < 1
+
+
+def test_degrees_of_freedom_are_divided_between_data_points_and_features(autoencoder_run):
+    """Mean leverages R/N and R/P; of trained GD the trace of its own W."""
+    for name in ("linear", "random_features"):
+        rows = select(autoencoder_run(name).results, estimator="min_norm")
+        np.testing.assert_allclose(rows["data_point_dimension"], rows["rank"] / rows["n_train"])
+        np.testing.assert_allclose(rows["feature_dimension"], rows["rank"] / rows["n_parameters"])
+        few = rows["n_train"] <= (8 if name == "linear" else 4)
+        assert (rows["data_point_dimension"][few] == 1).all()
+        assert (rows["feature_dimension"][few] < 1).all()
+    results = autoencoder_run("linear").results
+    data = load_dataset("power_law", synthetic=Synthetic(n_rows=600))
+    trained = select(results, dataset="power_law", estimator="gd")
+    X = data.X[split(600, 24, 1)[0]]
+    (row,) = np.flatnonzero((trained["n_train"] == 24) & (trained["seed"] == 1))
+    steps, eta = int(trained["step"][row]), trained["step_size"][row]
+    trace = np.trace(gd_iterate(X, X, eta, steps))
+    assert trained["data_point_dimension"][row] == pytest.approx(trace / 24, rel=1e-10)
+    # It comes from below: early in training less is stored. With noise W is no projector, and nothing is said.
+    assert (trained["data_point_dimension"] <= 1 + 1e-9).all()
+    noisy = select(results, dataset="power_law+noise0.5", estimator="gd")
+    assert np.isnan(noisy["data_point_dimension"]).all()
+
+
+def test_pictures_of_an_autoencoder_are_inputs_targets_and_outputs_of_test_rows(autoencoder_run):
+    arrays = autoencoder_run("linear").arrays
+    data = load_dataset("power_law", input_noise=0.5, synthetic=Synthetic(n_rows=600))
+    train, test = split(600, 24, 0)
+    x, clean = data.inputs(0), data.X
+    W = np.linalg.pinv(x[train]) @ clean[train]
+    expected = {"inputs": x[test[:8]], "targets": clean[test[:8]], "outputs": x[test[:8]] @ W}
+    for name, value in expected.items():
+        keys = {"dataset": data.name, "estimator": "min_norm", "n_train": 24, "name": name}
+        (stored_value,) = select(arrays, **keys)["value"]
+        np.testing.assert_allclose(stored_value, value, rtol=1e-5, atol=1e-6)
+    assert set(arrays["seed"]) == {0}
+    assert set(arrays["estimator"]) == {"min_norm", "gd"}

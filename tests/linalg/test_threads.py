@@ -1,0 +1,164 @@
+"""How many threads a step gets: one, unless more have been measured to be faster; and the user's number comes back."""
+
+import numpy as np
+import pytest
+import torch
+from conftest import small_study
+
+from gdstudy import gradient_descent, train_module
+from gdstudy.experiment.plan import plan
+from gdstudy.experiment.run_batch import run_batch
+from gdstudy.linalg.threads import SMALL_CELL, Pace, all_threads, intra_op
+from gdstudy.sweep.run import load_datasets
+from gdstudy.training.modules import LinearReadout
+
+
+@pytest.fixture(autouse=True)
+def _four_threads(monkeypatch):
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    monkeypatch.setattr(Pace, "_busy_until", 0.0)
+    monkeypatch.setattr(Pace, "_busy_pause", 0.25)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A clock that only steps move."""
+
+    class Clock:
+        now = 0.0
+
+    monkeypatch.setattr("gdstudy.linalg.threads.time.perf_counter", lambda: Clock.now)
+    return Clock
+
+
+def steps_on(clock, seconds, n_steps, pace=None, cells=100):
+    """Threads of each step, where a step takes seconds(threads, when)."""
+    seen, pace = [], pace or Pace(cell=10)
+
+    def step():
+        seen.append(torch.get_num_threads())
+        clock.now += seconds(torch.get_num_threads(), clock.now)
+
+    pace.repeat(step, n_steps, cells)
+    return np.array(seen)
+
+
+def test_threads_are_restored_also_when_a_step_fails():
+    def fail():
+        assert torch.get_num_threads() == 1
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        Pace(cell=10).repeat(fail, 3, 5)
+    assert torch.get_num_threads() == 4
+    with intra_op(1):
+        assert (torch.get_num_threads(), all_threads()) == (1, 4)
+        with intra_op(2):
+            assert (torch.get_num_threads(), all_threads()) == (2, 4)
+        assert (torch.get_num_threads(), all_threads()) == (1, 4)
+    assert (torch.get_num_threads(), all_threads()) == (4, 4)
+
+
+def test_on_an_idle_machine_all_threads_are_used_where_they_are_faster(clock):
+    seen = steps_on(clock, lambda threads, _: 1e-3 / threads, 100_000)
+    assert (seen == 4).mean() > 0.95
+    assert set(seen) == {1, 4}  # and one is tried again now and then
+
+
+def test_small_steps_that_gain_nothing_stay_on_one_thread(clock):
+    seen = steps_on(clock, lambda threads, _: 1e-5 * threads, 2_000_000)
+    assert (seen == 1).mean() > 0.99
+    assert (seen == 4).any()
+
+
+def test_beside_a_busy_process_one_thread_is_kept_at_little_cost(clock):
+    """Steps on several threads stall for a slice of the other process."""
+    n_steps, alone = 60_000, 1e-3
+    seen = steps_on(clock, lambda threads, _: alone if threads == 1 else 25e-3, n_steps)
+    assert clock.now < 1.05 * n_steps * alone
+    assert (seen == 4).any()  # it was tried
+
+
+def test_a_machine_that_becomes_busy_is_noticed_at_once_and_one_that_becomes_idle_soon(clock):
+    def seconds(threads, now):
+        busy = 10 < now < 20
+        return (25e-3 if busy else 2.5e-4) if threads > 1 else 1e-3
+
+    seen = steps_on(clock, seconds, 100_000)
+    when = np.cumsum([0, *[1e-3 if t == 1 else 2.5e-4 for t in seen[:-1]]])  # close enough
+    assert (seen[when < 9] == 4).mean() > 0.9
+    assert clock.now < 60
+    assert (seen[-20_000:] == 4).mean() > 0.9
+
+
+def test_stacks_of_a_busy_machine_wait_together_before_they_try_again(clock):
+    busy = [steps_on(clock, lambda threads, _: 1e-3 if threads == 1 else 25e-3, 1000) for _ in range(20)]
+    assert sum((seen == 4).sum() for seen in busy) < 20  # not once for each
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_number_of_the_users_is_kept(threads, clock):
+    seen = steps_on(clock, lambda n, _: 1e-3 * n, 10_000, Pace(cell=10**9, threads=threads))
+    assert set(seen) == {threads}
+    X = np.random.default_rng(0).standard_normal((20, 5))
+    found = []
+    states = gradient_descent(
+        X, X[:, 0], 50, threads=threads, on_check=lambda *_: found.append(torch.get_num_threads())
+    )
+    list(states)
+    assert set(found) == {threads}
+
+
+def test_there_are_never_more_threads_than_cells(clock):
+    for cells in (1, 2, 3, 4, 9):
+        seen = steps_on(clock, lambda threads, _: 1e-3 / threads, 20_000, cells=cells)
+        assert max(seen) == min(cells, 4)
+
+
+def test_one_large_cell_is_left_to_torch_and_so_is_a_gpu(clock):
+    assert set(steps_on(clock, lambda *_: 1e-3, 500, Pace(SMALL_CELL + 1), cells=1)) == {4}
+    assert set(steps_on(clock, lambda *_: 1e-3, 500, Pace(SMALL_CELL), cells=1)) == {1}
+    assert set(steps_on(clock, lambda *_: 1e-3, 500, Pace(10, torch.device("cuda")))) == {4}
+    for pace, threads in ((Pace(SMALL_CELL), 1), (Pace(SMALL_CELL + 1), 4), (Pace(10, torch.device("cuda")), 4)):
+        with pace.around():
+            assert torch.get_num_threads() == threads
+    with intra_op(1):  # as a study's batch has it
+        assert set(steps_on(clock, lambda *_: 1e-3, 500, Pace(SMALL_CELL + 1), cells=1)) == {4}
+
+
+def test_training_gives_the_threads_back_at_every_state():
+    random = np.random.default_rng(0)
+    X, Y = random.standard_normal((3, 20, 5)), random.standard_normal((3, 20, 1))
+    module = LinearReadout(torch.zeros(3, 5, 1, dtype=torch.float64))
+    for engine in ("gram", "autograd"):
+        for _ in gradient_descent(X, Y, [1, 10, 100], engine=engine):
+            assert torch.get_num_threads() == 4
+    for _ in train_module(module, X, Y, [1, 10, 100], 0.01):
+        assert torch.get_num_threads() == 4
+    study = small_study(n_train=[5], seeds=2)
+    (data, *_), found = load_datasets(study), []
+    run_batch(study, data, plan(study, load_datasets(study))[0], lambda *_: found.append(torch.get_num_threads()))
+    assert 1 in found
+    assert torch.get_num_threads() == 4
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(("n", "k"), [(8, 1), (20, 10), (64, 16), (128, 10), (181, 1), (300, 7), (12, 100)])
+@pytest.mark.parametrize("cells", [2, 3, 4, 50])
+def test_the_digits_of_cells_do_not_depend_on_the_threads_as_long_as_these_are_not_more(cells, n, k, dtype):
+    """What the engines do in a step and in a look, on one thread and on several."""
+    random = torch.Generator().manual_seed(0)
+    A, B = (torch.randn(cells, *shape, generator=random, dtype=dtype) for shape in ((n, n), (k, n)))
+    found = []
+    for threads in (t for t in (1, 2, 3, 4) if t <= cells):
+        torch.set_num_threads(threads)
+        Z = B.clone()
+        for _ in range(3):
+            Z.sub_(torch.baddbmm(B, Z, A, beta=-1))
+        squares = (A @ Z.mT).square().sum((1, 2))
+        found.append((Z, squares, A.sum(1), A.flatten(1).norm(dim=1)))
+    for others in found[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(found[0], others, strict=True))

@@ -1,0 +1,122 @@
+"""The claims of App. D, by real steps."""
+
+import numpy as np
+import pytest
+import torch
+
+from gdstudy import Status, gd_iterate, gradient_descent, min_norm_solution
+from gdstudy.training.arguments import log_spaced
+
+
+def problem(n, P=10, k=1, deficient=False, seed=0):
+    random = np.random.default_rng(seed)
+    U, _ = np.linalg.qr(random.standard_normal((n, n)))
+    V, _ = np.linalg.qr(random.standard_normal((P, P)))
+    R = min(n, P)
+    s = np.geomspace(1, 0.1, R)  # κ = 10: 14 κ² = 1400 steps
+    if deficient:
+        s[-2:] = 0
+    return (U[:, :R] * s) @ V[:R], random.standard_normal((n, k))
+
+
+def last(states):
+    *_, state = states
+    return state
+
+
+def status(state):
+    return np.array([s.word for s in Status])[np.asarray(state.status)]
+
+
+CASES = [(n, k, d) for n in (5, 10, 20) for k in (1, 3) for d in (False, True)]
+
+
+@pytest.mark.parametrize("engine", ["gram", "autograd"])
+@pytest.mark.parametrize(("n", "k", "deficient"), CASES)
+def test_gd_from_zero_follows_its_closed_form_to_the_min_norm_solution(engine, n, k, deficient):
+    X, Y = problem(n, k=k, deficient=deficient)
+    limit, projector = min_norm_solution(X, Y), np.linalg.pinv(X, rcond=1e-12) @ X
+    for state in gradient_descent(X, Y, log_spaced(10_000, 10), engine=engine, tolerance=1e-13):
+        exact = gd_iterate(X, Y, 1 / np.linalg.norm(X, 2) ** 2, int(state.steps))
+        assert np.linalg.norm(state.W - exact) <= 1e-10 * np.linalg.norm(exact)
+        assert np.linalg.norm(state.W - projector @ state.W) <= 1e-10 * np.linalg.norm(state.W)
+    assert np.linalg.norm(state.W - limit) <= 1e-6 * np.linalg.norm(limit)
+
+
+@pytest.mark.parametrize("n", [5, 10, 20])
+def test_both_engines_take_the_same_steps(n):
+    X, Y = problem(n, k=2)
+    runs = [gradient_descent(X, Y, log_spaced(10_000, 5), engine=e, tolerance=1e-14) for e in ("gram", "autograd")]
+    for gram, autograd in zip(*runs, strict=True):
+        assert np.linalg.norm(gram.W - autograd.W) <= 1e-10 * np.linalg.norm(autograd.W)
+
+
+@pytest.mark.parametrize("engine", ["gram", "autograd"])
+@pytest.mark.parametrize("n", [5, 20])
+def test_a_nonzero_start_keeps_what_it_had_outside_the_row_space(engine, n):
+    X, Y = problem(n)
+    W0 = np.random.default_rng(1).standard_normal((10, 1))
+    limit = min_norm_solution(X, Y)
+    W = last(gradient_descent(X, Y, [20_000], W0=W0, engine=engine)).W
+    outside = W0 - np.linalg.pinv(X) @ (X @ W0)
+    assert np.linalg.norm(W - (limit + outside)) < 1e-6
+    assert (np.linalg.norm(W - limit) > 0.1) == (n < 10)
+
+
+@pytest.mark.parametrize("engine", ["gram", "autograd"])
+def test_the_stable_step_size_ends_at_two_over_the_largest_eigenvalue(engine):
+    X, Y = problem(20)
+    X, Y = np.stack([X] * 3), np.stack([Y] * 3)
+    state = last(gradient_descent(X, Y, [100, 10_000], step_size=np.array([1.99, 2.1, 1.0]), engine=engine))
+    assert status(state).tolist() == ["converged", "diverged", "converged"]
+    assert state.steps[1] < 100  # noticed early, and the others go on
+    assert np.isfinite(state.W).all()
+
+
+def test_statuses_say_why_a_cell_stopped():
+    X, Y = problem(10)
+    assert status(last(gradient_descent(X, Y, [10]))) == "max_steps"
+    done = last(gradient_descent(X, Y, [100_000]))
+    assert status(done) == "converged"
+    assert done.gradient_norm <= 1e-10
+    zero = last(gradient_descent(X, 0 * Y, [10]))
+    assert (status(zero), int(zero.steps)) == ("converged", 0)
+
+
+def test_zero_padding_is_exact():
+    X, Y = problem(5)
+    padded_X, padded_Y = np.zeros((1, 30, 10)), np.zeros((1, 30, 1))
+    padded_X[0, :5], padded_Y[0, :5] = X, Y
+    alone = last(gradient_descent(X, Y, [1000]))
+    stacked = last(gradient_descent(padded_X, padded_Y, [1000], n_rows=torch.tensor([5])))
+    np.testing.assert_allclose(stacked.W[0], alone.W, rtol=1e-12)
+
+
+def test_float32_stays_float32_and_reaches_float32_accuracy():
+    X, Y = (a.astype(np.float32) for a in problem(20))
+    state = last(gradient_descent(X, Y, [20_000]))
+    assert state.W.dtype == np.float32
+    assert np.linalg.norm(state.W - min_norm_solution(X, Y)) < 1e-2 * np.linalg.norm(state.W)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"step_size": 0.0}, "step_size=0"),
+        ({"step_size": "big"}, "step_size='big'"),
+        ({"engine": "magic"}, "engine='magic'"),
+        ({"checkpoints": [5, 5]}, "checkpoints"),
+        ({"checkpoints": []}, "checkpoints"),
+    ],
+)
+def test_bad_options_are_refused_by_name(options, message):
+    X, Y = problem(5)
+    with pytest.raises(ValueError, match=message):
+        gradient_descent(X, Y, **{"checkpoints": [10], **options})
+
+
+def test_checkpoints_are_log_spaced_and_hold_the_powers_of_ten():
+    steps = log_spaced(100_000, 10)
+    assert steps == sorted(set(steps))
+    assert {1, 10, 100, 1000, 10_000, 100_000} <= set(steps)
+    assert log_spaced(37, 3)[-1] == 37

@@ -1,0 +1,176 @@
+"""Each claim's number against a direct computation from the stored results, and what its verdict turns on."""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import small_study, stored
+
+from gdstudy import load_curves, load_results
+from gdstudy.study.config import Ablations, GradientDescent, Study
+from gdstudy.views.claims import RULES, decide
+from gdstudy.views.claims.least_squares import LEAST_SQUARES
+from gdstudy.views.claims.rule import CANNOT_TELL, DOES_NOT_HOLD, HOLDS, PARTLY
+from gdstudy.views.summary import select
+from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text
+
+
+@pytest.fixture(scope="module")
+def tables(paper_run):
+    return load_results(paper_run), load_curves(paper_run)
+
+
+def found(claims, words, dataset):
+    (claim,) = (c for c in claims if words in c.claim and c.dataset == dataset)
+    return claim
+
+
+def test_every_rule_is_decided_by_a_run_that_has_everything(tables):
+    decided = {claim.claim for claim in decide(*tables)}
+    assert decided == {rule.claim for rule in LEAST_SQUARES}
+
+
+def test_numbers_are_those_of_the_results(tables):
+    results, curves = tables
+    claims = decide(results, curves)
+
+    def median(n, **keys):
+        rows = select(results, dataset="diabetes", estimator="min_norm", n_train=n, **keys)
+        return np.median(rows["test_mse"])
+
+    spike = median(10, ablation="none") / max(median(5, ablation="none"), median(20, ablation="none"))
+    assert found(claims, "spikes", "diabetes").number == pytest.approx(spike)
+    left = median(10, ablation="singular_value_cutoff", level=1) / median(10, ablation="none")
+    assert found(claims, "largest cutoff", "diabetes").number == pytest.approx(left)
+    left = median(10, ablation="no_residuals") / median(10, ablation="none")
+    assert found(claims, "without residuals", "diabetes").number == pytest.approx(left)
+    gd = select(results, dataset="diabetes+standardize", estimator="gd", ablation="none", status="converged")
+    assert found(claims, "ends at X⁺y", "diabetes+standardize").number == gd["distance"].max()
+    assert not [c for c in claims if "ends at X⁺y" in c.claim and c.dataset == "diabetes"]  # raw data is not trained on
+    theory = select(results, estimator="theory")
+    rows = select(results, dataset="student_teacher", estimator="min_norm", ablation="none")
+    gaps = [
+        abs(rows["test_mse"][rows["n_train"] == n].mean() / theory["test_mse"][theory["n_train"] == n][0] - 1)
+        for n in (3, 5, 8, 10, 30, 40)
+    ]
+    assert found(claims, "exact expected risk", "student_teacher").number == pytest.approx(max(gaps))
+
+
+def test_a_claim_that_fails_is_shown_as_failing(tables):
+    results, curves = tables
+    flat = {**results, "test_mse": np.ones_like(results["test_mse"])}
+    claims = decide(flat, curves)
+    spikes = [claim for claim in claims if "spikes" in claim.claim]
+    assert {claim.verdict for claim in spikes} == {DOES_NOT_HOLD}
+    assert {claim.number for claim in spikes} == {1.0}
+    assert {c.verdict for c in claims if "without residuals" in c.claim} == {DOES_NOT_HOLD}
+    text, markdown = claims_text(claims), claims_markdown(claims, "t")
+    assert "diabetes 1 [does not hold]" in text
+    assert "| diabetes | 1 | **does not hold** |" in markdown
+
+
+@pytest.mark.parametrize(
+    ("sense", "number", "verdict"),
+    [
+        *[("≥", 5, HOLDS), ("≥", 4.9, PARTLY), ("≥", 2, PARTLY), ("≥", 1.9, DOES_NOT_HOLD), ("≥", np.inf, HOLDS)],
+        *[("≤", 1, HOLDS), ("≤", 1.1, PARTLY), ("≤", 3.1, DOES_NOT_HOLD), ("≤", np.inf, DOES_NOT_HOLD)],
+    ],
+)
+def test_verdicts_turn_at_their_thresholds(sense, number, verdict, tables):
+    from gdstudy.views.summary import sweeps
+
+    holds, partly = (5, 2) if sense == "≥" else (1, 3)
+    rule = replace(RULES[0], number=lambda sweep: number, sense=sense, holds=holds, partly=partly)
+    assert rule.decide(next(sweeps(*tables))).verdict == verdict
+    unknown = replace(rule, number=lambda sweep: np.nan)
+    assert unknown.decide(next(sweeps(*tables))) is None
+
+
+def test_the_run_keeps_its_claims_as_markdown_and_csv(paper_run, tables):
+    claims = decide(*tables)
+    with (paper_run / "claims.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(r["claim"], r["dataset"], r["verdict"]) for r in rows] == [(c.claim, c.dataset, c.verdict) for c in claims]
+    assert [float(r["number"]) for r in rows] == [c.number for c in claims]
+    assert (paper_run / "claims.csv").read_text() == claims_csv(claims)
+    markdown = (paper_run / "claims.md").read_text()
+    assert markdown.count("\n| ") == len(claims) + len(LEAST_SQUARES)  # and a head a claim
+    held = sum(c.verdict == HOLDS for c in claims)
+    assert f"{len(claims)} claims on data sets: {held} holds" in markdown
+
+
+# Verdicts that rounding alone would make
+
+IDENTITIES = {
+    "modes + bias": "mode_sum_error",
+    "no bias once": "bias_mean_of_squares",
+    "never leaves the row space": "row_space_leak",
+    "fits the training data exactly": "train_mse",
+}
+
+
+@pytest.fixture(scope="module")
+def smooth(tmp_path_factory):
+    """Fourier features of one input: singular values fall to rounding and β* has norm 10¹⁰."""
+    gd = GradientDescent(steps=100, checkpoints_per_decade=1)
+    study = Study(
+        datasets=["linear_plus_cosine"],
+        models=["random_fourier"],
+        n_train=[5, 10, 20, 40],
+        n_parameters=[20],
+        seeds=4,
+        ablations=Ablations(no_residuals=True),
+        gd=gd,
+    )
+    return stored(study, tmp_path_factory.mktemp("smooth") / "run")
+
+
+def test_an_identity_below_its_own_rounding_is_not_judged(smooth):
+    claims = decide(smooth.results, smooth.curves)
+    for words in ("modes + bias", "without residuals"):
+        claim = found(claims, words, "linear_plus_cosine")
+        assert claim.number > 1e-6  # beyond the threshold of `partly`
+        assert claim.verdict == CANNOT_TELL
+        assert claim.reason.startswith("rounding alone can leave ")
+    assert "[cannot tell: rounding alone can leave" in claims_text(claims)
+    assert "**cannot tell: rounding alone can leave" in claims_markdown(claims, "t")
+    assert f"{sum(c.verdict == CANNOT_TELL for c in claims)} cannot tell." in claims_text(claims)
+
+
+@pytest.mark.parametrize(("words", "column"), IDENTITIES.items())
+def test_an_identity_that_fails_beyond_rounding_does_not_hold(words, column, tables):
+    """Control, on data whose rounding is small: the same claims with a value that rounding does not explain."""
+    results, curves = tables
+    assert not any(claim.verdict == CANNOT_TELL for claim in decide(results, curves))
+    wrong = {
+        **results,
+        column: results[column] + 1e-3 * (results["test_mse"] if "mse" in column or "bias" in column else 1),
+    }
+    claims = [claim for claim in decide(wrong, curves) if words in claim.claim and "who" not in claim.dataset]
+    assert claims
+    assert {claim.verdict for claim in claims} == {DOES_NOT_HOLD}
+
+
+def test_the_bound_of_rounding_is_above_what_rounding_does_and_far_below_the_numbers(tables):
+    results, _ = tables
+    rows = select(results, estimator="min_norm", ablation="none")
+    error = np.sqrt(rows["variance_mean_of_squares"]) + np.sqrt(rows["bias_mean_of_squares"])
+    assert (rows["mode_sum_error"] * error < rows["rounding"]).all()
+    assert np.median(rows["rounding"] / np.sqrt(rows["test_mse"])) < 1e-10
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_training_in_single_precision_is_not_blamed_for_its_digits(dtype, tmp_path):
+    gd = GradientDescent(steps=3000, checkpoints_per_decade=2)
+    study = small_study(datasets=["student_teacher"], n_train=[5, 10, 20, 40], seeds=3, gd=gd, dtype=dtype)
+    run = stored(study, tmp_path / "run")
+    claims = decide(run.results, run.curves)
+    identities = [found(claims, words, "student_teacher") for words in ("row space", "closed form at every step")]
+    expected = {"float32": CANNOT_TELL, "float64": HOLDS}[dtype]
+    assert [claim.verdict for claim in identities] == [expected] * 2
+    # A readout that left the row space is one in any precision.
+    left = {**run.results, "row_space_leak": np.full_like(run.results["row_space_leak"], 0.3)}
+    assert found(decide(left, run.curves), "row space", "student_teacher").verdict == DOES_NOT_HOLD
+    away = {**run.curves, "deviation": np.full_like(run.curves["deviation"], 0.3)}
+    assert found(decide(run.results, away), "at every step", "student_teacher").verdict == DOES_NOT_HOLD

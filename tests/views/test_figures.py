@@ -1,0 +1,293 @@
+import ast
+import shutil
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgba
+
+from gdstudy.figures import main, redraw
+from gdstudy.study.config import Ablations, GradientDescent, Study
+from gdstudy.study.parser import as_yaml
+from gdstudy.study.values import Levels, Sizes
+from gdstudy.sweep.run import load_datasets, run_missing
+from gdstudy.sweep.store import Store, load_run
+from gdstudy.views import figures
+from gdstudy.views.figures.spectra import typical_seed
+from gdstudy.views.summary import select
+
+CUTOFFS, STRENGTHS = (0.01, 0.1, 1.0), (0.0, 10.0)
+ABLATED = Study(
+    datasets=["student_teacher", "diabetes"],
+    n_train=Sizes((9, 10, 11, 19, 20, 21)),
+    seeds=3,
+    estimators=["min_norm", "gd", "theory"],
+    ablations=Ablations(
+        singular_value_cutoff=Levels(CUTOFFS),
+        leading_modes=Sizes((2, 5)),
+        leading_modes_of={"student_teacher": Sizes((5, 10))},
+        no_residuals=True,
+        adversarial_test=Levels(STRENGTHS),
+        adversarial_train=Levels(STRENGTHS),
+    ),
+    gd=GradientDescent(steps=100, checkpoints_per_decade=2, preprocess="standardize"),
+)
+ABLATED.gd.ablations = list(figures.ABLATIONS)
+POLYNOMIAL = Study(
+    datasets=["linear_plus_cosine"],
+    models=["legendre"],
+    n_train=Sizes((15,)),
+    n_parameters=Sizes((5, 10, 14, 15, 16, 30, 60)),
+    seeds=4,
+    estimators=["min_norm"],
+)
+FEATURES = Study(
+    datasets=["diabetes"],
+    preprocess="standardize",
+    models=["random_relu", "random_fourier"],
+    n_train=Sizes((20, 40, 80)),
+    n_parameters=Sizes((20, 40)),
+    seeds=2,
+    gd=GradientDescent(steps=50, checkpoints_per_decade=1),
+)
+OF_ANY_LINEAR = {"divergence", "bias", "worst_mode", "smallest_singular_value", "singular_directions"}
+OF_TRAINED = {"mse_against_n", "test_mse_by_steps", "distance_by_steps"}
+DRAWN = {
+    "linear": OF_ANY_LINEAR | OF_TRAINED,
+    "ablated": OF_ANY_LINEAR
+    | OF_TRAINED
+    | {"early_stopping", *figures.ABLATIONS, *(f"{name}_trained" for name in figures.ABLATIONS)},
+    "polynomial": {"polynomial_error", "polynomial_fits"},
+    "features": {"feature_grid", "feature_sweeps"},
+}
+
+
+@pytest.fixture(scope="session")
+def runs(run_dir, tmp_path_factory):
+    """Name of a run → its tables, of the smallest studies that have all figures between them."""
+    folders = {"linear": run_dir}
+    for name, study in (("ablated", ABLATED), ("polynomial", POLYNOMIAL), ("features", FEATURES)):
+        folders[name] = tmp_path_factory.mktemp(name)
+        store = Store(folders[name], config=as_yaml(study))
+        run_missing(study, load_datasets(study), store, quiet=True)
+        store.close()
+    return {name: load_run(folder) for name, folder in folders.items()}
+
+
+@pytest.fixture(scope="session")
+def drawn(runs):
+    """(run, figure name) → figure."""
+    with matplotlib.rc_context(figures.STYLE):
+        return {
+            (run, name): entry.draw(tables)
+            for run, tables in runs.items()
+            for name, entry in figures.FIGURES.items()
+            if entry.wanted(tables)
+        }
+
+
+def panels(figure):
+    """Axes that show data: all but colour bars."""
+    return [axis for axis in figure.axes if axis.get_label() != "<colorbar>"]
+
+
+def lines(axis, label):
+    return [line for line in axis.lines if line.get_label() == label]
+
+
+@pytest.mark.parametrize("run", DRAWN)
+def test_a_run_has_the_figures_it_has_the_data_for_and_no_others(run, drawn):
+    assert {name for of, name in drawn if of == run} == DRAWN[run]
+
+
+def test_each_figure_asks_one_question_and_labels_every_axis_with_its_unit(drawn):
+    for key, figure in drawn.items():
+        assert figure.get_suptitle().count("?") == 1, key
+        for axis in panels(figure):
+            below = axis.get_subplotspec().rowspan.stop < axis.get_subplotspec().get_gridspec().nrows
+            shared = below and key[1].removesuffix("_trained") in figures.ABLATIONS  # the lower row says it
+            assert shared or "(" in axis.get_xlabel(), key
+            assert "(" in axis.get_ylabel(), key
+            assert axis.has_data(), key
+        assert all(bar.get_ylabel() for bar in set(figure.axes) - set(panels(figure))), key
+
+
+def test_axes_are_logarithmic_but_for_shares_and_pictures(drawn):
+    linear = {"worst_mode", "early_stopping", "singular_directions", "polynomial_fits"}
+    for (run, name), figure in drawn.items():
+        if name not in linear:
+            scales = {(axis.get_xscale(), axis.get_yscale()) for axis in panels(figure)}
+            assert scales == {("log", "log")}, (run, name)
+
+
+def test_panels_stand_in_the_order_of_fig_1_with_readable_names(drawn):
+    titles = ["Student–teacher (P = 20)", "Diabetes (P = 10)"]
+    assert [axis.get_title() for axis in panels(drawn["linear", "divergence"])] == titles
+    assert [axis.get_title() for axis in panels(drawn["ablated", "no_residuals"])[:2]] == titles
+    trained = [axis.get_title() for axis in panels(drawn["ablated", "mse_against_n"])]
+    assert trained == ["Student–teacher\nstandardised (P = 20)", "Diabetes\nstandardised (P = 10)"]
+
+
+def test_thresholds_stand_at_n_equal_to_p(drawn):
+    expected = {"linear": [20, 10], "ablated": [20, 10], "polynomial": [15], "features": [40, 40]}
+    no_threshold = {"distance_by_steps", "early_stopping", "singular_directions", "polynomial_fits", "feature_grid"}
+    for (run, name), figure in drawn.items():
+        if name in no_threshold:
+            continue
+        at = [line.get_xdata()[0] for axis in panels(figure) for line in axis.lines if "threshold" in line.get_label()]
+        rows = len(panels(figure)) // len(expected[run])
+        assert at == expected[run] * rows, (run, name)
+    for axis in panels(drawn["features", "feature_grid"]):
+        (line,) = lines(axis, "threshold N = P")
+        np.testing.assert_array_equal(line.get_xdata(), line.get_ydata())
+
+
+@pytest.mark.parametrize("name", ["singular_value_cutoff", "leading_modes", "adversarial_test", "adversarial_train"])
+def test_a_level_has_one_colour_in_all_panels_which_the_bar_shows(name, drawn, runs):
+    figure = drawn["ablated", name]
+    results = select(runs["ablated"][0], estimator="min_norm", ablation=name)
+    (bar,) = set(figure.axes) - set(panels(figure))
+    levels = [float(text.get_text()) for text in bar.get_yticklabels()]
+    assert levels == np.unique(results["level"]).tolist()
+    scale = bar._colorbar.mappable
+    colour_of = {level: scale.to_rgba(k) for k, level in enumerate(levels)}
+    for k, dataset in enumerate(("student_teacher", "diabetes")):
+        of_data = np.unique(select(results, dataset=dataset)["level"])
+        for axis in panels(figure)[k::2]:
+            colours = [to_rgba(line.get_color()) for line in lines(axis, "X⁺y, ablated")]
+            np.testing.assert_allclose(colours, [colour_of[level] for level in of_data])
+    # Negative control: the colours do tell levels apart.
+    assert len({tuple(colour) for colour in colour_of.values()}) == len(levels)
+
+
+def test_drawn_medians_are_those_of_the_rows(drawn, runs):
+    rows = select(runs["ablated"][0], dataset="diabetes", estimator="min_norm", ablation="singular_value_cutoff")
+    axis = panels(drawn["ablated", "singular_value_cutoff"])[1]
+    for level, line in zip(CUTOFFS, lines(axis, "X⁺y, ablated"), strict=True):
+        here = rows["level"] == level
+        values = {n: rows["test_mse"][here & (rows["n_train"] == n)] for n in ABLATED.n_train}
+        assert all(len(v) == ABLATED.seeds for v in values.values())
+        np.testing.assert_array_equal(line.get_xdata(), list(values))
+        np.testing.assert_allclose(line.get_ydata(), [np.median(v) for v in values.values()])
+        # Negative control: means are something else.
+        assert not np.allclose(line.get_ydata(), [v.mean() for v in values.values()])
+
+
+def test_bands_are_the_quartiles(drawn, runs):
+    rows = select(runs["linear"][0], dataset="diabetes", estimator="min_norm")
+    axis = panels(drawn["linear", "divergence"])[1]
+    vertices = axis.collections[0].get_paths()[0].vertices
+    for n in np.unique(rows["n_train"]):
+        low, high = np.quantile(rows["test_mse"][rows["n_train"] == n], (0.25, 0.75))
+        at_n = vertices[vertices[:, 0] == n, 1]
+        np.testing.assert_allclose((at_n.min(), at_n.max()), (low, high))
+
+
+def test_the_exact_risk_is_drawn_where_there_is_one_and_its_infinity_is_shaded(drawn, runs):
+    student, diabetes = panels(drawn["ablated", "divergence"])
+    (band,) = [patch for patch in student.patches if patch.get_label() == "expectation infinite"]
+    assert (band.get_x(), band.get_x() + band.get_width()) == (19, 21)
+    theory = select(runs["ablated"][0], estimator="theory")
+    finite = np.isfinite(theory["test_mse"])
+    assert sorted(theory["n_train"][~finite]) == [19, 20, 21]
+    exact = [line for line in student.lines if line.get_linestyle() == "--"]
+    np.testing.assert_array_equal(np.concatenate([line.get_xdata() for line in exact]), theory["n_train"][finite])
+    np.testing.assert_array_equal(np.concatenate([line.get_ydata() for line in exact]), theory["test_mse"][finite])
+    assert "share its luck" in drawn["ablated", "divergence"].legends[0].get_title().get_text().replace("\n", " ")
+    assert not diabetes.patches
+    assert not panels(drawn["linear", "divergence"])[0].patches
+
+
+def test_what_is_zero_up_to_rounding_lies_on_the_lower_edge_and_is_called_so(drawn):
+    for axis in panels(drawn["ablated", "no_residuals"])[:2]:
+        (line,) = lines(axis, "X⁺y, no residuals")
+        bottom = axis.get_ylim()[0]
+        assert bottom > 1e-10
+        assert line.get_ydata()[-1] == bottom
+        assert line.get_ydata()[0] > bottom
+        assert any("zero up" in text.get_text() for text in axis.texts)
+    # Negative control: not where nothing is zero.
+    assert not any(axis.texts for axis in panels(drawn["ablated", "smallest_singular_value"]))
+
+
+def test_early_stopping_puts_gd_and_cutoffs_on_one_axis(drawn, runs):
+    results, curves, _ = runs["ablated"]
+    top, student, _ = panels(drawn["ablated", "early_stopping"])
+    gd = {"dataset": "student_teacher+standardize", "estimator": "gd", "ablation": "none", "n_train": 20}
+    eta = np.median(select(results, **gd)["step_size"])
+    last = curves["step"].max()
+    (trained,) = lines(student, "trained GD after t steps, at 1/√(ηt)")
+    assert trained.get_xdata().min() == pytest.approx(1 / np.sqrt(eta * last))
+    (cut,) = lines(student, "hard cutoff of σ (X⁺y)")
+    np.testing.assert_array_equal(cut.get_xdata(), CUTOFFS)
+    # After t steps the mode at σ₁/√t is learnt to 1 − (1 − 1/t)ᵗ, whatever t.
+    for t in (10, 100, 1000, 10_000):
+        (line,) = lines(top, f"GD, t = {t:,}")
+        at = np.interp(np.log(1 / np.sqrt(t)), np.log(line.get_xdata()), line.get_ydata())
+        assert at == pytest.approx(1 - (1 - 1 / t) ** t, rel=1e-2)
+
+
+def test_polynomials_of_enough_degrees_go_through_their_training_rows(drawn):
+    below, at, above = panels(drawn["polynomial", "polynomial_fits"])
+    for axis, interpolates in ((below, False), (at, True), (above, True)):
+        (fit,), (rows,) = lines(axis, "least-norm polynomial X⁺y"), lines(axis, "training rows of seed 0")
+        assert len(rows.get_xdata()) == 15
+        gap = np.interp(rows.get_xdata(), fit.get_xdata(), fit.get_ydata()) - rows.get_ydata()
+        # Between points of the grid a steep fit moves; most rows tell.
+        assert (np.median(np.abs(gap)) < 0.02) == interpolates
+    assert any("clipped" in text.get_text() for text in at.texts)
+
+
+def test_the_grid_shows_medians_where_they_belong(drawn, runs):
+    rows = select(runs["features"][0], model="random_relu", estimator="min_norm", n_train=40, n_parameters=20)
+    axis = next(a for a in panels(drawn["features", "feature_grid"]) if "ReLU" in a.get_title())
+    image = axis.collections[0].get_array().reshape(2, 3)
+    assert image[0, 1] == pytest.approx(np.log10(np.median(rows["test_mse"])))
+
+
+def test_the_seed_of_the_3d_picture_is_typical_of_all_three_panels():
+    chosen, smallest = typical_seed(), []
+    for seed in range(101):
+        X = np.random.default_rng(seed).standard_normal((300, 3)) * [1.0, 0.7, 0.5]
+        smallest.append([np.linalg.svd(X[:n], compute_uv=False)[-1] for n in (2, 3, 12)])
+    low, high = np.quantile(smallest, (0.25, 0.75), axis=0)
+    assert (low < smallest[chosen]).all()
+    assert (smallest[chosen] < high).all()
+
+
+def test_figures_are_redrawn_from_the_store_without_training(run_dir, tmp_path, monkeypatch, capfd):
+    copy = tmp_path / "copy"
+    shutil.copytree(run_dir, copy)
+    shutil.rmtree(copy / "figures")
+    monkeypatch.setattr("gdstudy.experiment.readouts.gradient_descent", None)
+    assert main([str(copy)]) == 0
+    n = len(DRAWN["linear"])
+    assert {path.stem for path in (copy / "figures").glob("*.png")} == DRAWN["linear"]
+    assert len(list((copy / "figures").glob("*.pdf"))) == n
+    printed = capfd.readouterr()
+    assert f"{n} figures" in printed.out
+    assert not printed.err  # no bar off a terminal
+
+
+def test_tables_that_are_loaded_need_not_be_loaded_again(runs, tmp_path):
+    images = redraw(tmp_path, runs["polynomial"])
+    assert set(images) == DRAWN["polynomial"]
+    for name, pixels in images.items():
+        assert (pixels.dtype, pixels.ndim, pixels.shape[2]) == (np.uint8, 3, 3)
+        png = matplotlib.image.imread(tmp_path / "figures" / f"{name}.png")
+        assert png.shape[:2] == pixels.shape[:2]
+        assert np.abs(png[..., :3] * 255.0 - pixels).max() < 40  # 256 colours, but no line changes its own
+        assert (png[0, 0] == 1).all()
+
+
+def test_a_folder_that_is_no_run_is_one_line(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_views_import_nothing_that_trains():
+    for path in Path(figures.__file__).parents[1].rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gdstudy."):
+                assert node.module.split(".")[1] not in ("training", "sweep"), path.name

@@ -1,0 +1,142 @@
+"""What the terminal says at the end of a run: the numbers of its tables, and warnings where they are due."""
+
+import re
+
+import numpy as np
+import pytest
+from conftest import autoencoder_study, small_study
+
+from gdstudy import load_curves, load_results
+from gdstudy.views.summary import select
+from gdstudy.views.terminal import report
+
+
+@pytest.fixture(scope="module")
+def said(autoencoder_run, tmp_path_factory):
+    """Name of a study → {(data set, model): lines of its tables}, and the whole text."""
+
+    def read(name):
+        run = autoencoder_run(name)
+        text = report(autoencoder_study(name), run.results, run.curves, tmp_path_factory.getbasetemp())
+        tables = {}
+        for block in text.split("\n\n"):
+            lines = block.strip("\n").splitlines()
+            if found := re.match(r"(\S+), (\w+)  \(", lines[0]):
+                tables.setdefault(found.groups(), []).append(lines)
+        return tables, text
+
+    return read
+
+
+def numbers(lines):
+    """{size: its numbers} of a table's rows."""
+    rows = (re.match(r" *(\d+)(?: [<=>] \w)? +(?!of )(.*)", line) for line in lines[2:])
+    return {int(row[1]): [float(word.rstrip("%")) for word in row[2].split()] for row in rows if row}
+
+
+def test_superposition_has_a_table_of_its_own_at_its_ends_and_its_worst(said, autoencoder_run):
+    tables, _ = said("superposition")
+    ((title, head, *rows),) = tables["sparse_features", "superposition"]
+    assert title == "sparse_features, superposition  (n = 50 inputs, 2 hidden; medians over 10 seeds)"
+    assert re.split(r"  +", head.strip()) == ["N", "test loss", "train loss", "‖W‖", "D·N/m"]
+    found = numbers([title, head, *rows])
+    assert list(found) == [5, 32, 500]
+    table = select(autoencoder_run("superposition").results, model="superposition")
+    for T, (test, train, norm, share) in found.items():
+        here = select(table, n_train=T)
+        assert test == pytest.approx(np.median(here["test_mse"]) * 50, rel=1e-3)
+        assert train == pytest.approx(np.median(here["train_mse"]) * 50, rel=1e-3)
+        assert norm == pytest.approx(np.median(here["weight_norm"]), rel=1e-2)
+        assert share == pytest.approx(np.median(here["data_point_dimension"]) * max(1, T / 2), abs=0.01)
+
+
+def test_cells_that_stalled_are_explained_and_no_others(said):
+    for name, stalled in (("superposition", "superposition_zero"), ("bottleneck", "bottleneck_zero")):
+        for (_, model), (lines,) in said(name)[0].items():
+            warned = [line for line in lines if "stalled" in line]
+            assert len(warned) == (model == stalled)
+            for line in warned:
+                assert re.match(r"  (\d+) of \1 cells stalled: zero is a saddle of " + stalled, line)
+                assert line.endswith("start small instead")
+    for name in ("linear", "random_features", "superposition_levels"):
+        assert "stalled" not in said(name)[1]
+
+
+def test_closed_forms_are_called_what_they_are(said):
+    heads = {key: tables[0][1] for name in ("linear", "bottleneck") for key, tables in said(name)[0].items()}
+    expected = {
+        ("power_law", "linear_autoencoder"): "lost, X⁺X",
+        ("power_law+noise0.5", "linear_autoencoder"): "lost, X⁺X",
+        ("power_law", "bottleneck"): "lost, PCA",
+        ("power_law+noise0.5", "bottleneck"): "lost, best map",
+    }
+    for key, words in expected.items():
+        assert words in heads[key]
+    # How far readouts have to go is known, and how far bottlenecks have is not.
+    assert "steps left" in heads["power_law", "linear_autoencoder"]
+    assert "steps left" not in heads["power_law", "bottleneck"]
+
+
+def test_an_autoencoders_numbers_are_shares_of_its_inputs(said, autoencoder_run):
+    tables, _ = said("bottleneck")
+    (lines,) = tables["power_law", "bottleneck"]
+    assert lines[0] == "power_law, bottleneck  (P = 8, 2 hidden; medians over 3 seeds)"
+    results = select(autoencoder_run("bottleneck").results, dataset="power_law", model="bottleneck", n_hidden=2)
+    for n, (closed, trained, distance, converged) in numbers(lines).items():
+        for value, estimator in ((closed, "pca"), (trained, "gd")):
+            rows = select(results, estimator=estimator, n_train=n)
+            lost = np.median(rows["test_mse"] / rows["target_mean_square"])
+            assert value == pytest.approx(lost, rel=1e-3)
+        assert distance == pytest.approx(np.median(rows["distance"]), rel=0.05)
+        assert converged == 100 * np.mean(rows["status"] == "converged")
+
+
+def test_a_sweep_along_p_has_a_table_too_and_one_along_the_width_has_none(said):
+    tables, _ = said("random_features")
+    for (_, model), (along_n, along_p) in tables.items():
+        assert "(P = 16;" in along_n[0], model
+        assert "(N = 24;" in along_p[0], model
+        assert set(numbers(along_p)) <= {8, 16, 32}
+    tables, _ = said("superposition_levels")
+    assert len(tables["sparse_features", "superposition"]) == 1
+
+
+def test_cells_cut_off_are_counted_where_they_could_have_gone_on(said, autoencoder_run):
+    """Not of another optimizer: it takes all its steps, as its schedule wants."""
+    tables, _ = said("linear")
+    for (dataset, model), (lines,) in tables.items():
+        rows = select(autoencoder_run("linear").results, dataset=dataset, model=model, estimator="gd")
+        cut = (rows["status"] == "max_steps").sum()
+        assert cut > 0
+        assert lines[-1] == f"  {cut} of 42 cells were cut off at gd.steps=3,000"
+    assert "cut off" not in said("superposition")[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "estimator", "remedy"),
+    [
+        ("bottleneck", "gd", "lower gd.init_scale, or give a gd.step_size"),
+        ("superposition", "adamw", r"lower gd.step_size=0.01$"),
+    ],
+)
+def test_cells_that_diverged_are_counted_with_what_to_do(name, estimator, remedy, autoencoder_run, tmp_path):
+    run, study = autoencoder_run(name), autoencoder_study(name)
+    here = (run.results["model"] == name) & (run.results["estimator"] == estimator) & (run.results["n_hidden"] == 2)
+    status = run.results["status"].copy()
+    status[np.flatnonzero(here)[:2]] = "diverged"
+    text = report(study, {**run.results, "status": status}, run.curves, tmp_path)
+    (line,) = (line for line in text.splitlines() if "cells diverged" in line)
+    total = len(study.n_train) * study.seeds
+    assert re.match(rf"  2 of {total} cells diverged: " + remedy, line)
+    assert "cells diverged" not in report(study, run.results, run.curves, tmp_path)
+
+
+def test_a_regression_is_reported_as_before(run_dir, tmp_path):
+    results = load_results(run_dir)
+    text = report(small_study(), results, load_curves(run_dir), tmp_path)
+    assert "student_teacher  (P = 20; medians over 4 seeds)" in text
+    assert "test MSE, X⁺y" in text
+    assert "lost" not in text
+    (line,) = (line for line in text.splitlines() if line.startswith("   20 = P"))
+    rows = select(results, dataset="student_teacher", estimator="min_norm", n_train=20)
+    assert float(line.split()[3]) == pytest.approx(np.median(rows["test_mse"]), rel=1e-3)
