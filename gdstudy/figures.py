@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gdstudy.study.console import one_line, prepare, say, tell
 from gdstudy.study.parser import Parser
-from gdstudy.study.schema import StudyError
+from gdstudy.study.errors import StudyError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,9 +14,9 @@ from typing import Any
 from gdstudy import __version__
 from gdstudy.study.config import Study
 from gdstudy.study.console import one_line, prepare, say, tell
+from gdstudy.study.errors import StudyError, shown
+from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.parser import StudyParser, as_dict, as_yaml, read_study, study_of
-from gdstudy.study.schema import StudyError
-from gdstudy.study.values import shown
 from gdstudy.sweep.folder import STORE, check_folder, write_whole
 
 PROG = "gdstudy.train"
@@ -78,18 +78,21 @@ def _check_device(study: Study) -> None:
 
 def _check_optimizer(study: Study) -> None:
     """Its options are known to torch alone, and a wrong one is to be said before anything is written."""
-    if study.gd.optimizer == "gd":
-        return
     import torch
 
     from gdstudy.training.optimizers import torch_optimizer
 
-    try:
-        number = torch.zeros(1, requires_grad=True)
-        number.grad = torch.zeros(1)
-        torch_optimizer(study.gd.optimizer, 1.0, study.gd.optimizer_options)([number]).step()
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise StudyError(f"gd.{error}" if "optimizer" in str(error) else f"gd.optimizer_options: {error}") from None
+    for name, training in study.trained.items():
+        group = "gd" if name == "gd" else f"trainings.{name}"
+        if OPTIMIZERS[training.optimizer].plain:
+            continue
+        try:
+            number = torch.zeros(1, requires_grad=True)
+            number.grad = torch.zeros(1)
+            torch_optimizer(training.optimizer, 1.0, training.optimizer_options)([number]).step()
+        except (TypeError, ValueError, RuntimeError) as error:
+            said = str(error) if "optimizer" in str(error) else f"optimizer_options: {error}"
+            raise StudyError(f"{group}.{said}") from None
 
 
 def _new_run_dir(study: Study, run_dir: str | Path | None, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Data sets, preprocessing, and the paper's split. All randomness of a study starts here."""
+"""What a loaded data set is."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Dataset:
-    """name: with its preprocessing and noise, as in `diabetes+standardize` or `digits+noise0.5`.
+    """name, preprocess: what was loaded, and what was done to its columns.
 
     X: (n, D) float64, dense or in compressed sparse rows; Y: (n, k) float64, k = 0 where there are inputs only.
     law: the distribution the rows were drawn from, where there is one with a known expected risk of predicting Y.
@@ -36,6 +36,7 @@ class Dataset:
     Y: np.ndarray
     law: Gaussian | None = None
     covariance: np.ndarray | None = None
+    preprocess: str = "none"
     input_noise: float = 0.0
 
     @property
@@ -51,9 +52,3 @@ class Dataset:
         if not self.input_noise:
             return self.clean()
         return self.clean() + self.input_noise * stream(seed, "input_noise").standard_normal(self.X.shape)
-
-
-def dataset_name(name: str, preprocess: str, input_noise: float) -> str:
-    """What tables call a data set under its preprocessing and noise, such as `digits+center+noise0.5`."""
-    digits = str(float(input_noise)).removesuffix(".0")  # all of them: two noises are two data sets
-    return name + ("" if preprocess == "none" else f"+{preprocess}") + (f"+noise{digits}" if input_noise else "")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gdstudy.study.schema import StudyError
+from gdstudy.study.errors import StudyError
 
 WHO_FILE = "Life Expectancy Data.csv"
 WHO_SHA256 = "c3d22755ed3781c3a281d7b60f39f5a474a361e36ac56e84c2a747d8a7e05ec4"
@@ -92,12 +92,16 @@ def _brief(error: Exception) -> str:
     return f"{type(error).__name__}: {text[:77] + '…' if len(text) > 78 else text}"
 
 
-def missing_download(name: str) -> str | None:
-    """What a first use of the data set downloads and where to, or None where nothing is missing."""
-    sizes = {"california_housing": (HOUSING_FILE, "0.4 MB"), "who_life_expectancy": (WHO_FILE, "0.3 MB")}
-    if name not in sizes:
-        return None
-    if name == "california_housing" and _housing_pickle() is not None:
-        return None
-    (file, size), home = sizes[name], _data_home()
+def missing_housing() -> str | None:
+    """What a first use of california_housing downloads and where to, or None where nothing is missing."""
+    return None if _housing_pickle() is not None else _missing("california_housing", HOUSING_FILE, "0.4 MB")
+
+
+def missing_who() -> str | None:
+    """The same of who_life_expectancy."""
+    return _missing("who_life_expectancy", WHO_FILE, "0.3 MB")
+
+
+def _missing(name: str, file: str, size: str) -> str | None:
+    home = _data_home()
     return None if (home / file).is_file() else f"downloading {name} ({size}, once) into {home}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from gdstudy.data.splits import stream
+from gdstudy.study.entries import code
+from gdstudy.study.models import Model
 
 
-def legendre(X: np.ndarray, P: int) -> np.ndarray:
+def legendre(X: np.ndarray, P: int, seed: int = 0) -> np.ndarray:
     """Legendre polynomials of degree 1 … P, without a constant: (n, 1) inputs in [−1, 1] → (n, P).
 
     The basis of the polynomial regression of App. C. ValueError for inputs of another shape or range.
@@ -53,30 +53,11 @@ def mirrored_relu(X: np.ndarray, P: int, seed: int) -> np.ndarray:
     return np.sqrt(2 / P) * np.maximum(X @ np.stack([A, -A], 1).reshape(-1, X.shape[1])[:P].T, 0)
 
 
-RANDOM: dict[str, Callable[[np.ndarray, int, int], np.ndarray]] = {
-    "random_relu": random_relu,
-    "random_fourier": random_fourier,
-    "random_tanh": random_tanh,
-    "mirrored_relu": mirrored_relu,
-}
+def feature_map(model: Model, X: np.ndarray, P: int, seed: int) -> np.ndarray:
+    """Features φ(x) of all rows under a model: (n, D) → (n, P), or X itself where the model has no map of its own.
 
-
-def feature_map(model: str, X: np.ndarray, P: int, seed: int) -> np.ndarray:
-    """Features of all rows under a model of the study: `linear` (φ(x) = x), `legendre` or one of RANDOM.
-
-    An autoencoder has the features of the model it is named after. seed: of the random maps; the others have no
-    randomness. ValueError for an unknown model.
+    seed: of the random maps; the others have no randomness.
     """
-    name = model.removesuffix("_autoencoder")
-    if name == "linear":
+    if model.features is None:
         return X
-    if name == "legendre":
-        return legendre(X, P)
-    if name not in RANDOM:
-        raise ValueError(f"unknown model {model!r}; known: linear, legendre, {', '.join(RANDOM)}")
-    return RANDOM[name](X, P, seed)
-
-
-def is_random(model: str) -> bool:
-    """The model's features are drawn for each seed."""
-    return model.removesuffix("_autoencoder") in RANDOM
+    return np.asarray(code(model.features)(X, P, seed))

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from gdstudy.data.dataset import Dataset, dataset_name
-from gdstudy.data.named import LOADERS
-from gdstudy.data.synthetic import SYNTHETIC
+from gdstudy.data.dataset import Dataset
 from gdstudy.study.config import Synthetic
+from gdstudy.study.datasets import DATASETS, PREPROCESSES
+from gdstudy.study.entries import code
 
 
 def load_dataset(
@@ -17,28 +17,29 @@ def load_dataset(
 ) -> Dataset:
     """A data set by name, all rows.
 
-    name: a key of LOADERS or SYNTHETIC. `california_housing` and `who_life_expectancy` are downloaded at first use,
+    name: a key of `DATASETS`. `california_housing` and `who_life_expectancy` are downloaded at first use,
     with a checksum, to GDSTUDY_DATA_HOME; scikit-learn's own copy of the first, in SCIKIT_LEARN_DATA, does as well.
     preprocess, with statistics of all rows:
       none         raw features, no intercept, as in the paper
       center       columns of X and Y minus their means, which stands in for an intercept
       standardize  center, then columns of X divided by their standard deviation (a constant column stays 0)
     input_noise: standard deviation of what Dataset.inputs adds, units of the preprocessed X. synthetic: sizes of
-    the data sets in SYNTHETIC, default 5000 rows of 16 columns.
+    the data sets whose sizes are the study's, default 5000 rows of 16 columns.
     ValueError, listing what there is, for an unknown name or preprocessing, or a negative noise. StudyError for a
     file that cannot be downloaded or is damaged.
     """
-    if name not in LOADERS and name not in SYNTHETIC:
-        raise ValueError(f"unknown data set {name!r}; known: {', '.join([*LOADERS, *SYNTHETIC])}")
-    if preprocess not in ("none", "center", "standardize"):
-        raise ValueError(f"unknown preprocess {preprocess!r}; known: none, center, standardize")
+    if name not in DATASETS:
+        raise ValueError(f"unknown data set {name!r}; known: {', '.join(DATASETS)}")
+    if preprocess not in PREPROCESSES:
+        raise ValueError(f"unknown preprocess {preprocess!r}; known: {', '.join(PREPROCESSES)}")
     if not 0 <= input_noise < np.inf:
         raise ValueError(f"input_noise={input_noise} is a standard deviation and cannot be negative")
-    data = SYNTHETIC[name](synthetic or Synthetic()) if name in SYNTHETIC else LOADERS[name]()
+    facts = DATASETS[name]
+    data: Dataset = code(facts.load)(synthetic or Synthetic()) if facts.synthetic else code(facts.load)()
     if preprocess != "none":
         X = data.clean() - data.clean().mean(0)
         if preprocess == "standardize":
             scale = X.std(0)
             X = X / np.where(scale > 0, scale, 1)
         data = Dataset(name, X, data.Y - data.Y.mean(0))
-    return replace(data, name=dataset_name(name, preprocess, input_noise), input_noise=input_noise)
+    return replace(data, preprocess=preprocess, input_noise=input_noise)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 
 import numpy as np
 
 from gdstudy.data.dataset import Dataset
 from gdstudy.data.downloads import housing_table, who_file
-from gdstudy.data.synthetic import _linear_plus_cosine, _student_teacher
 
 # Names as they stand in the file, spaces included.
 WHO_FEATURES = (
@@ -22,7 +20,7 @@ WHO_FEATURES = (
 WHO_TARGET = "Life expectancy "
 
 
-def _california_housing() -> Dataset:
+def california_housing() -> Dataset:
     """20640 districts of California, 8 features, median house value in 100,000 $ (Pace & Barry 1997).
 
     Features and target as scikit-learn's fetch_california_housing makes them from the census table.
@@ -34,7 +32,7 @@ def _california_housing() -> Dataset:
     return Dataset("california_housing", X, target[:, None])
 
 
-def _diabetes() -> Dataset:
+def diabetes() -> Dataset:
     """442 patients, 10 features centred and scaled by scikit-learn, disease progression uncentred (Efron 2004)."""
     from sklearn.datasets import load_diabetes
 
@@ -42,7 +40,7 @@ def _diabetes() -> Dataset:
     return Dataset("diabetes", X, y[:, None])
 
 
-def _who_life_expectancy() -> Dataset:
+def who_life_expectancy() -> Dataset:
     """1649 country-years without missing values, 17 features, life expectancy in years (WHO; Kaggle, K. Rajarshi)."""
     with who_file().open(encoding="utf-8", newline="") as file:
         complete = [row for row in csv.DictReader(file) if all(row.values())]
@@ -50,19 +48,9 @@ def _who_life_expectancy() -> Dataset:
     return Dataset("who_life_expectancy", X, np.array([[float(row[WHO_TARGET])] for row in complete]))
 
 
-def _digits() -> Dataset:
+def digits() -> Dataset:
     """1797 handwritten digits of 8×8 pixels, divided by 16 to lie in [0, 1]; y: one column a class (Alpaydin 1998)."""
     from sklearn.datasets import load_digits
 
     X, y = load_digits(return_X_y=True)
     return Dataset("digits", X / 16, np.eye(10)[y])
-
-
-LOADERS: dict[str, Callable[[], Dataset]] = {
-    "student_teacher": _student_teacher,
-    "california_housing": _california_housing,
-    "diabetes": _diabetes,
-    "who_life_expectancy": _who_life_expectancy,
-    "linear_plus_cosine": _linear_plus_cosine,
-    "digits": _digits,
-}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from scipy import sparse
 
@@ -14,7 +12,7 @@ from gdstudy.study.config import Synthetic
 _DRAWN_ROWS = 1000  # sparse rows are drawn so many at a time, so that more of them begin with the same
 
 
-def _student_teacher(data_seed: int = 0) -> Dataset:
+def student_teacher(data_seed: int = 0) -> Dataset:
     """y = Zb with Z ~ N(0, I₃₀); the model sees 20 of the 30 features, the hidden 10 make the residual E."""
     random = np.random.RandomState(data_seed)
     Z, b = random.randn(1000, 30), random.randn(30, 1)
@@ -22,26 +20,26 @@ def _student_teacher(data_seed: int = 0) -> Dataset:
     return Dataset("student_teacher", Z[:, :20].copy(), Z @ b, law)
 
 
-def _linear_plus_cosine() -> Dataset:
+def linear_plus_cosine() -> Dataset:
     """y = 2x + cos 25x at 1000 evenly spaced x in [−1, 1]: no noise, but no short polynomial either (App. C)."""
     x = np.linspace(-1, 1, 1000)[:, None]
     return Dataset("linear_plus_cosine", x, 2 * x + np.cos(25 * x))
 
 
-def _isotropic(sizes: Synthetic) -> Dataset:
+def isotropic(sizes: Synthetic) -> Dataset:
     """x ~ N(0, I)."""
     X = stream(0, "isotropic").standard_normal((sizes.n_rows, sizes.n_inputs))
     return Dataset("isotropic", X, np.empty((len(X), 0)), covariance=np.ones(sizes.n_inputs))
 
 
-def _power_law(sizes: Synthetic) -> Dataset:
+def power_law(sizes: Synthetic) -> Dataset:
     """x ~ N(0, Σ) with Σ = diag(1, 1/2, …, 1/D)."""
     covariance = 1 / np.arange(1, sizes.n_inputs + 1)
     X = stream(0, "power_law").standard_normal((sizes.n_rows, sizes.n_inputs)) * np.sqrt(covariance)
     return Dataset("power_law", X, np.empty((len(X), 0)), covariance=covariance)
 
 
-def _sparse_features(sizes: Synthetic) -> Dataset:
+def sparse_features(sizes: Synthetic) -> Dataset:
     """Sparse non-negative inputs of length 1 (Henighan et al. 2023, "Superposition, Memorization, and Double Descent").
 
     Each entry is 0 with probability 1 − p, else U[0, 1]; rows without an entry are drawn again; then ‖x‖ = 1.
@@ -58,10 +56,3 @@ def _sparse_features(sizes: Synthetic) -> Dataset:
         parts.append(sparse.csr_array((value / length[row], (row, column)), shape=shape))
     X = sparse.vstack(parts, format="csr")[: sizes.n_rows]
     return Dataset("sparse_features", X, np.empty((sizes.n_rows, 0)))
-
-
-SYNTHETIC: dict[str, Callable[[Synthetic], Dataset]] = {
-    "isotropic": _isotropic,
-    "power_law": _power_law,
-    "sparse_features": _sparse_features,
-}

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from gdstudy.closed_form.factors import Problem, bias_readout, variance_modes
-from gdstudy.experiment.stack import Columns, Stack, side_by_side
+from gdstudy.experiment.rows import Columns
+from gdstudy.experiment.stack import Stack, side_by_side
 from gdstudy.linalg.metrics import frobenius
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,27 +10,14 @@ from torch import Tensor
 
 from gdstudy.closed_form.factors import Problem
 from gdstudy.data.dataset import Dataset
-from gdstudy.data.features import feature_map, is_random
+from gdstudy.data.features import feature_map
 from gdstudy.data.splits import training_rows
-from gdstudy.experiment.plan import Batch, Level
+from gdstudy.experiment.plan import Batch
+from gdstudy.experiment.rows import Columns
 from gdstudy.linalg.metrics import AllRows, SplitErrors, frobenius, relative_distance, row_space_leak
 from gdstudy.linalg.spectrum import spectrum
 from gdstudy.study.config import Study
-from gdstudy.study.schema import AUTOENCODERS
-
-Columns = dict[str, Any]  # column name → one value for all rows, or an array with one value a row
-
-
-@dataclass
-class Records:
-    """Rows of the tables `results`, `curves` and `arrays` of one batch, as groups of columns.
-
-    arrays: what pictures are drawn from, of seed 0; a group has one row and its `value` is an array.
-    """
-
-    results: list[Columns]
-    curves: list[Columns]
-    arrays: list[Columns] = field(default_factory=list)
+from gdstudy.study.models import MODELS
 
 
 @dataclass(frozen=True)
@@ -90,17 +75,14 @@ class Stack:
 
 
 def build_stack(study: Study, dataset: Dataset, batch: Batch) -> Stack:
-    P = batch.n_parameters
+    P, model = batch.n_parameters, MODELS[batch.model]
     seeds = np.array([seed for _, seed in batch.cells])
     # A draw of the features for each seed, or one for all where there is nothing to draw.
-    drawn = is_random(batch.model) or dataset.input_noise > 0
+    drawn = model.random or dataset.input_noise > 0
     draws, draw = np.unique(seeds if drawn else np.zeros_like(seeds), return_inverse=True)
-    target = dataset.clean() if batch.model in AUTOENCODERS else dataset.Y
+    target = dataset.clean() if model.autoencoder else dataset.Y
     inputs = [dataset.inputs(int(seed)) for seed in draws]
-    tables = [
-        np.hstack([x if batch.n_hidden else feature_map(batch.model, x, P, int(seed)), target])
-        for seed, x in zip(draws, inputs, strict=True)
-    ]
+    tables = [np.hstack([feature_map(model, x, P, int(seed)), target]) for seed, x in zip(draws, inputs, strict=True)]
     numbers = training_rows(dataset.n_rows, batch.cells, max(n for n, _ in batch.cells))
     rows64 = np.zeros((*numbers.shape, tables[0].shape[1]))
     for g, table in enumerate(tables):
@@ -130,21 +112,6 @@ def distinct(keys: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
     numbers: dict[tuple[int, int], int] = {}
     which = [numbers.setdefault(key, len(numbers)) for key in keys]
     return which, [which.index(number) for number in range(len(numbers))]
-
-
-def identity(batch: Batch, levels: Sequence[Level], cells: np.ndarray | None = None) -> Columns:
-    """The keys of a row for each level and each of the given cells of the batch, default all."""
-    sizes = np.array(batch.cells)[slice(None) if cells is None else cells]
-    return {
-        "dataset": batch.dataset,
-        "model": batch.model,
-        "ablation": np.repeat([name for name, _ in levels], len(sizes)),
-        "level": np.repeat(np.array([level for _, level in levels], dtype=float), len(sizes)),
-        "n_train": np.tile(sizes[:, 0], len(levels)),
-        "n_parameters": batch.n_parameters,
-        "n_hidden": batch.n_hidden,
-        "seed": np.tile(sizes[:, 1], len(levels)),
-    }
 
 
 def geometry(problems: list[Problem]) -> Columns:

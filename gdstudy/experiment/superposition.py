@@ -6,7 +6,7 @@ learns features, and in between its test loss is worst. It has no closed form: i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -14,10 +14,13 @@ from torch import Tensor
 
 from gdstudy.data.dataset import Dataset
 from gdstudy.data.splits import stream, training_rows
-from gdstudy.experiment.plan import Batch
-from gdstudy.experiment.stack import Columns
+from gdstudy.experiment.optimise import train, weights
+from gdstudy.experiment.plan import Batch, Level
+from gdstudy.experiment.rows import Columns, Records
 from gdstudy.linalg.metrics import dimensionality
-from gdstudy.study.config import Study
+from gdstudy.study.config import Study, Training
+from gdstudy.study.models import MODELS
+from gdstudy.training.descent import State
 from gdstudy.training.modules import ReLUAutoencoder
 from gdstudy.training.objectives import Autograd, Objective, ReLUByHand
 
@@ -27,8 +30,8 @@ CPU_CHUNK, GPU_CHUNK = 1 << 21, 1 << 28
 HIDDEN_POINTS = 1000
 
 
-class SuperpositionCells:
-    """A batch of toy ReLU autoencoders of one width m, as `nonlinear` trains and measures it.
+class Superpositions:
+    """A batch of toy ReLU autoencoders of one width m.
 
     The loss is the mean over data of the sum over features, ‖x − x̂‖². Stored MSEs are means over features too; over
     `target_mean_square` they are that loss again, which is 1 for x̂ = 0.
@@ -37,46 +40,75 @@ class SuperpositionCells:
     def __init__(self, study: Study, dataset: Dataset, batch: Batch) -> None:
         assert batch.n_hidden is not None
         self.study, self.dataset, self.batch, self.m = study, dataset, batch, batch.n_hidden
-        self.dtype, self.device = getattr(torch, study.dtype), torch.device(study.device)
-        self.chunk = CPU_CHUNK if self.device.type == "cpu" else GPU_CHUNK
+        self.device, self.model = torch.device(study.device), MODELS[batch.model]
         self.n_train = torch.tensor([n for n, _ in batch.cells])
-        numbers = training_rows(dataset.n_rows, batch.cells, int(self.n_train.max()))
-        X = self._dense(np.maximum(numbers, 0).ravel()).unflatten(0, numbers.shape)
-        X[torch.from_numpy(numbers < 0)] = 0
-        self.X = X.to(self.device)
         squares = dataset.X**2
         self.energy = float(squares.mean())
 
-    def objective(self, start: int, weight: Tensor) -> Objective:
-        module, n_rows = ReLUAutoencoder(*self._start(start)), self.n_train.to(self.device)
-        weight = (weight * 2 / self.n_train).to(self.dtype).to(self.device)
-        if self.study.gd.engine == "autograd":
-            return Autograd(module, self.X, self.X, weight, n_rows)
-        return ReLUByHand(module, self.X, weight, n_rows)
+    def closed_form(self) -> Records:
+        return Records([], [])
 
-    def _start(self, start: int) -> tuple[Tensor, Tensor]:
+    def task(self, training: Training, level: Level) -> SuperpositionTask:
+        return SuperpositionTask(self, training)
+
+    def rows(self, dtype: str) -> Tensor:
+        """Training rows, zero beyond each cell's N: (C, N, n)."""
+        numbers = training_rows(self.dataset.n_rows, self.batch.cells, int(self.n_train.max()))
+        X = self.dense(np.maximum(numbers, 0).ravel(), dtype).unflatten(0, numbers.shape)
+        X[torch.from_numpy(numbers < 0)] = 0
+        return X.to(self.device)
+
+    def dense(self, rows: np.ndarray | slice, dtype: str) -> Tensor:
+        """Rows of the data set in this precision: (rows, n)."""
+        part = self.dataset.X[rows].astype(dtype)
+        return torch.from_numpy(part if isinstance(part, np.ndarray) else part.toarray())
+
+    def start(self, number: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """W (C, m, n): Xavier's uniform weights (Glorot & Bengio 2010), or zero; b = 0."""
         shape = (self.m, self.batch.n_parameters)
         W = torch.zeros(len(self.batch.cells), *shape, dtype=torch.float64)
-        if self.batch.model == "superposition":
+        if self.model.start == "xavier":
             bound = np.sqrt(6 / sum(shape))
-            draws = {s: stream(s, f"superposition {start}").uniform(-bound, bound, shape) for _, s in self.batch.cells}
+            draws = {s: stream(s, f"superposition {number}").uniform(-bound, bound, shape) for _, s in self.batch.cells}
             W = torch.from_numpy(np.stack([draws[seed] for _, seed in self.batch.cells]))
-        W = W.to(self.dtype).to(self.device)
+        W = W.to(dtype).to(self.device)
         return W, W.new_zeros(len(W), shape[1])
 
-    def step_sizes(self) -> tuple[Tensor, Tensor]:
-        eta = torch.full((len(self.batch.cells),), float(self.study.gd.step_size.value), dtype=self.dtype)
-        return eta, torch.full_like(eta, torch.nan)
 
-    def closed_form(self) -> list[Columns]:
-        return []
+class SuperpositionTask:
+    """One training of toy ReLU autoencoders, as the driver trains and measures it. W: flattened weights and biases."""
 
-    def exact(self, W: Tensor, eta: Tensor, t: Tensor, cells: Tensor) -> Columns | None:
+    def __init__(self, cells: Superpositions, training: Training) -> None:
+        self.cells, self.training, self.dtype = cells, training, getattr(torch, training.dtype)
+        self.device, self.n_train, self.m = cells.device, cells.n_train, cells.m
+        self.chunk = CPU_CHUNK if self.device.type == "cpu" else GPU_CHUNK
+        self.X = cells.rows(training.dtype)
+        self.step_size = torch.full((len(cells.batch.cells),), float(training.step_size.value), dtype=self.dtype)
+        self.step_size_limit = torch.full_like(self.step_size, torch.nan)
+        self.changed = torch.arange(0)  # there is no ablation
+        self.columns: Columns = {"target_mean_square": cells.energy}
+
+    def states(
+        self, start: int, checkpoints: Sequence[int], cells: Tensor, on_check: Callable[[int, int], None] | None
+    ) -> Iterator[State]:
+        module, n_rows = ReLUAutoencoder(*self.cells.start(start, self.dtype)), self.n_train.to(self.device)
+        weight = weights(self.training, self.step_size) * 2 / self.n_train
+        weight = weight.to(self.dtype).to(self.device)
+        objective: Objective
+        if self.training.engine == "autograd":
+            objective = Autograd(module, self.X, self.X, weight, n_rows)
+        else:
+            objective = ReLUByHand(module, self.X, weight, n_rows)
+        return train(objective, self.training, self.step_size, checkpoints, self.cells.study.threads.value, on_check)
+
+    def exact(self, W: Tensor, t: Tensor, cells: Tensor) -> Columns | None:
         return None
 
+    def certificate(self, W: Tensor) -> Columns:
+        return {}
+
     def _unflatten(self, W: Tensor) -> tuple[Tensor, Tensor]:
-        n = self.batch.n_parameters
+        n = self.cells.batch.n_parameters
         weight, bias = W.to(self.device).split([self.m * n, n], dim=1)
         return weight.unflatten(1, (self.m, n)), bias
 
@@ -89,7 +121,7 @@ class SuperpositionCells:
         """
         weight, bias = self._unflatten(W)
         X, n_train = self.X[cells.to(self.device)], self.n_train[cells].to(torch.float64).numpy()
-        n, n_rows = self.batch.n_parameters, self.dataset.n_rows
+        n, n_rows = self.cells.batch.n_parameters, self.cells.dataset.n_rows
         train = self._squares(X, weight, bias, self.n_train[cells])
         total = sum(self._squares(rows, weight, bias) for rows in self._all_rows())
         with np.errstate(invalid="ignore"):  # infinite minus infinite, of a diverged cell
@@ -106,16 +138,11 @@ class SuperpositionCells:
             "feature_dimension": (features.square().sum(1) / features.sum(1).clamp(min=1e-300)).numpy(),
         }
 
-    def _dense(self, rows: np.ndarray | slice) -> Tensor:
-        """Rows of the data set, in the study's precision: (rows, n)."""
-        part = self.dataset.X[rows].astype(self.study.dtype)
-        return torch.from_numpy(part if isinstance(part, np.ndarray) else part.toarray())
-
     def _all_rows(self) -> Iterator[Tensor]:
         """All rows of the data set, a chunk after the other, each (1, rows, n): no more are ever dense at once."""
-        size = max(1, self.chunk // self.batch.n_parameters)
-        for first in range(0, self.dataset.n_rows, size):
-            yield self._dense(slice(first, first + size)).to(self.device).unsqueeze(0)
+        size = max(1, self.chunk // self.cells.batch.n_parameters)
+        for first in range(0, self.cells.dataset.n_rows, size):
+            yield self.cells.dense(slice(first, first + size), self.training.dtype).to(self.device).unsqueeze(0)
 
     def _squares(self, X: Tensor, weight: Tensor, bias: Tensor, n_rows: Tensor | None = None) -> np.ndarray:
         """Σ‖x̂ − x‖² of each cell over rows X, the first n_rows (c,) of them, summed in float64: (c,)."""
@@ -131,9 +158,7 @@ class SuperpositionCells:
             total += errors.sum(1)
         return total.cpu().numpy()
 
-    def pictures(
-        self, W: Tensor, eta: Tensor, t: Tensor, cells: Tensor, last: np.ndarray
-    ) -> list[dict[str, np.ndarray]]:
+    def pictures(self, W: Tensor, t: Tensor, cells: Tensor, last: np.ndarray) -> list[dict[str, np.ndarray]]:
         """W (m, n), hidden data points WX (rows, m) and their dimensionalities, once trained to the end."""
         weights, _ = self._unflatten(W)
         return [

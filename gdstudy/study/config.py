@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from typing import Any, Literal, get_origin, get_type_hints
 
+from gdstudy.study.ablations import ABLATIONS
 from gdstudy.study.checks import check
-from gdstudy.study.schema import NONLINEAR, StudyError
-from gdstudy.study.values import Levels, Sizes, StepSize, Threads, convert, shown
+from gdstudy.study.errors import StudyError, shown, suggestion
+from gdstudy.study.models import MODELS
+from gdstudy.study.values import Levels, Sizes, StepSize, Threads, convert
 
 
 @dataclass
-class GradientDescent:
-    """Full-batch training; of readouts, gradient descent from W = 0 on ½‖φ(X)W − Y‖²_F."""
+class Training:
+    """How cells are trained. Of readouts, plain gradient descent from W = 0 on ½‖φ(X)W − Y‖²_F."""
 
     steps: int = 100_000
     """Most steps a cell may take, at least 1."""
@@ -28,6 +31,8 @@ class GradientDescent:
     That is said of the gradient: `distance` says how far W still is."""
     checkpoints_per_decade: int = 10
     """Log-spaced measurements for each factor of ten in steps, 1 to 100."""
+    dtype: Literal["float64", "float32"] = "float64"
+    """Precision of training. Closed forms, exact iterates and errors are always computed in float64."""
     engine: Literal["gram", "autograd"] = "gram"
     """`gram`: explicit gradients on XᵀX or XXᵀ; `autograd`: torch.optim and backward. The same iterates."""
     preprocess: Literal["same", "none", "center", "standardize"] = "same"
@@ -36,16 +41,20 @@ class GradientDescent:
     ablations: list[str] = field(default_factory=list)
     """Ablations of the study that are also trained, each at all its levels."""
     optimizer: str = "gd"
-    """gd, or one of torch.optim for bottleneck and superposition, which then names the estimator."""
+    """gd, plain gradient descent, or one of torch.optim, which takes all its steps and leaves the row space."""
     optimizer_options: dict[str, float] = field(default_factory=dict)
     """More arguments of the torch.optim class, such as {weight_decay: 0.01}."""
     warmup: float = 0.0
-    """Share of the steps over which the step size rises from 0, in [0, 1); for bottleneck and superposition."""
+    """Share of the steps over which the step size rises from 0, in [0, 1)."""
     schedule: Literal["constant", "cosine"] = "constant"
     """The step size after the warm-up: constant, or falling to 0 at the last step as half a cosine."""
     init_scale: float = 1e-3
     """Start of a bottleneck: standard deviation of its weights, projected on the row space; for bottleneck_aligned
     the square root of each mode's strength. Superposition starts from Xavier's uniform weights."""
+    restarts: int = 1
+    """Random starts of models whose layers are trained; each cell keeps the one with the lowest training loss."""
+    n_hidden: Sizes = Sizes()
+    """Hidden widths that are trained; none: all of the study's."""
 
 
 @dataclass
@@ -64,25 +73,14 @@ class Ablations:
     """Test rows are moved by this times v_R, the weakest direction of the training features; units of X."""
     adversarial_train: Levels = Levels()
     """Training targets are moved by this times u_R, the weakest left direction; units of y."""
-    learning_rate: Levels = Levels()
-    """Step sizes that bottleneck and superposition are trained with as well, at the smallest n_hidden."""
-    restarts: Sizes = Sizes()
-    """Bottleneck and superposition at the smallest n_hidden, the best of so many starts by its training loss."""
 
     def levels(self, dataset: str) -> list[tuple[str, float | None]]:
         """(ablation, level) pairs of a data set, in the order of the schema."""
-        name = dataset.partition("+")[0]
-        pairs: list[tuple[str, float | None]] = [("singular_value_cutoff", x) for x in self.singular_value_cutoff]
-        pairs += [("leading_modes", m) for m in self.leading_modes_of.get(name, self.leading_modes)]
-        pairs += [("no_residuals", None)] if self.no_residuals else []
-        pairs += [("adversarial_test", x) for x in self.adversarial_test]
-        pairs += [("adversarial_train", x) for x in self.adversarial_train]
+        pairs: list[tuple[str, float | None]] = []
+        for name, ablation in ABLATIONS.items():
+            levels = getattr(self, f"{name}_of", {}).get(dataset, getattr(self, name))
+            pairs += [(name, level) for level in levels] if ablation.has_levels else [(name, None)] if levels else []
         return pairs
-
-    def trainings(self) -> list[tuple[str, float | None]]:
-        """(ablation, level) pairs that change how a model is trained, not its data."""
-        pairs: list[tuple[str, float | None]] = [("learning_rate", x) for x in self.learning_rate]
-        return pairs + [("restarts", k) for k in self.restarts]
 
 
 @dataclass
@@ -127,13 +125,14 @@ class Study:
     """Number of random splits for each N, at least 1: seeds 0, 1, …"""
     estimators: list[str] = field(default_factory=lambda: ["min_norm", "gd"])
     """min_norm (the closed form, always: X⁺Y, for a bottleneck `pca` or, with input noise, `reduced_rank`), gd
-    (trained, beside its exact iterate where there is one), theory (exact expected risk, where the data has one)."""
+    (the training of that name), theory (exact expected risk, where the data has one). `trainings` are all trained."""
     ablations: Ablations = field(default_factory=Ablations)
     """Ablations."""
-    gd: GradientDescent = field(default_factory=GradientDescent)
-    """Gradient descent."""
-    dtype: Literal["float64", "float32"] = "float64"
-    """Precision of training. Closed forms, exact iterates and errors are always computed in float64."""
+    gd: Training = field(default_factory=Training)
+    """The training `gd`, and the defaults of all others."""
+    trainings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """More trainings by name, each with the keys of `gd` in which it differs, such as {adam: {optimizer: adam,
+    step_size: 0.01}}. The name is its estimator in tables and figures."""
     device: str = "cpu"
     """Where to train: cpu, cuda, cuda:1, …"""
     threads: Threads = Threads("auto")
@@ -147,14 +146,30 @@ class Study:
             if not isinstance(value := getattr(self, group), kind):
                 raise StudyError(f"{group}: {shown(value)} is not allowed; give a {kind.__name__}(…)")
             _convert(value, f"{group}.")
+        for name, differs in self.trainings.items():
+            group = f"trainings.{name}."
+            refuse_unknown(differs, Training, group)
+            self.trainings[name] = {key: _converted(kinds(Training)[key], x, group + key) for key, x in differs.items()}
         check(self)
+
+    @property
+    def trained(self) -> dict[str, Training]:
+        """What is trained, by the name of its estimator."""
+        found = {"gd": self.gd} if "gd" in self.estimators else {}
+        return found | {name: self._training(differs) for name, differs in self.trainings.items()}
+
+    def _training(self, differs: Mapping[str, Any]) -> Training:
+        changes = dict(differs)
+        if changes.get("optimizer", self.gd.optimizer) != self.gd.optimizer:
+            changes.setdefault("optimizer_options", {})  # those of gd are another optimizer's
+        return replace(self.gd, **changes)
 
     def hidden_sizes(self, model: str) -> tuple[int | None, ...]:
         """The widths of a model's hidden layer that are studied; (None,) for a readout, which has none."""
-        return tuple(self.n_hidden) if model in NONLINEAR else (None,)
+        return tuple(self.n_hidden) if MODELS[model].layered else (None,)
 
 
-GROUPS: dict[str, type] = {"synthetic": Synthetic, "ablations": Ablations, "gd": GradientDescent}
+GROUPS: dict[str, type] = {"synthetic": Synthetic, "ablations": Ablations, "gd": Training}
 
 
 @cache
@@ -165,17 +180,54 @@ def kinds(kind: Any) -> dict[str, Any]:
 
 
 # Keys whose values are mappings of names, any of which may be an option of its own.
-MAPPINGS = tuple(
-    f"{group}.{key}" for group, kind in GROUPS.items() for key, of in kinds(kind).items() if get_origin(of) is dict
+MAPPINGS = (
+    "trainings",
+    *(f"{group}.{key}" for group, kind in GROUPS.items() for key, of in kinds(kind).items() if get_origin(of) is dict),
 )
+
+
+@cache
+def every_key() -> tuple[str, ...]:
+    """Every key of a study, those of groups as `group.key`."""
+    single = [key for key in kinds(Study) if key not in GROUPS]
+    return (*single, *(f"{group}.{key}" for group, kind in GROUPS.items() for key in kinds(kind)))
+
+
+# Keys of earlier versions, and what to write now.
+_MOVED = {
+    "dtype": "each training has its own; write gd.dtype",
+    "ablations.learning_rate": "a step size is a training; write it as trainings: {slow: {step_size: 0.001}}",
+    "ablations.restarts": "they are a training; write it as trainings: {best_of_3: {restarts: 3}}",
+}
+
+
+def unknown_key(name: str, known: Iterable[str] = ()) -> StudyError:
+    """What to say of a key that is none, or no longer. known: default, every key of a study."""
+    if name in _MOVED:
+        return StudyError(f"{name} is no key any more: {_MOVED[name]}")
+    if name in every_key():  # a flat key in a file
+        group, _, key = name.partition(".")
+        return StudyError(f"unknown key {shown(name)}; in a file write {key} below {group}, as {group}: {{{key}: …}}")
+    close = suggestion(name, known or every_key())
+    return StudyError(f"unknown key {shown(name)}{close}; --help lists every key")
+
+
+def refuse_unknown(values: Mapping[Any, Any], kind: type, group: str = "") -> None:
+    """StudyError for the first key that a group of keys does not have."""
+    for key in values:
+        if key not in kinds(kind):
+            raise unknown_key(f"{group}{key}", [f"{group}{known}" for known in kinds(kind)] if group else ())
 
 
 def _convert(owner: Any, group: str = "") -> None:
     """Values as people write them, in YAML or Python, become those of their type. StudyError names the key."""
     for key, kind in kinds(owner.__class__).items():
-        if kind in list(GROUPS.values()):
-            continue
-        try:
-            setattr(owner, key, convert(kind, getattr(owner, key)))
-        except ValueError as error:
-            raise StudyError(f"{group}{key}: {error}") from None
+        if kind not in list(GROUPS.values()):
+            setattr(owner, key, _converted(kind, getattr(owner, key), f"{group}{key}"))
+
+
+def _converted(kind: Any, value: Any, key: str) -> Any:
+    try:
+        return convert(kind, value)
+    except ValueError as error:
+        raise StudyError(f"{key}: {error}") from None

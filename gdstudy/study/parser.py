@@ -15,10 +15,10 @@ from typing import Any, NoReturn
 
 import yaml
 
-from gdstudy.study.config import GROUPS, MAPPINGS, Study, kinds
+from gdstudy.study.config import GROUPS, MAPPINGS, Study, every_key, kinds, refuse_unknown, unknown_key
 from gdstudy.study.console import one_line, say
-from gdstudy.study.schema import StudyError, suggestion
-from gdstudy.study.values import Levels, Sizes, shown
+from gdstudy.study.errors import StudyError, shown, suggestion
+from gdstudy.study.values import Levels, Sizes
 
 # A study is a page of text; what is larger or deeper was not written by hand.
 MOST_BYTES, MOST_DEEP = 1 << 16, 8
@@ -131,29 +131,11 @@ def read_study(path: str | Path) -> Study:
 
 def study_of(values: Mapping[str, Any]) -> Study:
     """The checked study of a mapping of keys to values, groups of keys as mappings of their own."""
-    _refuse_unknown(values, Study)
+    refuse_unknown(values, Study)
     for group, kind in GROUPS.items():
         if group in values:
-            _refuse_unknown(mapping(group, values[group]), kind, f"{group}.")
+            refuse_unknown(mapping(group, values[group]), kind, f"{group}.")
     return Study(**{key: GROUPS[key](**value) if key in GROUPS else value for key, value in values.items()})
-
-
-def _refuse_unknown(values: Mapping[Any, Any], kind: Any, group: str = "") -> None:
-    for key in values:
-        if key not in kinds(kind):
-            raise unknown_key(f"{group}{key}")
-
-
-def unknown_key(name: str) -> StudyError:
-    if name in _keys():  # a flat key in a file
-        group, _, key = name.partition(".")
-        return StudyError(f"unknown key {shown(name)}; in a file write {key} below {group}, as {group}: {{{key}: …}}")
-    return StudyError(f"unknown key {shown(name)}{suggestion(name, _keys())}; --help lists every key")
-
-
-def _keys() -> list[str]:
-    """Every key of a study, those of groups as `group.key`."""
-    return [key for key, *_ in _options()]
 
 
 def as_dict(study: Study) -> dict[str, Any]:
@@ -211,8 +193,8 @@ class StudyParser(Parser):
         pending = iter(arguments)
         for argument in pending:
             name, equals, text = argument.removeprefix("--").partition("=")
-            if argument.startswith("--") and name.rpartition(".")[0] in MAPPINGS:
-                # One name of a mapping: --gd.optimizer_options.eps 1e-6
+            if argument.startswith("--") and any(name.startswith(f"{mapping}.") for mapping in MAPPINGS):
+                # One name of a mapping: --gd.optimizer_options.eps 1e-6, --trainings.adam.step_size 0.01
                 changes[name] = _option(name, text if equals else next(pending, ""))
             else:
                 rest.append(argument)
@@ -221,7 +203,7 @@ class StudyParser(Parser):
             raise unknown_key(unknown[0][2:].partition("=")[0])
         if unknown:
             raise StudyError(f"unexpected {shown(unknown[0])}; options are written --key value")
-        for key in _keys():
+        for key in every_key():
             if (given := vars(options).pop(key)) is not None:
                 changes[key] = _option(key, given)
         return options, changes
@@ -238,7 +220,7 @@ def changed(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
     """The values of a study with those of single keys, `group.key` or `group.key.name`, put in their place."""
     values = copy.deepcopy(values)
     for key, value in changes.items():
-        *groups, name = key.split(".", 2)
+        *groups, name = key.split(".") if key.startswith("trainings.") else key.split(".", 2)
         inside = values
         for depth, group in enumerate(groups):
             inside = mapping(".".join(groups[: depth + 1]), inside.setdefault(group, {}))

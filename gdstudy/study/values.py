@@ -9,18 +9,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, get_args, get_origin
 
+from gdstudy.study.errors import shown
+
 # More of one kind is no study but a slip of the pen.
 MOST_SIZES, MOST_LEVELS, MOST_NAMED, MOST_THREADS, LARGEST_SIZE = 10**5, 1000, 32, 1024, 10**9
 _LARGEST_WHOLE = 10**15
-
-
-def shown(value: Any) -> str:
-    """A value in a message, as it was written and not too long."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # a number of thousands of digits
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= 60 else f"{text[:57]}…"
 
 
 def whole(value: Any) -> int:
@@ -211,7 +204,8 @@ def convert(kind: Any, value: Any) -> Any:
             raise ValueError(f"{shown(value)} must be a mapping of names to values, such as {{name: 1}}")
         if len(value) > MOST_NAMED:
             raise ValueError(f"{len(value):,} names are too many; give at most {MOST_NAMED}")
-        return {str(name): convert(get_args(kind)[1], item) for name, item in value.items()}
+        of = get_args(kind)[1]
+        return {str(name): item if of is Any else convert(of, item) for name, item in value.items()}
     if kind in (bool, str):
         if not isinstance(value, kind):
             raise ValueError(f"{shown(value)} must be {'true or false' if kind is bool else 'a text'}")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gdstudy.study.schema import StudyError
+from gdstudy.study.errors import StudyError
 
 STORE = "results.sqlite"
 _PART = ".part"

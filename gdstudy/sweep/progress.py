@@ -9,9 +9,9 @@ from types import TracebackType
 
 from tqdm import tqdm
 
-from gdstudy.experiment.plan import Batch
+from gdstudy.experiment.plan import Batch, budget
+from gdstudy.study.config import Study
 from gdstudy.study.console import tell
-from gdstudy.study.schema import ZERO_STARTS
 
 PLAIN_LINE_SECONDS = 10
 
@@ -26,13 +26,13 @@ class Progress:
     Off a terminal, a plain line every ten seconds. A closed form counts as one step.
     """
 
-    def __init__(self, batches: Sequence[Batch], steps: int, quiet: bool) -> None:
-        self.steps, self.quiet = steps, quiet
-        self.n_cells = sum(self._cells(batch) for batch in batches)
+    def __init__(self, study: Study, batches: Sequence[Batch], quiet: bool) -> None:
+        self.quiet, self._budgets = quiet, {batch.number: budget(study, batch) for batch in batches}
+        self.n_cells = sum(cells for cells, _ in self._budgets.values())
         self.finished, self.taken, self.spent = 0, 0, 0
         self.started = self.last_line = time.monotonic()
         self.terminal = sys.stderr.isatty()
-        self.total = sum(self._budget(batch) for batch in batches)
+        self.total = sum(steps for _, steps in self._budgets.values())
         self._bar = tqdm(
             total=self.total,
             disable=quiet or not self.terminal,
@@ -41,14 +41,6 @@ class Progress:
             bar_format="{percentage:3.0f}%|{bar}| {desc} [{elapsed}<{remaining}]",
         )
 
-    @staticmethod
-    def _cells(batch: Batch) -> int:
-        return len(batch.cells) * max(1, batch.trainings)
-
-    def _budget(self, batch: Batch) -> int:
-        # Started at a saddle a cell stalls at once.
-        return self._cells(batch) * (self.steps if batch.trainings and batch.model not in ZERO_STARTS else 1)
-
     def __enter__(self) -> Progress:
         return self
 
@@ -56,30 +48,29 @@ class Progress:
         self._bar.close()
 
     def begin(self, batch: Batch) -> None:
-        self._batch, self._after = batch, self.finished + self._cells(batch)
-        self._end = self.spent + self._budget(batch)
-        self._restack()
+        cells, steps = self._budgets[batch.number]
+        self._after, self._end = self.finished + cells, self.spent + steps
 
-    def _restack(self) -> None:
-        """The cells of the batch are about to be trained, once or once more."""
-        self._running, self._t = len(self._batch.cells), 0
+    def start(self, cells: int, steps: int) -> None:
+        """So many cells are about to be trained for at most so many steps."""
+        self._running, self._steps, self._t = cells, steps, 0
 
     def check(self, cell_steps: int, running: int) -> None:
         """Called by the trainer: so many cell-steps more, so many cells still running."""
         self._t += cell_steps // self._running
         self.taken += cell_steps
         # A cell that stops early gives back the steps it did not need.
-        spent = cell_steps + (self._running - running) * (self.steps - self._t)
+        spent = cell_steps + (self._running - running) * (self._steps - self._t)
         self.finished += self._running - running
         self._running = running
-        if not running or self._t >= self.steps:
+        if self._t >= self._steps:
             self.finished += running
-            self._restack()
         self._show(spent)
 
     def skip(self, batch: Batch) -> None:
-        self.finished += self._cells(batch)
-        self._show(self._budget(batch))
+        cells, steps = self._budgets[batch.number]
+        self.finished += cells
+        self._show(steps)
 
     def end(self) -> None:
         """The batch is computed and stored."""

@@ -1,41 +1,40 @@
-"""Cells → batches → store: runs what is missing of a study, and says how far it is."""
+"""Cells → batches → store: runs what is missing of a study."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from gdstudy.data.dataset import Dataset
-from gdstudy.data.downloads import missing_download
 from gdstudy.data.loading import load_dataset
+from gdstudy.experiment.driver import run_batch
 from gdstudy.experiment.plan import plan, variants
-from gdstudy.experiment.run_batch import run_batch
 from gdstudy.study.config import Study
 from gdstudy.study.console import tell
+from gdstudy.study.datasets import DATASETS
+from gdstudy.study.entries import code
 from gdstudy.sweep.progress import Progress
 from gdstudy.sweep.store import Store
 
+Variety = tuple[str, str, float]  # data set, preprocessing, input noise
 
-def load_datasets(study: Study, quiet: bool = True) -> list[Dataset]:
-    """The study's data, one for each of its variants. StudyError for a file that cannot be downloaded or is damaged."""
-    for name in study.datasets:
-        if (note := missing_download(name)) and not quiet:
+
+def load_datasets(study: Study, quiet: bool = True) -> dict[Variety, Dataset]:
+    """The study's data as its batches see them. StudyError for a file that cannot be downloaded or is damaged."""
+    for facts in (DATASETS[name] for name in study.datasets):
+        if facts.missing is not None and (note := code(facts.missing)()) and not quiet:
             tell(note)
-    return [
-        load_dataset(variant.dataset, variant.preprocess, variant.input_noise, study.synthetic)
-        for variant in variants(study)
-    ]
+    found = [(variant.dataset, variant.preprocess, variant.input_noise) for variant in variants(study)]
+    return {key: load_dataset(*key, study.synthetic) for key in found}
 
 
-def run_missing(study: Study, datasets: Sequence[Dataset], store: Store, quiet: bool = False) -> None:
+def run_missing(study: Study, datasets: dict[Variety, Dataset], store: Store, quiet: bool = False) -> None:
     """Train and store every batch the store lacks, in the study's order."""
-    by_name = {dataset.name: dataset for dataset in datasets}
     finished = store.finished()
-    batches = plan(study, datasets)
-    with Progress(batches, study.gd.steps, quiet) as progress:
+    batches = plan(study)
+    with Progress(study, batches, quiet) as progress:
         for batch in batches:
             if batch.number in finished:
                 progress.skip(batch)
                 continue
             progress.begin(batch)
-            store.write(batch, run_batch(study, by_name[batch.dataset], batch, progress.check))
+            dataset = datasets[batch.dataset, batch.preprocess, batch.input_noise]
+            store.write(batch, run_batch(study, dataset, batch, progress))
             progress.end()

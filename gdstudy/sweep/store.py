@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 
 from gdstudy.experiment.plan import UNABLATED, Batch, producible, producible_levels
-from gdstudy.experiment.stack import Columns, Records
+from gdstudy.experiment.rows import Columns, Records
 from gdstudy.experiment.tables import Run, Table
 from gdstudy.study.config import Study
 from gdstudy.study.console import one_line
+from gdstudy.study.errors import StudyError, shown
 from gdstudy.study.parser import MOST_BYTES, read_yaml, study_of
-from gdstudy.study.schema import StudyError
-from gdstudy.study.values import shown
 from gdstudy.sweep.folder import STORE, check_store, whole_file
 
 _KEYS = {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from gdstudy.data.dataset import Dataset
+
 
 def gaussian_test_mse(
     n_train: np.ndarray, n_parameters: int, signal: float, noise: float, isotropic: bool = True
@@ -30,3 +32,9 @@ def gaussian_test_mse(
     risk[below] = noise + signal * (1 - N[below] / P) + noise * spread if isotropic else np.nan
     risk[above] = noise + (noise * P / (N[above] - P - 1) if noise else 0)
     return risk
+
+
+def of_least_squares(dataset: Dataset, n_train: np.ndarray, n_parameters: int) -> np.ndarray | None:
+    """Expected test MSE of X⁺y at each N, (n,), where (x, y) are drawn from a known Gaussian law; else None."""
+    law = dataset.law
+    return None if law is None else gaussian_test_mse(n_train, n_parameters, law.signal, law.noise, law.isotropic)

@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
+
+from gdstudy.study.entries import code
+from gdstudy.study.optimizers import OPTIMIZERS
 
 # Of an optimizer's arguments these are not the user's: how it is called, and how it is computed.
 _OURS = ("params", "lr", "fused", "foreach", "capturable", "differentiable")
-
-
-# These of torch.optim do to a number what depends on others, or take no dense gradient.
-_COUPLING = {"optimizer", "lbfgs", "adafactor", "muon", "sparseadam"}
 
 
 @dataclass(frozen=True)
@@ -43,30 +41,34 @@ class Schedule:
         return 1.0 if self.shape == "constant" else 0.5 * (1 + np.cos(np.pi * max(0, t - rise) / (self.steps - rise)))
 
 
-def torch_optimizer(name: str, learning_rate: float, options: Mapping[str, float]) -> Callable[..., Any]:
-    """parameters → the torch.optim optimizer of this name in lower case, with these options.
+def schedule_of(steps: int, warmup: float, shape: str) -> Schedule | None:
+    """The schedule of a training, or None where its step size is constant. ValueError for one that is none."""
+    schedule = Schedule(steps, warmup, shape)
+    return schedule if warmup or shape != "constant" else None
 
-    ValueError for an unknown name or option, or for an optimizer that would couple the cells of a stack.
+
+def torch_optimizer(name: str, learning_rate: float, options: Mapping[str, float]) -> Callable[..., Any]:
+    """parameters → the optimizer of this name in OPTIMIZERS, with these options.
+
+    ValueError for an unknown name or option. Optimizers that would couple the cells of a stack are not among them.
     """
-    if not isinstance(name, str):
-        raise ValueError(f"optimizer={name!r} must be the name of one of torch.optim, such as 'adamw'")
-    name = name.lower()
-    kinds: dict[str, Any] = {key.lower(): kind for key, kind in vars(torch.optim).items() if inspect.isclass(kind)}
-    if name in _COUPLING:
-        raise ValueError(f"optimizer={name!r} couples the cells of a stack; take one such as adamw")
-    if name not in kinds:
-        raise ValueError(f"optimizer={name!r} is none of torch.optim, such as adamw or sgd")
-    known = inspect.signature(kinds[name]).parameters
-    free = [key for key in known if key not in _OURS]
+    known = [key for key, facts in OPTIMIZERS.items() if not facts.plain]
+    if not isinstance(name, str) or name.lower() not in known:
+        raise ValueError(f"optimizer={name!r} is none that trains each cell of a stack by itself: {', '.join(known)}")
+    facts = OPTIMIZERS[name.lower()]
+    assert facts.build is not None
+    build = code(facts.build)
+    arguments = inspect.signature(build).parameters
+    free = [key for key in arguments if key not in _OURS]
     for option, value in options.items():
         if option not in free or not _is_finite(value):
             said = f"{option!r}" if option not in free else f"{option}={value!r}"
-            raise ValueError(f"optimizer_options: {name} has no {said}; it has {', '.join(free)}")
+            raise ValueError(f"optimizer_options: {facts.name} has no {said}; it has {', '.join(free)}")
     # Numbers alone come from a study: 1 is true.
-    options = {key: bool(v) if isinstance(known[key].default, bool) else v for key, v in options.items()}
+    options = {key: bool(v) if isinstance(arguments[key].default, bool) else v for key, v in options.items()}
     # One kernel a parameter instead of one an operation: most of the time of a small stack.
-    fused = {"fused": True} if name in ("sgd", "adam", "adamw") else {}
-    return lambda parameters: kinds[name](parameters, lr=learning_rate, **fused, **options)
+    fused = {"fused": True} if facts.fused else {}
+    return lambda parameters: build(parameters, lr=learning_rate, **fused, **options)
 
 
 def _is_finite(value: Any) -> bool:

@@ -17,7 +17,7 @@ from gdstudy.training.arguments import check_checkpoints, check_rows, check_thre
 from gdstudy.training.descent import State, descend, in_kind
 from gdstudy.training.objectives import Autograd
 from gdstudy.training.optimised import Optimised
-from gdstudy.training.optimizers import Schedule, torch_optimizer
+from gdstudy.training.optimizers import schedule_of, torch_optimizer
 
 
 @torch.inference_mode(False)
@@ -68,8 +68,7 @@ def train_module(
     rows = None if n_rows is None else check_rows(n_rows, x, batch)
     if optimizer == "gd" and optimizer_options:
         raise ValueError(f"optimizer_options={dict(optimizer_options)} have no effect on optimizer='gd'")
-    whole = Schedule(steps[-1], warmup, schedule)
-    rate = whole if warmup or schedule != "constant" else None
+    rate = schedule_of(steps[-1], warmup, schedule)
     objective = Autograd(module, x, y, eta, rows)
     if optimizer == "gd":
         engine = Optimised(objective, schedule=rate, threads=threads)

@@ -14,7 +14,6 @@ import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
 from gdstudy.experiment.tables import Table
-from gdstudy.study.schema import AUTOENCODERS
 from gdstudy.views.summary import (
     CLOSED_FORMS,
     REFERENCES,

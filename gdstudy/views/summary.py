@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from gdstudy.experiment.tables import Table
-from gdstudy.study.schema import DATASETS
 
 QUANTILES = (0.25, 0.5, 0.75)
 # Estimators that are the limit of what is trained, and all that are not trained.

@@ -13,7 +13,6 @@ import numpy as np
 
 from gdstudy.experiment.tables import Table
 from gdstudy.study.config import Study
-from gdstudy.study.schema import AUTOENCODERS, SUPERPOSITIONS
 from gdstudy.views.claims import RULES
 from gdstudy.views.claims.rule import HOLDS, VERDICTS, Claim
 from gdstudy.views.summary import Sweep, relative, representative_sizes, sweeps, trained_rows

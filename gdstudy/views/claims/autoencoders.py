@@ -7,7 +7,6 @@ from collections.abc import Callable
 import numpy as np
 
 from gdstudy.experiment.tables import Table
-from gdstudy.study.schema import READOUT_AUTOENCODERS
 from gdstudy.views.claims import rounding
 from gdstudy.views.claims.rule import Rule, deviation, distance_of_converged, spike
 from gdstudy.views.summary import Sweep, best_by_training

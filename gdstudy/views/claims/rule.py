@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gdstudy.study.schema import FEATURE_MAPS
 from gdstudy.views.summary import Sweep
 
 HOLDS, PARTLY, DOES_NOT_HOLD, CANNOT_TELL = "holds", "partly", "does not hold", "cannot tell"

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from gdstudy.experiment.tables import Run
-from gdstudy.study.schema import ABLATIONS
 from gdstudy.views.figures import (
     ablations,
     autoencoders,

@@ -14,7 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gdstudy.experiment.tables import Run, Table
-from gdstudy.study.schema import READOUT_AUTOENCODERS
 from gdstudy.views.figures.style import (
     BLUE,
     EXACT,

@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gdstudy.experiment.tables import Run, Table
-from gdstudy.study.schema import BOTTLENECKS
 from gdstudy.views.figures.style import (
     BLACK,
     BLUE,

@@ -12,7 +12,6 @@ from gdstudy.data.features import legendre
 from gdstudy.data.loading import load_dataset
 from gdstudy.data.splits import split
 from gdstudy.experiment.tables import Run, Table
-from gdstudy.study.schema import FEATURE_MAPS
 from gdstudy.views.figures.style import (
     BLUE,
     EXACT,

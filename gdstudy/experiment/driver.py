@@ -1,0 +1,223 @@
+"""A batch of cells → rows: the closed form, and each training beside it. The only driver of training there is.
+
+A kind of model is a class of `Cells`, and one training of it at one ablation level a `Task`; what they have in common,
+checkpoints, restarts and the rows of the tables, stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gdstudy.data.dataset import Dataset
+from gdstudy.experiment.expected import expected_risk
+from gdstudy.experiment.plan import Batch, Level, n_starts
+from gdstudy.experiment.rows import Columns, Records, identity
+from gdstudy.linalg.threads import Pace
+from gdstudy.study.ablations import UNABLATED
+from gdstudy.study.columns import TABLES
+from gdstudy.study.config import Study, Training
+from gdstudy.study.entries import code
+from gdstudy.study.models import MODELS
+from gdstudy.study.optimizers import OPTIMIZERS
+from gdstudy.study.status import WORDS, Status
+from gdstudy.training.arguments import log_spaced
+from gdstudy.training.descent import State
+
+_OF_CURVES = {column.name for column in TABLES["curves"]}
+
+
+class Monitor(Protocol):
+    """Who watches. start: so many cells are about to be trained for so many steps. check(cell-steps taken, cells still
+    running): called many times a second while they are."""
+
+    def start(self, cells: int, steps: int) -> None: ...
+    def check(self, cell_steps: int, running: int) -> None: ...
+
+
+class Task(Protocol):
+    """One training of a batch at one ablation level. W: what is trained of some cells (c, …); cells: (c,) which.
+
+    step_size: (C,) η as the dtype of training holds it. step_size_limit: (C,) it must stay below, NaN where unknown.
+    changed: cells that are to be trained at this level; the others end as without ablation. columns: of all rows.
+    states: training of the given cells from a start of this number. measure: columns of W. exact: `exact_…` columns of
+    the exact iterate at t (c,), if there is one. certificate: columns of how far all cells came, once they ended.
+    pictures: for each of the cells its arrays by name; last: (c,) it has finished.
+    """
+
+    step_size: Tensor
+    step_size_limit: Tensor
+    changed: Tensor
+    columns: Columns
+
+    def states(
+        self, start: int, checkpoints: Sequence[int], cells: Tensor, on_check: Callable[[int, int], None] | None
+    ) -> Iterator[State]: ...
+    def measure(self, W: Tensor, cells: Tensor) -> Columns: ...
+    def exact(self, W: Tensor, t: Tensor, cells: Tensor) -> Columns | None: ...
+    def certificate(self, W: Tensor) -> Columns: ...
+    def pictures(self, W: Tensor, t: Tensor, cells: Tensor, last: np.ndarray) -> list[dict[str, np.ndarray]]: ...
+
+
+class Cells(Protocol):
+    """A batch of one kind of model. closed_form: its rows, if it has one. task: one training at one level."""
+
+    def closed_form(self) -> Records: ...
+    def task(self, training: Training, level: Level) -> Task: ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Cells when they finished. W: (C, …), on their device; the others (C,), on the CPU."""
+
+    W: Tensor
+    steps: Tensor
+    gradient_norm: Tensor
+    status: Tensor
+
+    def put(self, cells: Tensor, other: Trained) -> Trained:
+        """With some cells as they are in another, which has these cells only."""
+        here = {"W": self.W.index_copy(0, cells.to(self.W.device), other.W)}
+        here |= {
+            name: getattr(self, name).index_copy(0, cells, getattr(other, name))
+            for name in ("steps", "gradient_norm", "status")
+        }
+        return Trained(**here)
+
+
+def run_batch(study: Study, dataset: Dataset, batch: Batch, monitor: Monitor | None = None) -> Records:
+    """The closed form of every cell of a batch and, where wanted, its trainings beside it."""
+    largest = max(n_train for n_train, _ in batch.cells)
+    cell = max(largest, batch.n_parameters) * batch.n_parameters
+    with Pace(cell, torch.device(study.device), study.threads.value).around():
+        cells: Cells = code(MODELS[batch.model].cells)(study, dataset, batch)
+        records = cells.closed_form()
+        runs = _Runs(batch, cells, monitor)
+        for name, levels in batch.trained:
+            for level in levels:
+                runs.add(records, name, study.trained[name], level)
+        if "theory" in study.estimators:
+            records.results += expected_risk(batch, dataset)
+    return records
+
+
+class _Runs:
+    """The trainings of a batch. What two of them have in common is trained once."""
+
+    def __init__(self, batch: Batch, cells: Cells, monitor: Monitor | None) -> None:
+        self.batch, self.cells, self.monitor = batch, cells, monitor
+        self.everything = torch.arange(len(batch.cells))
+        self._done: list[tuple[Training, list[Trained]]] = []  # unablated, from start 0, 1, …
+
+    def add(self, records: Records, name: str, training: Training, level: Level) -> None:
+        """Rows of one training at one level."""
+        task = self.cells.task(training, level)
+        if level == UNABLATED:
+            starts = self._starts(training)
+            for start in range(len(starts), n_starts(MODELS[self.batch.model], training.restarts)):
+                starts.append(
+                    self._train(task, training, start, self.everything, records if start == 0 else None, name)
+                )
+            trained = self._best(task, starts[: n_starts(MODELS[self.batch.model], training.restarts)])
+        else:
+            trained = self._starts(training)[0]
+            if len(task.changed):
+                trained = trained.put(task.changed, self._train(task, training, 0, task.changed))
+        records.results += self._rows(task, name, training, level, trained)
+
+    def _starts(self, training: Training) -> list[Trained]:
+        """What was trained so from start 0, 1, …, in whatever number of restarts."""
+        same = replace(training, restarts=1, n_hidden=type(training.n_hidden)(), ablations=[])
+        for other, starts in self._done:
+            if other == same:
+                return starts
+        self._done.append((same, []))
+        return self._done[-1][1]
+
+    def _train(
+        self,
+        task: Task,
+        training: Training,
+        start: int,
+        cells: Tensor,
+        records: Records | None = None,
+        name: str = "",
+    ) -> Trained:
+        """Train some cells from one start; their checkpoints are added to the curves and arrays of `records`."""
+        checkpoints = [training.steps]
+        if records is not None:
+            checkpoints = log_spaced(training.steps, training.checkpoints_per_decade)
+        if self.monitor is not None:
+            self.monitor.start(len(cells), training.steps)
+        state: State | None = None
+        running = self.everything
+        for state in task.states(start, checkpoints, cells, self.monitor and self.monitor.check):
+            if records is not None:
+                self._checkpoint(task, name, running, state, records)
+                running = running[state.status.cpu()[running] == Status.RUNNING]
+        assert state is not None  # there is always a last checkpoint
+        return Trained(state.W, state.steps.cpu(), state.gradient_norm.cpu(), state.status.cpu())
+
+    def _best(self, task: Task, starts: list[Trained]) -> Trained:
+        """For each cell the start with the lowest training loss; what diverged loses."""
+        best, *others = starts
+        for other in others:
+            losses = []
+            for run in (best, other):
+                loss = torch.from_numpy(task.measure(run.W, self.everything)["train_mse"])
+                losses.append(loss.nan_to_num(torch.inf).masked_fill(run.status == Status.DIVERGED, torch.inf))
+            cells = (losses[1] < losses[0]).nonzero().squeeze(-1)
+            fields = (
+                other.W[cells.to(other.W.device)],
+                *(v[cells] for v in (other.steps, other.gradient_norm, other.status)),
+            )
+            best = best.put(cells, Trained(*fields))
+        return best
+
+    def _checkpoint(self, task: Task, name: str, running: Tensor, state: State, records: Records) -> None:
+        """The cells that were running until now, at one checkpoint, beside the exact iterate where there is one."""
+        W, t = state.W[running.to(state.W.device)], state.steps.cpu()[running]
+        status = np.array(WORDS)[state.status.cpu()[running].numpy()]
+        rows = {**identity(self.batch, (UNABLATED,), running.numpy()), "estimator": name}
+        rows |= {**task.measure(W, running), "step": t.numpy(), "status": status}
+        rows |= task.exact(W, t, running) or {}
+        records.curves.append({column: value for column, value in rows.items() if column in _OF_CURVES})
+        seed_0 = torch.tensor([self.batch.cells[cell][1] == 0 for cell in running.tolist()])
+        if not bool(seed_0.any()):
+            return
+        cells, steps, last = running[seed_0], t[seed_0], status[seed_0.numpy()] != Status.RUNNING.word
+        for cell, step, arrays in zip(
+            cells.tolist(), steps.tolist(), task.pictures(W[seed_0.to(W.device)], steps, cells, last), strict=True
+        ):
+            one = {**identity(self.batch, (UNABLATED,), np.array([cell])), "estimator": name, "step": step}
+            records.arrays += [{**one, "name": key, "value": value} for key, value in arrays.items()]
+
+    def _rows(self, task: Task, name: str, training: Training, level: Level, trained: Trained) -> list[Columns]:
+        """Trained cells of one level and, where there is one, the exact iterate at the same steps."""
+        plain = OPTIMIZERS[training.optimizer].plain
+        shared = {
+            **identity(self.batch, (level,)),
+            **task.columns,
+            "step_size": task.step_size.cpu().numpy(),
+            "step_size_limit": task.step_size_limit.cpu().numpy() if plain else None,
+        }
+        rows = {
+            **shared,
+            **task.measure(trained.W, self.everything),
+            **task.certificate(trained.W),
+            "estimator": name,
+            "step": trained.steps.numpy(),
+            "gradient_norm": trained.gradient_norm.numpy(),
+            "status": np.array(WORDS)[trained.status.numpy()],
+            "precision": torch.finfo(trained.W.dtype).eps,
+        }
+        exact = task.exact(trained.W, trained.steps, self.everything)
+        if exact is None:
+            return [rows]
+        values = {key.removeprefix("exact_"): value for key, value in exact.items() if key.startswith("exact_")}
+        return [rows, {**shared, **values, "estimator": f"{name}_closed_form", "status": "closed_form"}]
