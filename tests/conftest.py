@@ -7,9 +7,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-from gdstudy.study.config import Ablations, GradientDescent, Study, Synthetic
+from gdstudy.study.config import Ablations, Study, Synthetic, Training
+from gdstudy.study.models import MODELS
 from gdstudy.study.parser import as_yaml
-from gdstudy.study.schema import BOTTLENECKS, SUPERPOSITIONS
 from gdstudy.study.values import Sizes
 from gdstudy.sweep.run import load_datasets, run_missing
 from gdstudy.sweep.store import Store, load_run
@@ -24,7 +24,7 @@ if _BESIDE.is_dir():
 
 def small_study(**changes):
     """Both data sets around their thresholds, three batches a data set, a second or two."""
-    gd = GradientDescent(steps=2000, checkpoints_per_decade=4)
+    gd = Training(steps=2000, checkpoints_per_decade=4)
     values = {"n_train": Sizes((3, 5, 10, 20, 40)), "seeds": 4, "batch_cells": 8, "gd": gd}
     return Study(**{**values, **changes})
 
@@ -46,7 +46,7 @@ def paper_run(tmp_path_factory):
         adversarial_train=[0, 31.6],
     )
     trained = ["singular_value_cutoff", "no_residuals"]
-    gd = GradientDescent(steps=1000, checkpoints_per_decade=3, preprocess="standardize", ablations=trained)
+    gd = Training(steps=1000, checkpoints_per_decade=3, preprocess="standardize", ablations=trained)
     sizes = Sizes((3, 5, 8, 10, 15, 20, 30, 40))
     estimators = ["min_norm", "gd", "theory"]
     study = small_study(n_train=sizes, seeds=6, batch_cells=60, estimators=estimators, ablations=ablations, gd=gd)
@@ -69,7 +69,7 @@ def autoencoder_study(name):
             n_train=[4, 8, 12, 16, 24, 32, 64],
             seeds=6,
             estimators=estimators,
-            gd=GradientDescent(steps=3000, checkpoints_per_decade=3),
+            gd=Training(steps=3000, checkpoints_per_decade=3),
         )
     if name == "random_features":  # D = 8
         return Study(
@@ -79,30 +79,31 @@ def autoencoder_study(name):
             n_train=[4, 8, 16, 24, 32, 64],
             n_parameters=[8, 16, 32],
             seeds=6,
-            gd=GradientDescent(steps=2000, checkpoints_per_decade=2),
+            gd=Training(steps=2000, checkpoints_per_decade=2),
         )
     if name == "bottleneck":  # D = 8
         return Study(
             datasets=["power_law"],
             synthetic=Synthetic(n_inputs=8, n_rows=600),
             input_noise=[0, 0.5],
-            models=list(BOTTLENECKS),
+            models=[name for name in MODELS if name.startswith("bottleneck")],
             n_train=[3, 8, 16, 200],
             n_hidden=[2, 4],
             seeds=3,
             estimators=estimators,
-            gd=GradientDescent(steps=3200, checkpoints_per_decade=3),
+            gd=Training(steps=3200, checkpoints_per_decade=3),
         )
     if name == "superposition":  # the three regimes
         return Study(
             datasets=["sparse_features"],
             synthetic=SPARSE,
-            models=list(SUPERPOSITIONS),
+            models=[name for name in MODELS if name.startswith("superposition")],
             n_train=[5, 32, 500],
             n_hidden=[2],
             seeds=10,
-            gd=GradientDescent(steps=2000, step_size="0.01", checkpoints_per_decade=1, **ADAMW),
-            dtype="float32",
+            estimators=["min_norm"],
+            gd=Training(steps=2000, step_size="0.01", checkpoints_per_decade=1, dtype="float32", **ADAMW),
+            trainings={"adamw": {}},
         )
     assert name == "superposition_levels"  # other step sizes and starts, and widths
     return Study(
@@ -112,8 +113,15 @@ def autoencoder_study(name):
         n_train=[5, 32, 128],
         n_hidden=[2, 3],
         seeds=3,
-        ablations=Ablations(learning_rate=[0.01, 0.03, 0.1], restarts=[1, 2, 3]),
-        gd=GradientDescent(steps=400, step_size="0.03", checkpoints_per_decade=2, **ADAMW),
+        estimators=["min_norm"],
+        gd=Training(steps=400, step_size="0.03", checkpoints_per_decade=2, **ADAMW),
+        trainings={
+            "adamw": {},
+            "slow": {"step_size": 0.01, "n_hidden": [2]},
+            "fast": {"step_size": 0.1, "n_hidden": [2]},
+            "best_of_2": {"restarts": 2, "n_hidden": [2]},
+            "best_of_3": {"restarts": 3, "n_hidden": [2]},
+        },
     )
 
 

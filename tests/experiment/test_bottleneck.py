@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from gdstudy.experiment.run_batch import run_batch
 from sklearn.metrics import mean_squared_error
 
 from gdstudy import load_dataset
 from gdstudy.data.splits import split, stream
 from gdstudy.experiment.bottleneck import BottleneckCells
 from gdstudy.experiment.plan import plan
-from gdstudy.experiment.run_batch import run_batch
-from gdstudy.study.config import GradientDescent, Study, Synthetic
+from gdstudy.study.config import Study, Synthetic, Training
 from gdstudy.study.values import Levels, StepSize
 from gdstudy.sweep.run import load_datasets
 from gdstudy.views.summary import relative, select
@@ -32,7 +32,7 @@ def study_of(model="bottleneck", n_train=(2000,), seeds=1, **gd):
         n_train=list(n_train),
         n_hidden=[K],
         seeds=seeds,
-        gd=GradientDescent(step_size=StepSize(str(step_size)), **values),
+        gd=Training(step_size=StepSize(str(step_size)), **values),
         dtype=dtype,
     )
 

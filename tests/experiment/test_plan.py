@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from gdstudy.data.dataset import Dataset
 from gdstudy.experiment.plan import STACK_NUMBERS, UNABLATED, Batch, Variant, plan, variants
-from gdstudy.study.config import Ablations, GradientDescent, Study
+from gdstudy.study.config import Ablations, Study, Training
 from gdstudy.study.values import Sizes
 
 WIDTHS = {"student_teacher": 20, "diabetes": 10, "linear_plus_cosine": 1}
@@ -91,7 +91,7 @@ STUDENT_TEACHER = (
 
 
 def test_a_data_set_has_all_its_ablations_in_closed_form_and_some_of_them_trained():
-    study = Study(ablations=ABLATED, gd=GradientDescent(ablations=["no_residuals", "leading_modes"]))
+    study = Study(ablations=ABLATED, gd=Training(ablations=["no_residuals", "leading_modes"]))
     first, second = variants(study)
     assert first.closed == STUDENT_TEACHER
     assert first.trained == (UNABLATED, ("leading_modes", 5), ("leading_modes", 10), ("no_residuals", None))
@@ -103,7 +103,7 @@ def test_a_data_set_has_all_its_ablations_in_closed_form_and_some_of_them_traine
 
 
 def test_what_gd_preprocesses_by_itself_is_a_second_variant_with_the_trained_ablations_alone():
-    gd = GradientDescent(preprocess="standardize", ablations=["no_residuals"])
+    gd = Training(preprocess="standardize", ablations=["no_residuals"])
     study = Study(datasets=["student_teacher", "diabetes"], ablations=ABLATED, gd=gd)
     trained = (UNABLATED, ("no_residuals", None))
     found = variants(study)
@@ -119,13 +119,13 @@ def test_what_gd_preprocesses_by_itself_is_a_second_variant_with_the_trained_abl
 
 @pytest.mark.parametrize("own", ["same", "standardize"])
 def test_without_a_preprocessing_of_its_own_gd_sees_the_studys_data(own):
-    study = Study(preprocess="standardize", gd=GradientDescent(preprocess=own))
+    study = Study(preprocess="standardize", gd=Training(preprocess=own))
     assert [(v.preprocess, v.trained) for v in variants(study)] == [("standardize", (UNABLATED,))] * 2
 
 
 @pytest.mark.parametrize("own", ["same", "center"])
 def test_a_study_without_gd_trains_nothing(own):
-    study = Study(estimators=["min_norm"], ablations=ABLATED, gd=GradientDescent(preprocess=own))
+    study = Study(estimators=["min_norm"], ablations=ABLATED, gd=Training(preprocess=own))
     assert [v.trained for v in variants(study)] == [(), ()]
     assert all(b.trained == () and b.closed[0] == UNABLATED for b in plan(study, empty(study)))
 
@@ -135,7 +135,7 @@ def test_a_study_without_gd_trains_nothing(own):
 
 def hidden_study(models, **changes):
     gd = {"optimizer": "adamw", "step_size": "0.01"} if "superposition" in models else {}
-    values = {"datasets": ["sparse_features"], "n_hidden": Sizes((2, 3, 6)), "gd": GradientDescent(**gd)}
+    values = {"datasets": ["sparse_features"], "n_hidden": Sizes((2, 3, 6)), "gd": Training(**gd)}
     return Study(**{**values, "models": models, **changes})
 
 
@@ -197,7 +197,7 @@ LEVELS = (("learning_rate", 0.001), ("learning_rate", 0.1), ("restarts", 2), ("r
 @pytest.mark.parametrize("model", ["superposition", "superposition_zero", "bottleneck", "bottleneck_zero"])
 def test_step_sizes_and_starts_are_tried_at_the_smallest_width_and_there_alone(model):
     ablations = Ablations(learning_rate=[0.1, 0.001], restarts=[4, 2])
-    gd = GradientDescent(step_size="0.01")
+    gd = Training(step_size="0.01")
     study = hidden_study([model], ablations=ablations, gd=gd, n_train=Sizes((5,)), seeds=2)
     batches = plan(study, inputs(study))
     assert [b.n_hidden for b in batches] == [2, 3, 6]
@@ -237,7 +237,7 @@ def test_each_noise_is_a_variant_of_its_data_set_clean_inputs_first():
         input_noise=[0, 0.5],
         models=["linear_autoencoder"],
         n_train=[3],
-        gd=GradientDescent(preprocess="center"),
+        gd=Training(preprocess="center"),
     )
     found = [(v.preprocess, v.input_noise, v.trained) for v in variants(own)]
     assert found == [

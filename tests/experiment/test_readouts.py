@@ -5,6 +5,7 @@ import one_cell
 import pytest
 import torch
 from conftest import small_study
+from gdstudy.experiment.run_batch import run_batch
 from sklearn.metrics import mean_squared_error
 
 from gdstudy import (
@@ -18,10 +19,9 @@ from gdstudy import (
 from gdstudy.data.features import feature_map
 from gdstudy.data.splits import split
 from gdstudy.experiment.plan import plan
-from gdstudy.experiment.run_batch import run_batch
 from gdstudy.linalg.metrics import row_space_leak
 from gdstudy.study import schema
-from gdstudy.study.config import Ablations, GradientDescent, Study, Synthetic
+from gdstudy.study.config import Ablations, Study, Synthetic, Training
 from gdstudy.study.values import Sizes, StepSize
 from gdstudy.sweep.run import load_datasets
 from gdstudy.views.summary import relative, select
@@ -117,7 +117,7 @@ def test_gd_is_trained_under_each_ablation_and_tends_to_its_own_limit():
     data = load_dataset("diabetes", "standardize")
     levels = {"singular_value_cutoff": [0.5], "leading_modes": [3], "no_residuals": True}
     ablations = Ablations(**levels, adversarial_test=[1], adversarial_train=[10])
-    gd = GradientDescent(steps=100_000, preprocess="standardize", ablations=list(schema.ABLATIONS))
+    gd = Training(steps=100_000, preprocess="standardize", ablations=list(schema.ABLATIONS))
     study = small_study(datasets=["diabetes"], ablations=ablations, gd=gd, n_train=Sizes((5, 40)), batch_cells=100)
     _, batch = plan(study, [load_dataset("diabetes"), data])
     results = run_batch(study, data, batch).results
@@ -191,8 +191,8 @@ def test_the_row_space_leak_sees_a_leak():
 def test_the_certificate_predicts_the_steps_that_training_then_takes():
     data = load_dataset("student_teacher")
     values = {"datasets": ["student_teacher"], "n_train": Sizes((10, 40))}
-    short = small_study(gd=GradientDescent(steps=100), **values)
-    long = small_study(gd=GradientDescent(steps=100_000), **values)
+    short = small_study(gd=Training(steps=100), **values)
+    long = small_study(gd=Training(steps=100_000), **values)
     (batch,) = plan(short, [data])
     early = run_batch(short, data, batch).results[1]
     late = run_batch(long, data, batch).results[1]
@@ -207,7 +207,7 @@ def test_the_certificate_predicts_the_steps_that_training_then_takes():
 
 
 def test_a_step_size_too_large_for_some_cells_ends_those_diverged_and_no_others():
-    gd = GradientDescent(steps=2000, step_size=StepSize("0.02"))
+    gd = Training(steps=2000, step_size=StepSize("0.02"))
     study = small_study(datasets=["student_teacher"], gd=gd, batch_cells=100)
     data = load_dataset("student_teacher")
     (batch,) = plan(study, [data])

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import ADAMW, SPARSE, autoencoder_study
+from gdstudy.experiment.run_batch import run_batch
 
 from gdstudy import load_dataset
 from gdstudy.data.splits import split, stream
 from gdstudy.experiment import nonlinear
 from gdstudy.experiment import superposition as module
 from gdstudy.experiment.plan import plan
-from gdstudy.experiment.run_batch import run_batch
-from gdstudy.study.config import Ablations, GradientDescent, Study, Synthetic
+from gdstudy.study.config import Ablations, Study, Synthetic, Training
 from gdstudy.study.parser import find_config, read_study
 from gdstudy.study.values import StepSize
 from gdstudy.sweep.run import load_datasets
@@ -23,7 +23,7 @@ TINY = Synthetic(n_inputs=12, n_rows=80, p_nonzero=0.2)
 def tiny_study(model="superposition", optimizer="adamw", **changes):
     """Three sizes, two seeds, a few steps, in double precision."""
     options = ADAMW if optimizer == "adamw" else {}
-    gd = GradientDescent(steps=60, step_size=StepSize("0.02"), checkpoints_per_decade=2, **options)
+    gd = Training(steps=60, step_size=StepSize("0.02"), checkpoints_per_decade=2, **options)
     values = {"datasets": ["sparse_features"], "synthetic": TINY, "n_train": [3, 7, 20], "n_hidden": [2], "seeds": 2}
     return Study(**{**values, "models": [model], "gd": gd, **changes})
 

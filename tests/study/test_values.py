@@ -6,12 +6,12 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import yaml
+from gdstudy.study.schema import StudyError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdstudy.study.config import GradientDescent, Study
+from gdstudy.study.config import Study, Training
 from gdstudy.study.parser import as_dict, as_yaml, study_of
-from gdstudy.study.schema import StudyError
 from gdstudy.study.values import Levels, Sizes, StepSize, Threads, convert, real, whole
 
 WHOLE = [(50, 50), (50.0, 50), ("50", 50), ("1e5", 100_000), (1e5, 100_000), ("+3", 3), (np.int64(7), 7)]
@@ -118,8 +118,8 @@ def test_step_sizes_and_threads_are_auto_or_numbers():
         ({"dtype": "float16"}, "dtype: 'float16' must be one of float64, float32"),
         ({"seeds": 2.5}, "seeds: 2.5 is no whole number; write one such as 50 or 1e5"),
         ({"datasets": ["diabetes", 3]}, "datasets: 3 is no name"),
-        ({"gd": {"steps": 5}}, r"gd: \{'steps': 5\} is not allowed; give a GradientDescent"),
-        ({"gd": GradientDescent(steps="many")}, "gd.steps: 'many' is no whole number"),
+        ({"gd": {"steps": 5}}, r"gd: \{'steps': 5\} is not allowed; give a Training"),
+        ({"gd": Training(steps="many")}, "gd.steps: 'many' is no whole number"),
         ({"n_train": None}, "n_train: is blank"),
         ({"device": 0}, "device: 0 must be a text"),
         ({"n_train": range(1, 10**9)}, r"names 999,999,999 sizes, more than 100,000"),
@@ -127,7 +127,7 @@ def test_step_sizes_and_threads_are_auto_or_numbers():
         ({"datasets": itertools.cycle(["diabetes"])}, r"has more than 100,000 values; give fewer"),
         ({"input_noise": itertools.count()}, r"has more than 100,000 values; give fewer"),
         ({"seeds": Fraction(10**400, 3)}, r"seeds: .* is no whole number"),
-        ({"gd": GradientDescent(optimizer_options=dict.fromkeys(map(str, range(50)), 1))}, "50 names are too many"),
+        ({"gd": Training(optimizer_options=dict.fromkeys(map(str, range(50)), 1))}, "50 names are too many"),
         ({"n_train": "1-400", "seeds": 10**6}, r"the study has 800,000,000 cells, more than 10,000,000"),
     ],
 )
@@ -137,7 +137,7 @@ def test_a_study_built_in_python_is_checked_as_a_yaml_file_is(changes, message):
 
 
 def test_values_of_a_study_become_those_of_their_type():
-    study = Study(datasets="diabetes", seeds="1e1", n_train=[1e1, "5-7"], gd=GradientDescent(steps=np.float64(1e5)))
+    study = Study(datasets="diabetes", seeds="1e1", n_train=[1e1, "5-7"], gd=Training(steps=np.float64(1e5)))
     assert (study.datasets, study.seeds, study.n_train, study.gd.steps) == (["diabetes"], 10, (5, 6, 7, 10), 100_000)
     assert study == study_of(yaml.safe_load(as_yaml(study)))
     assert as_dict(study)["n_train"] == "5-7, 10"
@@ -152,7 +152,7 @@ def test_numbers_and_texts_of_numpy_become_pythons():
         device=np.str_("cpu"),
         models=["superposition"],
         n_hidden=range(2, 9, 3),
-        gd=GradientDescent(step_size=Fraction(1, 10), optimizer="sgd", optimizer_options=options),
+        gd=Training(step_size=Fraction(1, 10), optimizer="sgd", optimizer_options=options),
     )
     assert (study.datasets, study.n_train, study.n_hidden, study.gd.step_size.value) == (
         ["diabetes"],

@@ -7,13 +7,13 @@ import sys
 import numpy as np
 import pytest
 from conftest import ADAMW
+from gdstudy.study.schema import StudyError
 
 from gdstudy import load_curves, load_results
 from gdstudy.experiment.plan import Batch
 from gdstudy.experiment.stack import Records
-from gdstudy.study.config import Ablations, GradientDescent, Study, Synthetic
+from gdstudy.study.config import Ablations, Study, Synthetic, Training
 from gdstudy.study.parser import as_yaml
-from gdstudy.study.schema import StudyError
 from gdstudy.study.values import StepSize
 from gdstudy.sweep.run import load_datasets, run_missing
 from gdstudy.sweep.store import Store, load_arrays, load_run
@@ -163,9 +163,9 @@ def small(model):
     if model == "bottleneck":
         models = ["bottleneck", "bottleneck_aligned"]
         sizes |= {"seeds": 4, "batch_cells": 4}
-        return Study(datasets=["power_law"], models=models, gd=GradientDescent(**gd), **sizes)
+        return Study(datasets=["power_law"], models=models, gd=Training(**gd), **sizes)
     sizes |= {"seeds": 4, "batch_cells": 2, "ablations": Ablations(restarts=[2])}
-    gd = GradientDescent(**gd, **ADAMW, step_size=StepSize("0.01"))
+    gd = Training(**gd, **ADAMW, step_size=StepSize("0.01"))
     return Study(datasets=["sparse_features"], models=["superposition"], gd=gd, **sizes)
 
 

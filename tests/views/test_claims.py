@@ -8,7 +8,7 @@ import pytest
 from conftest import small_study, stored
 
 from gdstudy import load_curves, load_results
-from gdstudy.study.config import Ablations, GradientDescent, Study
+from gdstudy.study.config import Ablations, Study, Training
 from gdstudy.views.claims import RULES, decide
 from gdstudy.views.claims.least_squares import LEAST_SQUARES
 from gdstudy.views.claims.rule import CANNOT_TELL, DOES_NOT_HOLD, HOLDS, PARTLY
@@ -113,7 +113,7 @@ IDENTITIES = {
 @pytest.fixture(scope="module")
 def smooth(tmp_path_factory):
     """Fourier features of one input: singular values fall to rounding and β* has norm 10¹⁰."""
-    gd = GradientDescent(steps=100, checkpoints_per_decade=1)
+    gd = Training(steps=100, checkpoints_per_decade=1)
     study = Study(
         datasets=["linear_plus_cosine"],
         models=["random_fourier"],
@@ -162,7 +162,7 @@ def test_the_bound_of_rounding_is_above_what_rounding_does_and_far_below_the_num
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_training_in_single_precision_is_not_blamed_for_its_digits(dtype, tmp_path):
-    gd = GradientDescent(steps=3000, checkpoints_per_decade=2)
+    gd = Training(steps=3000, checkpoints_per_decade=2)
     study = small_study(datasets=["student_teacher"], n_train=[5, 10, 20, 40], seeds=3, gd=gd, dtype=dtype)
     run = stored(study, tmp_path / "run")
     claims = decide(run.results, run.curves)

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_rgba
 
 from gdstudy.figures import main, redraw
-from gdstudy.study.config import Ablations, GradientDescent, Study
+from gdstudy.study.config import Ablations, Study, Training
 from gdstudy.study.parser import as_yaml
 from gdstudy.study.values import Levels, Sizes
 from gdstudy.sweep.run import load_datasets, run_missing
@@ -31,7 +31,7 @@ ABLATED = Study(
         adversarial_test=Levels(STRENGTHS),
         adversarial_train=Levels(STRENGTHS),
     ),
-    gd=GradientDescent(steps=100, checkpoints_per_decade=2, preprocess="standardize"),
+    gd=Training(steps=100, checkpoints_per_decade=2, preprocess="standardize"),
 )
 ABLATED.gd.ablations = list(figures.ABLATIONS)
 POLYNOMIAL = Study(
@@ -49,7 +49,7 @@ FEATURES = Study(
     n_train=Sizes((20, 40, 80)),
     n_parameters=Sizes((20, 40)),
     seeds=2,
-    gd=GradientDescent(steps=50, checkpoints_per_decade=1),
+    gd=Training(steps=50, checkpoints_per_decade=1),
 )
 OF_ANY_LINEAR = {"divergence", "bias", "worst_mode", "smallest_singular_value", "singular_directions"}
 OF_TRAINED = {"mse_against_n", "test_mse_by_steps", "distance_by_steps"}

@@ -4,7 +4,7 @@ import pytest
 from matplotlib.colors import to_rgba
 from test_figures import DRAWN, lines, panels
 
-from gdstudy.study.config import Ablations, GradientDescent, Study, Synthetic
+from gdstudy.study.config import Ablations, Study, Synthetic, Training
 from gdstudy.study.parser import as_yaml
 from gdstudy.study.values import Levels, Sizes, StepSize
 from gdstudy.sweep.run import load_datasets, run_missing
@@ -14,14 +14,14 @@ from gdstudy.views.summary import select
 
 SMALL = Synthetic(n_inputs=6, n_rows=400)
 LINEAR = {"models": ["linear_autoencoder"], "synthetic": SMALL, "seeds": 3}
-SHORT = GradientDescent(steps=100, checkpoints_per_decade=2)
+SHORT = Training(steps=100, checkpoints_per_decade=2)
 SPARSE = {
     "datasets": ["sparse_features"],
     "models": ["superposition"],
     "synthetic": Synthetic(n_inputs=10, n_rows=200, p_nonzero=0.2),
     "n_train": Sizes((4, 12, 80)),
     "seeds": 3,
-    "gd": GradientDescent(steps=60, checkpoints_per_decade=1, optimizer="adamw", step_size=StepSize("0.01")),
+    "gd": Training(steps=60, checkpoints_per_decade=1, optimizer="adamw", step_size=StepSize("0.01")),
 }
 STUDIES = {
     "plain": Study(
@@ -59,7 +59,7 @@ STUDIES = {
         n_train=Sizes((3, 6, 12)),
         n_hidden=Sizes((1, 2)),
         seeds=3,
-        gd=GradientDescent(steps=300, checkpoints_per_decade=3, init_scale=0.01),
+        gd=Training(steps=300, checkpoints_per_decade=3, init_scale=0.01),
     ),
     "superposition": Study(
         **SPARSE,
@@ -400,7 +400,7 @@ def test_the_best_step_size_is_chosen_cell_by_cell_by_its_training_loss(drawn, r
 
 
 def test_data_that_gd_alone_sees_stands_beside_the_studys_own_without_a_curve_there(tmp_path):
-    gd = GradientDescent(steps=20, checkpoints_per_decade=1, preprocess="standardize")
+    gd = Training(steps=20, checkpoints_per_decade=1, preprocess="standardize")
     study = Study(**LINEAR, datasets=["power_law"], input_noise=Levels((0.5,)), n_train=Sizes((3, 6, 12)), gd=gd)
     store = Store(tmp_path, config=as_yaml(study))
     run_missing(study, load_datasets(study), store, quiet=True)
