@@ -1,13 +1,18 @@
 """Gradient descent beside its closed form, at and around the interpolation threshold N = P.
 
-The public functions are imported on first use, so that `python -m gdstudy.train --help` does not wait
-for torch.
+The house, each wing importing only from those below it (CONTRIBUTING.md):
+    commands                          train, figures
+    sweep, views                      batches → store; stored tables → what people look at
+    experiment                        the only place where training meets its closed form
+    training, closed_form, theory     siblings that never meet
+    data, linalg, study               rows; tensors → numbers; what is asked
+The public functions are imported on first use, so that `--help` does not wait for torch.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from gdstudy.closed_form.factors import prediction_error_modes
