@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from gdstudy.closed_form.factors import Problem
 from gdstudy.closed_form.iterates import gd_readout, steps_to_gradient
 from gdstudy.data.dataset import Dataset
 from gdstudy.data.features import feature_map
-from gdstudy.data.splits import split
+from gdstudy.data.splits import split, stream
 from gdstudy.experiment.error_parts import error_parts, rounding
 from gdstudy.experiment.optimise import is_plain, train, weights
 from gdstudy.experiment.plan import Batch, Level
@@ -85,12 +86,27 @@ class ReadoutTask:
         self.cells, self.training, self.level = cells, training, level
         self.problem = ablated(cells.stack.problem, level)
         self.dtype = getattr(torch, training.dtype)
-        (self.limit,) = min_norm([self.problem])
+        # A descent from W₀ is one from zero on what W₀ leaves of the targets.
+        self.W0 = self._start()
+        self.rest = self.problem if self.W0 is None else self._without_start(self.W0)
+        (limit,) = min_norm([self.rest])
+        self.limit = limit if self.W0 is None else self.W0 + limit
         self.step_size = self._step_sizes()
         self.step_size_limit = 2 / self.problem.spectrum.s[:, 0].square()
         self.columns: Columns = geometry([self.problem])
         self.columns["target_mean_square"] = cells.stack.target_mean_square
         self._running = cells.stack
+
+    def _start(self) -> Tensor | None:
+        """W₀ of each cell, (C, P, k), drawn for its seed; None for zero."""
+        if self.training.start == "own":
+            return None
+        cells, shape = self.cells.batch.cells, (self.problem.X.shape[-1], self.problem.Y.shape[-1])
+        draws = {seed: stream(seed, "readout").standard_normal(shape) for _, seed in cells}
+        return self.training.init_scale * torch.from_numpy(np.stack([draws[s] for _, s in cells])).to(self.problem.X)
+
+    def _without_start(self, W0: Tensor) -> Problem:
+        return replace(self.problem, Y=self.problem.Y - self.problem.features() @ W0)
 
     def _step_sizes(self) -> Tensor:
         X = self.problem.X
@@ -114,6 +130,7 @@ class ReadoutTask:
         problem = self.problem if len(cells) == len(self.limit) else self.problem.at(cells)
         X, Y, eta = problem.features().to(self.dtype), problem.Y.to(self.dtype), self.step_size[cells]
         n_rows, threads = self.cells.stack.n_train[cells], self.cells.study.threads.value
+        W0 = None if self.W0 is None else self.W0[cells].to(self.dtype)
         if is_plain(self.training):
             return gradient_descent(
                 X,
@@ -121,12 +138,13 @@ class ReadoutTask:
                 checkpoints,
                 step_size=eta,
                 tolerance=self.training.tolerance,
+                W0=W0,
                 engine=self.training.engine,
                 n_rows=n_rows,
                 threads=threads,
                 on_check=on_check,
             )
-        module = LinearReadout(X.new_zeros(len(X), X.shape[-1], Y.shape[-1]))
+        module = LinearReadout(X.new_zeros(len(X), X.shape[-1], Y.shape[-1]) if W0 is None else W0)
         objective = Autograd(module, X, Y, weights(self.training, eta).to(X), n_rows)
         return train(objective, self.training, eta, checkpoints, threads, on_check)
 
@@ -152,8 +170,11 @@ class ReadoutTask:
     def exact(self, W: Tensor, t: Tensor, cells: Tensor) -> Columns | None:
         if not is_plain(self.training):
             return None
-        problem = self._part(cells).problem if self.level == UNABLATED else self.problem
-        W_exact = gd_readout(problem.spectrum, problem.Y, self.step_size[cells], t.to(W.device))
+        rest = self.rest
+        if len(cells) < len(self.limit):
+            rest = self._part(cells).problem if self.W0 is None else self.rest.at(cells)
+        W_exact = gd_readout(rest.spectrum, rest.Y, self.step_size[cells], t.to(W.device))
+        W_exact = W_exact if self.W0 is None else self.W0[cells] + W_exact
         exact = {f"exact_{name}": value for name, value in self._measure(W_exact, cells).items()}
         return exact | {"deviation": relative_distance(W.to(torch.float64), W_exact).cpu().numpy()}
 
@@ -178,7 +199,10 @@ class ReadoutTask:
             "slowest_error_share": torch.where(some, share, torch.nan),
         }
         if is_plain(self.training):
-            target = check_tolerance(self.training.tolerance, W.dtype) * frobenius(problem.features().mT @ problem.Y)
+            largest = frobenius(problem.features().mT @ problem.Y)
+            if self.W0 is not None:
+                largest = torch.maximum(largest, frobenius(problem.features().mT @ self.rest.Y))
+            target = check_tolerance(self.training.tolerance, W.dtype) * largest
             values["steps_to_tolerance"] = steps_to_gradient(s, self.step_size, remaining, target)
         columns: Columns = {name: value.cpu().numpy() for name, value in values.items()}
         model = self.cells.model

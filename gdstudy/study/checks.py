@@ -179,6 +179,8 @@ def _of_trainings(study: Study) -> Iterator[str]:
         optimizer = OPTIMIZERS[training.optimizer]
         if optimizer.plain and training.optimizer_options:
             yield f"{group}optimizer_options={shown(training.optimizer_options)} has no effect on optimizer gd"
+        if training.start == "gaussian" and (layered := [model.name for model in _models(study) if model.layered]):
+            yield f"{group}start=gaussian is for readouts; {layered[0]} has a start of its own"
         if training.restarts > 1 and not several:
             yield f"{group}restarts={training.restarts} has no effect: {study.models[0]} has one start"
         for width in training.n_hidden:
