@@ -49,8 +49,8 @@ class Training:
     schedule: Literal["constant", "cosine"] = "constant"
     """The step size after the warm-up: constant, or falling to 0 at the last step as half a cosine."""
     start: Literal["own", "gaussian"] = "own"
-    """Where a model starts: as its name says, a readout at zero; or a readout at random weights of deviation init_scale,
-    which keeps what X does not see of them: its limit is X⁺Y + (I − X⁺X)W₀."""
+    """Where it starts: `own`, as the model does, a readout at zero; `gaussian`, a readout at random weights of size
+    init_scale, keeping what X does not see of them: its limit is X⁺Y + (I − X⁺X)W₀."""
     init_scale: float = 1e-3
     """Start of a bottleneck: standard deviation of its weights, projected on the row space; for bottleneck_aligned
     the square root of each mode's strength. Superposition starts from Xavier's uniform weights."""

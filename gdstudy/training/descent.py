@@ -54,55 +54,67 @@ def descend(
     Looks at t, t + max(1, t // engine.looks), …: at most a 64th late (a module: a 16th), at little cost.
     on_check(cell-steps taken, cells still running) is called at each look.
     """
-    start = engine.gradient_norm()
-    W = engine.solution()
-    order = engine.cells
-    W, start = W[order.argsort()], start[order.argsort()]
-    if reference is not None:
-        start = torch.maximum(start, reference)
-    largest = start.clone()
-    steps = torch.zeros(len(start), dtype=torch.int64, device=start.device)
-    status = torch.full_like(steps, Status.RUNNING)
-    gradient = torch.ones_like(start)
-
-    def look(t: int) -> None:
-        cells, norm = engine.cells, engine.gradient_norm()
-        relative = torch.where(norm == 0, norm, norm / start[cells])
-        largest[cells] = torch.maximum(largest[cells], norm)
-        code = torch.full_like(cells, Status.RUNNING)
-        code[norm <= tolerance * largest[cells]] = Status.CONVERGED
-        code[~(relative <= engine.divergence) | engine.rising()] = Status.DIVERGED
-        flat = norm == 0
-        if bool(flat.any()):
-            code[flat & ~engine.is_minimum()] = Status.STALLED
-        steps[cells], gradient[cells], status[cells] = t, relative, code
-        done = code != Status.RUNNING
-        if bool(done.any()):
-            W[cells[done]] = engine.solution()[done]
-            engine.keep(~done)
-
-    t = 0
-    with engine.pace.around(), full_precision(start.device):
-        look(t)
+    ledger = _Ledger(engine, tolerance, reference)
+    device, t = ledger.start.device, 0
+    with engine.pace.around(), full_precision(device):
+        ledger.look(engine, t)
     for checkpoint in checkpoints:
-        with engine.pace.around(), full_precision(start.device):
+        with engine.pace.around(), full_precision(device):
             while t < checkpoint and len(engine.cells):
                 n_steps = min(checkpoint - t, max(1, t // engine.looks))
                 n_cells = len(engine.cells)
                 engine.advance(n_steps)
                 t += n_steps
-                look(t)
+                ledger.look(engine, t)
                 if on_check is not None:
                     on_check(n_cells * n_steps, len(engine.cells))
-            running = engine.cells
-            if len(running):
-                W[running] = engine.solution()
-                if checkpoint == checkpoints[-1]:
-                    status[running] = Status.MAX_STEPS
-        unknown = torch.full_like(gradient, torch.nan)
-        yield State(checkpoint, steps.clone(), W.clone(), gradient.clone(), unknown, status.clone())
-        if not len(running):
+            ledger.stop(engine, last=checkpoint == checkpoints[-1])
+        yield ledger.state(checkpoint)
+        if not len(engine.cells):
             return
+
+
+class _Ledger:
+    """What is known of every cell of a stack while it is trained: each (C, …)."""
+
+    def __init__(self, engine: Engine, tolerance: float, reference: Tensor | None) -> None:
+        order = engine.cells.argsort()
+        self.start, self.W, self.tolerance = engine.gradient_norm()[order], engine.solution()[order], tolerance
+        if reference is not None:
+            self.start = torch.maximum(self.start, reference)
+        self.largest = self.start.clone()
+        self.steps = torch.zeros(len(self.start), dtype=torch.int64, device=self.start.device)
+        self.status = torch.full_like(self.steps, Status.RUNNING)
+        self.gradient = torch.ones_like(self.start)
+
+    def look(self, engine: Engine, t: int) -> None:
+        """Decide which cells are done after t steps, and why; they leave the engine."""
+        cells, norm = engine.cells, engine.gradient_norm()
+        relative = torch.where(norm == 0, norm, norm / self.start[cells])
+        self.largest[cells] = torch.maximum(self.largest[cells], norm)
+        code = torch.full_like(cells, Status.RUNNING)
+        code[norm <= self.tolerance * self.largest[cells]] = Status.CONVERGED
+        code[~(relative <= engine.divergence) | engine.rising()] = Status.DIVERGED
+        flat = norm == 0
+        if bool(flat.any()):
+            code[flat & ~engine.is_minimum()] = Status.STALLED
+        self.steps[cells], self.gradient[cells], self.status[cells] = t, relative, code
+        done = code != Status.RUNNING
+        if bool(done.any()):
+            self.W[cells[done]] = engine.solution()[done]
+            engine.keep(~done)
+
+    def stop(self, engine: Engine, last: bool) -> None:
+        """The weights of the cells that still run, at a checkpoint or at the last."""
+        if len(engine.cells):
+            self.W[engine.cells] = engine.solution()
+            if last:
+                self.status[engine.cells] = Status.MAX_STEPS
+
+    def state(self, checkpoint: int) -> State:
+        unknown = torch.full_like(self.gradient, torch.nan)
+        seen = (self.steps, self.W, self.gradient, unknown, self.status)
+        return State(checkpoint, *(values.clone() for values in seen))
 
 
 def full_precision(device: torch.device) -> torch.autocast:
