@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from gdstudy.linalg.arrays import Array, as_tensor, check_rtol
-from gdstudy.linalg.regression import Regression
+from gdstudy.linalg.regression import Regression, broadcast_shape
 from gdstudy.linalg.spectrum import Spectrum, product, spectrum
 from gdstudy.linalg.units import times_power_of_two
 
@@ -58,12 +58,8 @@ def prediction_error_modes(
     problem = Regression.of(X, Y)
     problem, best = problem.with_start(problem.like_readout("beta", beta))
     test = as_tensor("X_test", X_test, 2).to(problem.X).contiguous()
-    try:
-        torch.broadcast_shapes(problem.batch, test.shape[:-2])
-        fits = test.shape[-1] == problem.X.shape[-1]
-    except RuntimeError:
-        fits = False
-    if not fits:
+    fits = broadcast_shape(problem.batch, test.shape[:-2]) is not None
+    if not fits or test.shape[-1] != problem.X.shape[-1]:
         raise ValueError(f"X_test must be (..., M, P) for X {tuple(np.shape(X))}; it is {tuple(test.shape)}")
     test = times_power_of_two(test, -problem.x_unit[..., None, None])
     spec = spectrum(problem.X, rtol, problem.eps)

@@ -151,12 +151,18 @@ class Regression(Generic[Array]):
         return values.numpy(force=True) if self.numpy else values  # type: ignore[return-value]
 
 
+def broadcast_shape(*shapes: Sequence[int]) -> torch.Size | None:
+    """The shape that these broadcast to, or None."""
+    # Not torch's, which imports a computer algebra system.
+    try:
+        return torch.Size(np.broadcast_shapes(*(tuple(shape) for shape in shapes)))
+    except ValueError:
+        return None
+
+
 def _broadcasts(shape: Sequence[int], batch: Sequence[int]) -> bool:
     """Whether `shape` broadcasts to `batch` without adding to it."""
-    try:
-        return torch.broadcast_shapes(shape, batch) == torch.Size(batch)
-    except RuntimeError:
-        return False
+    return broadcast_shape(shape, batch) == torch.Size(batch)
 
 
 def regression_axes(X: Tensor, Y: Tensor) -> tuple[torch.Size, bool]:
@@ -169,10 +175,7 @@ def regression_axes(X: Tensor, Y: Tensor) -> tuple[torch.Size, bool]:
         raise ValueError(f"X and Y must have at least one row and one column; X is {x}, Y is {y}")
 
     def batch_of(rows: int, batch: tuple[int, ...]) -> torch.Size | None:
-        try:
-            return torch.broadcast_shapes(x[:-2], batch) if rows == x[-2] else None
-        except RuntimeError:
-            return None
+        return broadcast_shape(x[:-2], batch) if rows == x[-2] else None
 
     vector, matrix = batch_of(y[-1], y[:-1]), batch_of(y[-2], y[:-2]) if len(y) > 1 else None
     if vector is not None and matrix is not None:  # then the number of axes tells
