@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gdstudy.data.dataset import Dataset, dataset_name
+from gdstudy.data.dataset import Dataset
 from gdstudy.study.config import Study
 from gdstudy.study.schema import AS_WIDE_AS_DATA, BOTTLENECKS, NONLINEAR, SHAPES, SUPERPOSITIONS, ZERO_STARTS
 from gdstudy.study.status import WORDS
@@ -79,7 +79,9 @@ def producible(study: Study) -> dict[str, set[Any]]:
         "n_parameters": {*study.n_parameters, *columns},
         "n_hidden": set(study.n_hidden),
         "seed": set(range(study.seeds)),
-        "dataset": {dataset_name(v.dataset, v.preprocess, v.input_noise) for v in variants(study)},
+        "dataset": set(study.datasets),
+        "preprocess": {variant.preprocess for variant in variants(study)},
+        "input_noise": set(study.input_noise),
         "model": set(study.models),
         "estimator": {"min_norm", "pca", "reduced_rank", "gd", "gd_closed_form", "theory", study.gd.optimizer},
         "ablation": set(producible_levels(study)),

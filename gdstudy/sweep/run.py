@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from gdstudy.data.dataset import Dataset
@@ -27,15 +28,17 @@ def load_datasets(study: Study, quiet: bool = True) -> list[Dataset]:
 
 
 def run_missing(study: Study, datasets: Sequence[Dataset], store: Store, quiet: bool = False) -> None:
-    """Train and store every batch the store lacks, in the study's order."""
+    """Train and store every batch the store lacks, in the study's order. What it has and cannot use is named."""
     by_name = {dataset.name: dataset for dataset in datasets}
-    finished = store.finished()
     batches = plan(study, datasets)
+    finished = store.finished(batches, tell)
     with Progress(batches, study.gd.steps, quiet) as progress:
         for batch in batches:
             if batch.number in finished:
                 progress.skip(batch)
                 continue
             progress.begin(batch)
-            store.write(batch, run_batch(study, by_name[batch.dataset], batch, progress.check))
+            began = time.monotonic()
+            records = run_batch(study, by_name[batch.dataset], batch, progress.check)
+            store.write(batch, records, time.monotonic() - began)
             progress.end()
