@@ -27,16 +27,17 @@ def redraw(run_dir: Path, run: Run | None = None) -> dict[str, np.ndarray]:
     from gdstudy.sweep.folder import check_folder, write_whole
     from gdstudy.sweep.store import load_run
     from gdstudy.views.figures import draw_figures
+    from gdstudy.views.old_tables import old_run  # SHIM
 
     if run is None:
         check_folder(run_dir)
         run = load_run(run_dir)
-    if not len(run.results["dataset"]):
+    if not len(run.results):
         raise StudyError(f"{run_dir} holds no finished batch yet; finish it with --resume {run_dir}")
     folder = run_dir / "figures"
     folder.mkdir(exist_ok=True)
     images = {}
-    for name, pixels, png, pdf in draw_figures(run):
+    for name, pixels, png, pdf in draw_figures(old_run(run)):  # SHIM
         images[name] = pixels
         write_whole(folder / f"{name}.png", png)
         write_whole(folder / f"{name}.pdf", pdf)

@@ -7,9 +7,10 @@ import platform
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gdstudy import __version__
 from gdstudy.study.config import Study
@@ -17,7 +18,10 @@ from gdstudy.study.console import one_line, prepare, say, tell
 from gdstudy.study.errors import StudyError, shown
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.parser import StudyParser, as_dict, as_yaml, read_study, study_of
-from gdstudy.sweep.folder import STORE, check_folder, write_whole
+from gdstudy.sweep.folder import BATCHES, CONFIG, check_folder, is_old, is_unused, write_whole
+
+if TYPE_CHECKING:
+    from gdstudy.sweep.store import Store
 
 PROG = "gdstudy.train"
 
@@ -38,32 +42,24 @@ def run_study(
     _check_device(study)
     _check_optimizer(study)
     datasets = load_datasets(study, quiet)  # before anything is written
-    folder = _new_run_dir(study, run_dir, name)
-    _finish(study, datasets, folder, quiet)
-    return folder
+    store = _begin(study, run_dir, name)
+    _finish(study, datasets, store, quiet)
+    return store.run_dir
 
 
 def resume_study(run_dir: str | Path, quiet: bool = True) -> Path:
     """Finish what is missing of a run. StudyError for a folder that is no run or whose config.yaml was changed."""
     folder = Path(run_dir)
-    if not (folder / "config.yaml").is_file() or not (folder / STORE).is_file():
-        raise StudyError(f"--resume {run_dir}: no run is there (config.yaml and {STORE}); give a run's folder")
+    if not is_old(folder) and not ((folder / CONFIG).is_file() and (folder / BATCHES).is_dir()):
+        raise StudyError(f"--resume {run_dir}: no run is there ({CONFIG} and {BATCHES}/); give a run's folder")
     _check_path(folder)
     check_folder(folder)
-    study = read_study(folder / "config.yaml")
+    study = read_study(folder / CONFIG)
     from gdstudy.sweep.run import load_datasets
-    from gdstudy.sweep.store import load_study
+    from gdstudy.sweep.store import Store
 
-    began_with = as_dict(load_study(folder))
-    now = as_dict(study)
-    if began_with != now:
-        changed = [key for key in now if began_with.get(key) != now[key]]
-        raise StudyError(
-            f"--resume {run_dir}: config.yaml changed since the run began ({', '.join(changed)}); "
-            "put it back, or start a new run with --config"
-        )
     _check_device(study)
-    _finish(study, load_datasets(study, quiet), folder, quiet)
+    _finish(study, load_datasets(study, quiet), Store(folder, study, _provenance(study)), quiet)
     return folder
 
 
@@ -95,8 +91,8 @@ def _check_optimizer(study: Study) -> None:
             raise StudyError(f"{group}.{said}") from None
 
 
-def _new_run_dir(study: Study, run_dir: str | Path | None, name: str) -> Path:
-    """Create the run's folder with config.yaml and an empty store, or leave nothing behind."""
+def _begin(study: Study, run_dir: str | Path | None, name: str) -> Store:
+    """Begin a run in a new or empty folder, or leave nothing behind."""
     from gdstudy.sweep.store import Store
 
     if run_dir is None:
@@ -109,23 +105,19 @@ def _new_run_dir(study: Study, run_dir: str | Path | None, name: str) -> Path:
     _check_path(folder)
     if folder.exists() and not folder.is_dir():
         raise StudyError(f"--run_dir {folder} is a file; name a new folder")
-    if folder.exists() and any(folder.iterdir()):
-        hint = f"; finish it with --resume {folder}" if (folder / STORE).is_file() else ""
+    if folder.exists() and not is_unused(folder):
+        hint = f"; finish it with --resume {folder}" if (folder / BATCHES).is_dir() else ""
+        hint = ": it holds a run of gdstudy 0.1" if is_old(folder) else hint
         raise StudyError(f"--run_dir {folder} is not empty{hint}, or name a new folder")
     made = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        Store(folder, config=as_yaml(study)).close()
-        write_whole(folder / "config.yaml", (_provenance(study) + as_yaml(study)).encode())
-    except (OSError, StudyError) as error:
-        if folder.is_dir():
-            for path in folder.iterdir():
-                path.unlink()
-        for path in made:
-            if path.is_dir():
+        return Store(folder, study, _provenance(study))
+    except OSError as error:
+        with suppress(OSError):
+            for path in made:
                 path.rmdir()
         raise StudyError(f"cannot write the run folder {folder}: {error}; name another with --run_dir") from None
-    return folder
 
 
 def _check_path(folder: Path) -> None:
@@ -139,8 +131,8 @@ def _check_path(folder: Path) -> None:
         ) from None
 
 
-def _provenance(study: Study) -> str:
-    versions = [f"{package} {version(package)}" for package in ("torch", "numpy", "scikit-learn")]
+def _provenance(study: Study) -> dict[str, str]:
+    """What computes: versions and machine, as config.yaml and every batch say."""
     try:
         found = subprocess.run(
             ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"], capture_output=True, text=True
@@ -148,45 +140,52 @@ def _provenance(study: Study) -> str:
         revision = found.stdout.strip() or "none"
     except OSError:
         revision = "none"
-    lines = [
-        f"gdstudy {__version__}, git revision {revision}",
-        f"Python {platform.python_version()}, {', '.join(versions)}",
-        f"{platform.platform()}, {os.cpu_count()} CPUs, device {study.device}",
-        f"started {time.strftime('%Y-%m-%d %H:%M:%S %z')}",
-    ]
-    return "".join(f"# {line}\n" for line in lines)
+    return {
+        "gdstudy": __version__,
+        "git revision": revision,
+        "Python": platform.python_version(),
+        **{package: version(package) for package in ("torch", "numpy", "scikit-learn")},
+        "platform": f"{platform.platform()}, {os.cpu_count()} CPUs",
+        "device": study.device,
+        "threads": str(study.threads),
+    }
 
 
-def _finish(study: Study, datasets: list[Any], folder: Path, quiet: bool) -> None:
-    """Everything after the run folder exists: train, export, draw, report."""
+def _finish(study: Study, datasets: list[Any], store: Store, quiet: bool) -> None:
+    """Everything after the run has begun: train, export, draw, report; then let the run go."""
     from gdstudy.sweep.run import run_missing
-    from gdstudy.sweep.store import Store
 
-    store = Store(folder)
     try:
         run_missing(study, datasets, store, quiet)
+        _show(study, store.run_dir, quiet)
     except KeyboardInterrupt:
-        resume = f"python -m gdstudy.train --resume {folder}"
+        resume = f"python -m gdstudy.train --resume {store.run_dir}"
         raise KeyboardInterrupt(f"interrupted; finished batches are kept. Go on with: {resume}") from None
     finally:
         store.close()
+
+
+def _show(study: Study, folder: Path, quiet: bool) -> None:
+    """Figures, TensorBoard, results.csv, claims and the closing table of what is stored."""
     if not quiet:
         tell("drawing figures, writing tables …")
     from gdstudy.figures import redraw
     from gdstudy.sweep.store import export_csv, load_run
     from gdstudy.views.board import write_board
     from gdstudy.views.claims import decide
+    from gdstudy.views.old_tables import old_run  # SHIM
     from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text, report
 
     run = load_run(folder)
     images = redraw(folder, run)
+    export_csv(folder, run.results)
+    run = old_run(run)  # SHIM
     claims = decide(run.results, run.curves)
     markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
-    texts = {"config": f"```yaml\n{(folder / 'config.yaml').read_text('utf-8')}\n```"} | (
+    texts = {"config": f"```yaml\n{(folder / CONFIG).read_text('utf-8')}\n```"} | (
         {"claims": markdown} if claims else {}
     )
     write_board(folder, texts, run.results, run.curves, images)
-    export_csv(folder, run.results)
     if claims:
         write_whole(folder / "claims.md", markdown.encode())
         write_whole(folder / "claims.csv", claims_csv(claims).encode())

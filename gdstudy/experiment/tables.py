@@ -1,17 +1,92 @@
-"""What a run holds: its tables."""
+"""The tables of a run as DataFrames, and how the groups of columns of a batch become one."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-Table = dict[str, np.ndarray]
+from gdstudy.study.columns import TABLES
+from gdstudy.study.config import Study
+
+Table = dict[str, np.ndarray]  # SHIM: what the views still take a table for
 
 
-class Run(NamedTuple):
-    """The tables of a run, as the store returns them."""
+@dataclass(frozen=True)
+class Run:
+    """A study and its tables, as the store returns them: texts are categories, empty values NaN."""
 
-    results: Table
-    curves: Table
-    arrays: Table
+    study: Study
+    results: pd.DataFrame
+    curves: pd.DataFrame
+    arrays: pd.DataFrame
+
+
+def frame(table: str, groups: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Groups of columns as one DataFrame with every column of a table, in order and in its type.
+
+    A group: column name → one value for all its rows, or an array with one value a row; a group of `arrays` is one row.
+    What a group lacks is empty there. KeyError for a column that the table has not.
+    """
+    columns = TABLES[table]
+    groups = [_split_name(group) for group in groups]  # SHIM
+    arrays = {column.name for column in columns if column.kind == "array"}
+    lengths = []
+    for group in groups:
+        if unknown := group.keys() - {column.name for column in columns}:
+            raise KeyError(f"no column {sorted(unknown)} in table {table}")
+        one_each = [len(v) for name, v in group.items() if isinstance(v, np.ndarray) and name not in arrays]
+        lengths.append(max(one_each, default=1))
+    found = {c.name: _JOINED[c.kind]([group.get(c.name) for group in groups], lengths) for c in columns}
+    return pd.DataFrame(found)
+
+
+def _pieces(values: Sequence[Any], lengths: Sequence[int], dtype: type, empty: Any) -> np.ndarray:
+    """The column of all groups, one after the other."""
+    pieces: list[np.ndarray] = [
+        value.astype(dtype) if isinstance(value, np.ndarray) else np.full(n, empty if value is None else value, dtype)
+        for value, n in zip(values, lengths, strict=True)
+    ]
+    return np.concatenate([np.array([], dtype), *pieces])
+
+
+def _texts(values: Sequence[Any], lengths: Sequence[int]) -> pd.Categorical:
+    return pd.Categorical(_pieces(values, lengths, object, None))
+
+
+def _reals(values: Sequence[Any], lengths: Sequence[int]) -> np.ndarray:
+    return _pieces(values, lengths, float, np.nan)
+
+
+def _wholes(values: Sequence[Any], lengths: Sequence[int]) -> np.ndarray:
+    """int64, or float64 where some are empty."""
+    column = _reals(values, lengths)
+    return column if np.isnan(column).any() else column.astype(np.int64)
+
+
+def _arrays(values: Sequence[Any], lengths: Sequence[int]) -> np.ndarray:
+    column = np.empty(len(values), dtype=object)
+    for k, value in enumerate(values):
+        column[k] = np.ascontiguousarray(value, dtype=np.float32)
+    return column
+
+
+_JOINED: dict[str, Callable[[Sequence[Any], Sequence[int]], Any]] = {
+    "text": _texts,
+    "whole": _wholes,
+    "real": _reals,
+    "array": _arrays,
+}
+
+
+def _split_name(group: Mapping[str, Any]) -> Mapping[str, Any]:
+    """SHIM: `experiment` still writes a data set with its preprocessing and noise, as in `digits+center+noise0.5`."""
+    if "preprocess" in group or "dataset" not in group:
+        return group
+    name, *others = group["dataset"].split("+")
+    noise = [float(part.removeprefix("noise")) for part in others if part.startswith("noise")]
+    preprocess = [part for part in others if not part.startswith("noise")]
+    return {**group, "dataset": name, "preprocess": (*preprocess, "none")[0], "input_noise": (*noise, 0.0)[0]}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from gdstudy.data.dataset import Dataset
 from gdstudy.data.loading import load_dataset
 from gdstudy.experiment.driver import run_batch
@@ -26,15 +28,16 @@ def load_datasets(study: Study, quiet: bool = True) -> dict[Variety, Dataset]:
 
 
 def run_missing(study: Study, datasets: dict[Variety, Dataset], store: Store, quiet: bool = False) -> None:
-    """Train and store every batch the store lacks, in the study's order."""
-    finished = store.finished()
+    """Train and store every batch the store lacks, in the study's order. What it has and cannot use is named."""
     batches = plan(study)
+    finished = store.finished(batches, tell)
     with Progress(study, batches, quiet) as progress:
         for batch in batches:
             if batch.number in finished:
                 progress.skip(batch)
                 continue
             progress.begin(batch)
-            dataset = datasets[batch.dataset, batch.preprocess, batch.input_noise]
-            store.write(batch, run_batch(study, dataset, batch, progress))
+            began, dataset = time.monotonic(), datasets[batch.dataset, batch.preprocess, batch.input_noise]
+            records = run_batch(study, dataset, batch, progress)
+            store.write(batch, records, time.monotonic() - began)
             progress.end()

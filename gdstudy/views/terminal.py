@@ -30,7 +30,7 @@ def report(study: Study, results: Table, curves: Table, folder: Path) -> str:
             lines += ["", *_table(study, sweep, columns)]
             lines += _warnings(study, sweep)
     lines += [
-        f"\nresults   {folder / 'results.csv'} and results.sqlite",
+        f"\nresults   {folder / 'results.csv'} and batches/",
         f"figures   {folder / 'figures'}",
         f"browse    tensorboard --logdir {folder}",
         "          then open http://localhost:6006/?smoothing=0#timeseries",

@@ -1,0 +1,175 @@
+"""Parts of a store: one table of one batch as a Parquet file that is never changed and says what computed it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from gdstudy.study.columns import TABLES
+from gdstudy.study.console import one_line
+from gdstudy.study.errors import StudyError, shown
+from gdstudy.sweep.folder import check_file, whole_file
+
+# Number of the layout of parts; 1 was the SQLite store of version 0.1.
+SCHEMA = "2"
+_PREFIX, _NAME = "gdstudy.", re.compile(rf"(\d{{6,}})\.({'|'.join(TABLES)})\.parquet")
+# Texts in tables are names: no longer (in bytes), and no more different ones, than these.
+_LONGEST_WORD, _MOST_WORDS = 200, 10_000
+# Measured numbers hardly compress: a file that claims to hold more than this, and than a hundredfold of it, is no part.
+_MOST_BYTES, _MOST_DENSE = 1 << 28, 100
+_TYPES = {
+    "text": pa.dictionary(pa.int32(), pa.string()),
+    "whole": pa.int64(),
+    "real": pa.float64(),
+    "array": pa.binary(),  # numbers of single precision in C order, beside a column of their shapes
+}
+
+
+def _schema(table: str) -> pa.Schema:
+    fields = [pa.field(column.name, _TYPES[column.kind]) for column in TABLES[table]]
+    shapes = [pa.field("shape", pa.list_(pa.int64()))] if table == "arrays" else []
+    return pa.schema(fields + shapes)
+
+
+SCHEMAS = {table: _schema(table) for table in TABLES}
+
+
+class Damaged(Exception):
+    """A part that cannot be used, and has to be computed again: one line that names it."""
+
+
+def part_path(batches: Path, number: int, table: str) -> Path:
+    return batches / f"{number:06d}.{table}.parquet"
+
+
+def part_numbers(batches: Path, table: str = "results") -> list[int]:
+    """Numbers of the batches of which there is a part of this table, ascending."""
+    found = (_NAME.fullmatch(path.name) for path in batches.iterdir())
+    return sorted(int(match[1]) for match in found if match and match[2] == table)
+
+
+def as_arrow(table: str, frame: pd.DataFrame) -> pa.Table:
+    """A table as it is stored: NaN is empty."""
+    if table == "arrays":
+        values = frame["value"].tolist()
+        shapes = [list(value.shape) for value in values]
+        frame = frame.assign(value=[value.tobytes() for value in values], shape=shapes)
+    return pa.Table.from_pandas(frame, schema=SCHEMAS[table], preserve_index=False)
+
+
+def write_part(path: Path, table: str, frame: pd.DataFrame, facts: Mapping[str, str]) -> None:
+    """Write one part whole. facts: what is to be known of it beside its table, as texts. OSError for a full disk."""
+    said = {f"{_PREFIX}{name}": value for name, value in {"schema": SCHEMA, "table": table, **facts}.items()}
+    with whole_file(path, flush=True) as file:
+        stored = as_arrow(table, frame).replace_schema_metadata(said)
+        pq.write_table(stored, file, compression="zstd", write_page_checksum=True)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part that was opened. facts: what it says of itself; size, decoded: bytes on the disk and in memory."""
+
+    path: Path
+    table: str
+    facts: Mapping[str, str]
+    file: pq.ParquetFile
+    size: int
+    decoded: int
+
+    def read(self) -> pa.Table:
+        """All of it, its checksums verified. Damaged where it is not as it was written."""
+        with self.file, _explained(self.path):
+            found = self.file.read()
+            found.validate(full=True)
+        if len(found) != self.file.metadata.num_rows:
+            raise Damaged(f"{self.path}: damaged (rows are missing)")
+        for column in TABLES[self.table]:
+            if column.kind == "text":
+                self._check_texts(column.name, found.column(column.name))
+        return found
+
+    def _check_texts(self, name: str, texts: pa.ChunkedArray) -> None:
+        if texts.null_count:
+            raise Damaged(f"{self.path}: damaged ({name} is empty somewhere)")
+        for chunk in texts.chunks:
+            words = chunk.dictionary
+            if len(words) > _MOST_WORDS or (pc.max(pc.binary_length(words)).as_py() or 0) > _LONGEST_WORD:
+                raise Damaged(f"{self.path}: damaged ({name} holds more or longer names than any study has)")
+
+
+def open_part(path: Path, table: str, **expected: str) -> Part:
+    """A part of this table with the expected facts, without its rows. Damaged where it is another or none.
+
+    StudyError for a part of another schema, which is not damaged: it is to be read by the version that wrote it.
+    """
+    check_file(path)
+    with _explained(path):
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+        said, size, metadata = file.metadata.metadata or {}, path.stat().st_size, file.metadata
+        known = {key.decode(): value.decode() for key, value in said.items()}
+        facts = {key.removeprefix(_PREFIX): value for key, value in known.items() if key.startswith(_PREFIX)}
+        columns = file.schema_arrow.remove_metadata()
+        groups = [metadata.row_group(k).total_byte_size for k in range(metadata.num_row_groups)]
+    if (schema := facts.get("schema", SCHEMA)) != SCHEMA:
+        raise StudyError(
+            f"{path}: its schema is {shown(schema)}, and this version of gdstudy knows {SCHEMA}; use version "
+            f"{shown(facts.get('gdstudy', 'unknown'))}, which wrote it, or run the study anew"
+        )
+    for name, value in {"schema": SCHEMA, "table": table, **expected}.items():
+        if facts.get(name) != value:
+            raise Damaged(f"{path}: is of another {name}")
+    decoded = max(sum(groups), metadata.num_rows * 8 * len(SCHEMAS[table]))
+    if columns != SCHEMAS[table] or min(groups, default=0) < 0 or metadata.num_rows < 0:
+        raise Damaged(f"{path}: damaged (its columns are not those of {table})")
+    part = Part(path, table, facts, file, size, decoded)
+    check_size(path, decoded, size)
+    return part
+
+
+def check_size(path: Path, decoded: int, size: int) -> None:
+    """Damaged where so many bytes in memory cannot come from so many on the disk."""
+    if decoded > max(_MOST_BYTES, _MOST_DENSE * size):
+        raise Damaged(f"{path}: damaged ({size} bytes cannot hold what it says it does)")
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """What pyarrow says of a file that is not as it was written, as Damaged."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise Damaged(f"{path}: is missing") from None
+    except PermissionError:
+        raise
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise Damaged(f"{path}: damaged ({one_line(error)[:200]})") from None
+
+
+def as_frame(table: str, parts: list[pa.Table]) -> pd.DataFrame:
+    """Parts one after the other. Texts are categories in alphabetical order. ValueError for an array of no shape."""
+    found = pa.concat_tables(parts or [SCHEMAS[table].empty_table()]).unify_dictionaries()
+    frame = found.to_pandas()
+    for column in TABLES[table]:
+        if column.kind == "text":
+            texts = frame[column.name].cat
+            frame[column.name] = texts.set_categories(sorted(texts.categories))
+    if table == "arrays":
+        frame["value"] = _arrays(frame["value"], frame.pop("shape"))
+    return frame
+
+
+def _arrays(values: Any, shapes: Any) -> np.ndarray:
+    arrays = np.empty(len(values), dtype=object)
+    for k, (value, shape) in enumerate(zip(values, shapes, strict=True)):
+        arrays[k] = np.frombuffer(value, np.float32).reshape(shape)
+    return arrays
