@@ -55,7 +55,7 @@ def descend(
     on_check(cell-steps taken, cells still running) is called at each look.
     """
     ledger = _Ledger(engine, tolerance, reference)
-    device, t = ledger.start.device, 0
+    device, t = ledger.first.device, 0
     with engine.pace.around(), full_precision(device):
         ledger.look(engine, t)
     for checkpoint in checkpoints:
@@ -75,41 +75,49 @@ def descend(
 
 
 class _Ledger:
-    """What is known of every cell of a stack while it is trained: each (C, …)."""
+    """What is known of the cells of a stack while they are trained.
+
+    W, steps, gradient, status: of every cell, (C, …), as it was when it finished or at the last checkpoint.
+    first, largest, relative: of those in the engine, in its order: first, largest, and last ‖∇L‖ over the first.
+    """
 
     def __init__(self, engine: Engine, tolerance: float, reference: Tensor | None) -> None:
-        order = engine.cells.argsort()
-        self.start, self.W, self.tolerance = engine.gradient_norm()[order], engine.solution()[order], tolerance
+        order, self.tolerance, self.t = engine.cells, tolerance, 0
+        self.first, self.W = engine.gradient_norm(), engine.solution()[order.argsort()]
         if reference is not None:
-            self.start = torch.maximum(self.start, reference)
-        self.largest = self.start.clone()
-        self.steps = torch.zeros(len(self.start), dtype=torch.int64, device=self.start.device)
+            self.first = torch.maximum(self.first, reference[order])
+        self.largest, self.relative = self.first, torch.ones_like(self.first)
+        self.gradient = torch.ones_like(self.first)
+        self.steps = torch.zeros(len(self.first), dtype=torch.int64, device=self.first.device)
         self.status = torch.full_like(self.steps, Status.RUNNING)
-        self.gradient = torch.ones_like(self.start)
 
     def look(self, engine: Engine, t: int) -> None:
         """Decide which cells are done after t steps, and why; they leave the engine."""
-        cells, norm = engine.cells, engine.gradient_norm()
-        relative = torch.where(norm == 0, norm, norm / self.start[cells])
-        self.largest[cells] = torch.maximum(self.largest[cells], norm)
-        code = torch.full_like(cells, Status.RUNNING)
-        code[norm <= self.tolerance * self.largest[cells]] = Status.CONVERGED
-        code[~(relative <= engine.divergence) | engine.rising()] = Status.DIVERGED
+        norm = engine.gradient_norm()
+        self.t, self.relative = t, torch.where(norm == 0, norm, norm / self.first)
+        self.largest = torch.maximum(self.largest, norm)
+        converged = norm <= self.tolerance * self.largest
+        diverged = ~(self.relative <= engine.divergence) | engine.rising()
+        done = converged | diverged
+        if not bool(done.any()):
+            return
+        code = torch.full_like(engine.cells, Status.RUNNING)
+        code[converged], code[diverged] = Status.CONVERGED, Status.DIVERGED
         flat = norm == 0
         if bool(flat.any()):
             code[flat & ~engine.is_minimum()] = Status.STALLED
-        self.steps[cells], self.gradient[cells], self.status[cells] = t, relative, code
-        done = code != Status.RUNNING
-        if bool(done.any()):
-            self.W[cells[done]] = engine.solution()[done]
-            engine.keep(~done)
+        cells = engine.cells[done]
+        self.W[cells] = engine.solution()[done]
+        self.steps[cells], self.gradient[cells], self.status[cells] = t, self.relative[done], code[done]
+        engine.keep(~done)
+        self.first, self.largest, self.relative = self.first[~done], self.largest[~done], self.relative[~done]
 
     def stop(self, engine: Engine, last: bool) -> None:
-        """The weights of the cells that still run, at a checkpoint or at the last."""
-        if len(engine.cells):
-            self.W[engine.cells] = engine.solution()
+        """The cells that still run as they are at a checkpoint, or at the last."""
+        if len(cells := engine.cells):
+            self.W[cells], self.steps[cells], self.gradient[cells] = engine.solution(), self.t, self.relative
             if last:
-                self.status[engine.cells] = Status.MAX_STEPS
+                self.status[cells] = Status.MAX_STEPS
 
     def state(self, checkpoint: int) -> State:
         unknown = torch.full_like(self.gradient, torch.nan)
