@@ -3,6 +3,7 @@
 import mpmath
 import numpy as np
 import pytest
+from problems import everywhere
 
 from gdstudy import gd_iterate
 
@@ -41,3 +42,17 @@ def test_gd_iterate_grows_without_bound_above_the_stable_step_size():
     eta = 2.1 / np.linalg.norm(X, 2) ** 2
     norms = [np.linalg.norm(gd_iterate(X, Y, eta, t)) for t in (100, 1000)]
     assert norms[1] > 1e30 * norms[0]
+
+
+@everywhere()
+@pytest.mark.parametrize("share", [0.3, 1.0, 1.9])
+def test_the_iterate_is_that_of_the_recursion_and_its_limit_the_known_solution(known, share):
+    eta = known.step_size(share)
+    X, Y = known.X.astype(float), known.Y.astype(float)
+    for t in (0, 1, 2, 3, 10, 300):
+        W = known.iterate(eta, t)
+        bound = 1e3 * (known.condition if known.rank else 1) * np.finfo(float).eps * np.linalg.norm(W)
+        assert np.linalg.norm(gd_iterate(X, Y, eta, t) - W) <= bound
+        if t == 2 and known.condition > 1:  # the iterate before is another one
+            assert np.linalg.norm(known.iterate(eta, 1) - W) > 100 * bound or not known.W.any()
+    assert np.linalg.norm(gd_iterate(X, Y, eta, np.inf) - known.W) <= known.tolerance()

@@ -5,8 +5,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from problems import everywhere
 
-from gdstudy import gd_iterate, min_norm_solution, ridge_solution
+from gdstudy import gd_iterate, min_norm_solution, ridge_solution, singular_values
 from gdstudy.closed_form.solutions import reduced_rank_solution
 
 
@@ -47,15 +48,47 @@ def test_min_norm_obeys_the_normal_equations_and_stays_in_the_row_space(n, P, k,
     assert np.linalg.norm(W - np.linalg.pinv(X) @ (X @ W)) < 1e-6 * np.linalg.norm(W)
 
 
+@everywhere()
+def test_min_norm_is_the_known_solution(known):
+    W = min_norm_solution(known.X, known.Y)
+    assert W.dtype == known.X.dtype
+    rounding = known.eps * np.linalg.norm(known.W)  # of the answer to its dtype
+    assert np.linalg.norm(W - known.W) <= known.tolerance() + rounding
+    if known.W.any():  # another problem's answer would be told apart
+        assert np.linalg.norm(min_norm_solution(known.X, 1.001 * known.Y) - known.W) > 10 * known.tolerance() + rounding
+
+
+@everywhere()
+def test_ridge_tends_to_the_known_solution_as_its_penalty_vanishes(known):
+    """Mode by mode W loses λ/(σ² + λ) of itself: at most λ/σ_R²."""
+    X, Y = known.X.astype(float), known.Y.astype(float)
+    smallest = known.largest / known.condition if known.rank else 1.0
+    gaps = []
+    for share in (1.0, 1e-3, 1e-6, 0.0):
+        W = ridge_solution(X, Y, share * smallest**2)
+        gaps.append(np.linalg.norm(W - known.W))
+        assert gaps[-1] <= share * np.linalg.norm(known.W) + known.tolerance()
+        assert np.linalg.norm(W) <= np.linalg.norm(known.W) * (1 + 1e-12) + known.tolerance()
+    assert gaps[0] > 10 * gaps[1] or not known.W.any()
+
+
 @pytest.mark.parametrize("n", [10, 20, 40])
-def test_ridge_tends_to_the_min_norm_solution_as_lambda_vanishes(n):
+def test_ridge_solves_its_normal_equations(n):
     X, Y = problem(n)
-    limit = min_norm_solution(X, Y)
-    gaps = [np.linalg.norm(ridge_solution(X, Y, lam) - limit) for lam in (1, 1e-4, 1e-8, 1e-14)]
-    assert gaps[0] > gaps[1] > gaps[2]
-    assert gaps[3] < 1e-9
-    np.testing.assert_array_equal(ridge_solution(X, Y, 0), limit)
     np.testing.assert_allclose(ridge_solution(X, Y, 2.0), np.linalg.solve(X.T @ X + 2 * np.eye(20), X.T @ Y))
+    assert np.linalg.norm(ridge_solution(X, Y, 2.1) - ridge_solution(X, Y, 2.0)) > 1e-4
+
+
+@everywhere()
+def test_the_rank_and_condition_number_are_the_known_ones(known):
+    found = singular_values(known.X)
+    assert int(found.rank) == known.rank
+    s = found.values[found.counted]
+    if known.rank:
+        np.testing.assert_allclose([s[0], s[0] / s[-1]], [known.largest, known.condition], rtol=1e-8)
+        assert int(singular_values(known.X, rtol=0.999 / known.condition).rank) == known.rank
+    if known.rank and known.condition > 1.01:
+        assert int(singular_values(known.X, rtol=1.001 / known.condition).rank) < known.rank
 
 
 def test_numpy_or_torch_in_and_the_same_kind_out_with_batch_axes():
@@ -138,16 +171,15 @@ def test_an_autoencoders_best_map_is_the_projector_on_the_leading_principal_comp
     assert np.linalg.norm(P_k - reduced_rank_solution(X, X, 2)) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("n", [5, 10, 30])
-def test_a_rank_that_does_not_bind_gives_the_min_norm_solution(n):
-    X, Y = problem(n, P=10, k=4)
-    full = min_norm_solution(X, Y)
-    for rank in (4, 5, 99):
-        np.testing.assert_allclose(reduced_rank_solution(X, Y, rank), full, atol=1e-12 * np.linalg.norm(full))
-    assert np.linalg.norm(reduced_rank_solution(X, Y, 3) - full) > 1e-2 * np.linalg.norm(full)
-    # So does the rank of X itself.
-    few = problem(3, P=10, k=4)
-    np.testing.assert_allclose(reduced_rank_solution(*few, 3), min_norm_solution(*few), atol=1e-12)
+@everywhere()
+def test_a_rank_that_does_not_bind_gives_the_known_solution(known):
+    """That of Y, or that of X."""
+    for rank in (known.Y.shape[1], max(known.rank, 1), 99):
+        W = reduced_rank_solution(known.X, known.Y, rank)
+        assert np.linalg.norm(W - known.W) <= known.tolerance() + known.eps * np.linalg.norm(known.W)
+    if known.Y.shape[1] > 1:  # a smaller one does
+        less = reduced_rank_solution(known.X, known.Y, known.Y.shape[1] - 1)
+        assert np.linalg.norm(less - known.W) > 1e-2 * np.linalg.norm(known.W)
 
 
 def test_stacks_of_reduced_rank_problems_are_each_problem_by_itself():
