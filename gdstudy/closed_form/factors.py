@@ -10,7 +10,6 @@ test features along v_r, and residuals along u_r. An ablation takes one away and
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Generic
@@ -170,12 +169,3 @@ def adversarial_train(problem: Problem, strength: float) -> Problem:
     strength: c, units of Y. The readout moves by (c/σ_R) v_R.
     """
     return replace(problem, Y=problem.Y + strength * problem.weakest_mode[0].unsqueeze(-1))
-
-
-ABLATIONS: dict[str, Callable[[Problem, float], Problem]] = {
-    "singular_value_cutoff": singular_value_cutoff,
-    "leading_modes": leading_modes,
-    "no_residuals": no_residuals,
-    "adversarial_test": adversarial_test,
-    "adversarial_train": adversarial_train,
-}

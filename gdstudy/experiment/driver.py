@@ -106,31 +106,50 @@ def run_batch(study: Study, dataset: Dataset, batch: Batch, monitor: Monitor | N
     return records
 
 
+@dataclass
+class _Start:
+    """Cells trained from one start. curves: the cells (c,) of each checkpoint and their rows; arrays: (cell, rows)."""
+
+    end: Trained
+    curves: list[tuple[Tensor, Columns]]
+    arrays: list[tuple[int, list[Columns]]]
+
+    def add_to(self, records: Records, name: str, cells: Tensor) -> None:
+        """What some cells (C,) bool went through, as rows of a training of this name."""
+        for running, rows in self.curves:
+            here = cells[running].numpy()
+            if here.any():
+                some = {key: value[here] if isinstance(value, np.ndarray) else value for key, value in rows.items()}
+                records.curves.append({**some, "estimator": name})
+        for cell, arrays in self.arrays:
+            records.arrays += [{**one, "estimator": name} for one in arrays if cells[cell]]
+
+
 class _Runs:
     """The trainings of a batch. What two of them have in common is trained once."""
 
     def __init__(self, batch: Batch, cells: Cells, monitor: Monitor | None) -> None:
         self.batch, self.cells, self.monitor = batch, cells, monitor
         self.everything = torch.arange(len(batch.cells))
-        self._done: list[tuple[Training, list[Trained]]] = []  # unablated, from start 0, 1, …
+        self._done: list[tuple[Training, list[_Start]]] = []  # unablated, from start 0, 1, …
 
     def add(self, records: Records, name: str, training: Training, level: Level) -> None:
-        """Rows of one training at one level."""
-        task = self.cells.task(training, level)
+        """Rows of one training at one level; its curves are those of the start that each cell keeps."""
+        task, starts = self.cells.task(training, level), self._starts(training)
         if level == UNABLATED:
-            starts = self._starts(training)
-            for start in range(len(starts), n_starts(MODELS[self.batch.model], training.restarts)):
-                starts.append(
-                    self._train(task, training, start, self.everything, records if start == 0 else None, name)
-                )
-            trained = self._best(task, starts[: n_starts(MODELS[self.batch.model], training.restarts)])
+            several = n_starts(MODELS[self.batch.model], training.restarts)
+            for number in range(len(starts), several):
+                starts.append(self._train(task, training, number, self.everything, curves=True))
+            trained, kept = self._best(task, [start.end for start in starts[:several]])
+            for number, start in enumerate(starts[:several]):
+                start.add_to(records, name, kept == number)
         else:
-            trained = self._starts(training)[0]
+            trained = starts[0].end
             if len(task.changed):
-                trained = trained.put(task.changed, self._train(task, training, 0, task.changed))
+                trained = trained.put(task.changed, self._train(task, training, 0, task.changed).end)
         records.results += self._rows(task, name, training, level, trained)
 
-    def _starts(self, training: Training) -> list[Trained]:
+    def _starts(self, training: Training) -> list[_Start]:
         """What was trained so from start 0, 1, …, in whatever number of restarts."""
         same = replace(training, restarts=1, n_hidden=type(training.n_hidden)(), ablations=[])
         for other, starts in self._done:
@@ -139,34 +158,30 @@ class _Runs:
         self._done.append((same, []))
         return self._done[-1][1]
 
-    def _train(
-        self,
-        task: Task,
-        training: Training,
-        start: int,
-        cells: Tensor,
-        records: Records | None = None,
-        name: str = "",
-    ) -> Trained:
-        """Train some cells from one start; their checkpoints are added to the curves and arrays of `records`."""
+    def _train(self, task: Task, training: Training, number: int, cells: Tensor, curves: bool = False) -> _Start:
+        """Train some cells from the start of this number, with their checkpoints where curves are wanted."""
         checkpoints = [training.steps]
-        if records is not None:
+        if curves:
             checkpoints = log_spaced(training.steps, training.checkpoints_per_decade)
         if self.monitor is not None:
             self.monitor.start(len(cells), training.steps)
         state: State | None = None
-        running = self.everything
-        for state in task.states(start, checkpoints, cells, self.monitor and self.monitor.check):
-            if records is not None:
-                self._checkpoint(task, name, running, state, records)
+        running, of_curves, of_arrays = self.everything, [], []
+        for state in task.states(number, checkpoints, cells, self.monitor.check if self.monitor else None):
+            if curves:
+                rows, arrays = self._checkpoint(task, running, state)
+                of_curves.append((running, rows))
+                of_arrays += arrays
                 running = running[state.status.cpu()[running] == Status.RUNNING]
         assert state is not None  # there is always a last checkpoint
-        return Trained(state.W, state.steps.cpu(), state.gradient_norm.cpu(), state.status.cpu())
+        end = Trained(state.W, state.steps.cpu(), state.gradient_norm.cpu(), state.status.cpu())
+        return _Start(end, of_curves, of_arrays)
 
-    def _best(self, task: Task, starts: list[Trained]) -> Trained:
-        """For each cell the start with the lowest training loss; what diverged loses."""
+    def _best(self, task: Task, starts: list[Trained]) -> tuple[Trained, Tensor]:
+        """For each cell the start with the lowest training loss, and its number (C,); what diverged loses."""
         best, *others = starts
-        for other in others:
+        kept = torch.zeros_like(self.everything)
+        for number, other in enumerate(others, 1):
             losses = []
             for run in (best, other):
                 loss = torch.from_numpy(task.measure(run.W, self.everything)["train_mse"])
@@ -176,26 +191,27 @@ class _Runs:
                 other.W[cells.to(other.W.device)],
                 *(v[cells] for v in (other.steps, other.gradient_norm, other.status)),
             )
-            best = best.put(cells, Trained(*fields))
-        return best
+            best, kept[cells] = best.put(cells, Trained(*fields)), number
+        return best, kept
 
-    def _checkpoint(self, task: Task, name: str, running: Tensor, state: State, records: Records) -> None:
+    def _checkpoint(self, task: Task, running: Tensor, state: State) -> tuple[Columns, list[tuple[int, list[Columns]]]]:
         """The cells that were running until now, at one checkpoint, beside the exact iterate where there is one."""
         W, t = state.W[running.to(state.W.device)], state.steps.cpu()[running]
         status = np.array(WORDS)[state.status.cpu()[running].numpy()]
-        rows = {**identity(self.batch, (UNABLATED,), running.numpy()), "estimator": name}
-        rows |= {**task.measure(W, running), "step": t.numpy(), "status": status}
-        rows |= task.exact(W, t, running) or {}
-        records.curves.append({column: value for column, value in rows.items() if column in _OF_CURVES})
+        rows = {**identity(self.batch, (UNABLATED,), running.numpy()), **task.measure(W, running)}
+        rows |= {"step": t.numpy(), "status": status, **(task.exact(W, t, running) or {})}
+        rows = {column: value for column, value in rows.items() if column in _OF_CURVES}
         seed_0 = torch.tensor([self.batch.cells[cell][1] == 0 for cell in running.tolist()])
         if not bool(seed_0.any()):
-            return
+            return rows, []
         cells, steps, last = running[seed_0], t[seed_0], status[seed_0.numpy()] != Status.RUNNING.word
+        found = []
         for cell, step, arrays in zip(
             cells.tolist(), steps.tolist(), task.pictures(W[seed_0.to(W.device)], steps, cells, last), strict=True
         ):
-            one = {**identity(self.batch, (UNABLATED,), np.array([cell])), "estimator": name, "step": step}
-            records.arrays += [{**one, "name": key, "value": value} for key, value in arrays.items()]
+            one = {**identity(self.batch, (UNABLATED,), np.array([cell])), "step": step}
+            found.append((cell, [{**one, "name": key, "value": value} for key, value in arrays.items()]))
+        return rows, found
 
     def _rows(self, task: Task, name: str, training: Training, level: Level, trained: Trained) -> list[Columns]:
         """Trained cells of one level and, where there is one, the exact iterate at the same steps."""

@@ -6,7 +6,7 @@ What goes together is read from the facts of models, data sets and optimizers: e
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from gdstudy.study.ablations import ABLATIONS
@@ -14,6 +14,7 @@ from gdstudy.study.datasets import DATASETS, DatasetFacts
 from gdstudy.study.errors import StudyError, listed, shown, suggestion
 from gdstudy.study.models import MODELS, Model
 from gdstudy.study.optimizers import OPTIMIZERS
+from gdstudy.study.values import Levels
 
 if TYPE_CHECKING:
     from gdstudy.study.config import Study, Training
@@ -33,10 +34,25 @@ def check(study: Study) -> None:
             raise StudyError(complaint)
 
 
+def check_training_names(names: Iterable[str]) -> None:
+    """StudyError for the first name that no training can have: it is an estimator's, and part of others."""
+    for name in names:
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name) or name in _RESERVED or name.endswith("_closed_form"):
+            raise StudyError(
+                f"trainings: {shown(name)} names an estimator: small letters, digits and _, at most 40, and none of "
+                f"{listed(_RESERVED)}, …_closed_form"
+            )
+
+
 def _trainings(study: Study) -> list[tuple[str, Training]]:
     """(how its keys are called, training), `gd.` first, which says what the others have in common."""
     others = study.trained
     return [("gd.", study.gd), *((f"trainings.{name}.", others[name]) for name in study.trainings)]
+
+
+def _used(study: Study) -> list[tuple[str, Training]]:
+    """Those of them that are trained."""
+    return [pair for pair in _trainings(study) if pair[0] != "gd." or "gd" in study.trained]
 
 
 def _of_names(study: Study) -> Iterator[str]:
@@ -53,16 +69,12 @@ def _of_names(study: Study) -> Iterator[str]:
         if not names and key in ("datasets", "models"):
             yield f"{key}=[] is empty; name at least one of: {listed(known)}"
         for name in names:
+            if key == "estimators" and name in study.trainings:
+                yield f"estimators: {name} is one of `trainings`, which are all trained; take it out here"
             if name not in known:
                 yield f"{key}: unknown {shown(name)}{suggestion(name, known)}; known: {listed(known)}"
         if len(set(names)) < len(names):
             yield f"{key}={shown(names)} names one twice; keep one"
-    for name in study.trainings:
-        if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name) or name in _RESERVED or name.endswith("_closed_form"):
-            yield (
-                f"trainings: {shown(name)} names an estimator: small letters, digits and _, at most 40, and none of "
-                f"{listed(_RESERVED)}, …_closed_form"
-            )
     if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", study.device):
         yield f"device={shown(study.device)} must be cpu, cuda or cuda:<number>"
     if "min_norm" not in study.estimators:
@@ -123,13 +135,15 @@ def _of_pair(study: Study, model: Model, data: DatasetFacts) -> Iterator[str]:
     if not data.has_targets and not model.autoencoder:
         autoencoders = listed(m.name for m in MODELS.values() if m.autoencoder)
         yield f"datasets: {data.name} has no y for {model.name}; use an autoencoder, {autoencoders}"
-    preprocess = [study.preprocess, *(training.preprocess for training in study.trained.values())]
     # Polynomials are a basis on [−1, 1], which standardised inputs leave.
-    if model.inputs == "interval" and (data.inputs != "interval" or "standardize" in preprocess):
+    scaled = [f"{group}preprocess" for group, training in _used(study) if training.preprocess == "standardize"]
+    scaled = ["preprocess", *scaled] if study.preprocess == "standardize" else scaled
+    if model.inputs == "interval" and (data.inputs != "interval" or scaled):
         those = listed(d.name for d in DATASETS.values() if d.inputs == "interval")
+        here = f"{data.name}, {scaled[0]}=standardize" if scaled else data.name
         yield (
             f"models: {model.name} needs one input in [−1, 1]; use datasets: [{those}] without standardizing "
-            f"(here {data.name}, preprocess={study.preprocess}, gd.preprocess={study.gd.preprocess})"
+            f"(here {here})"
         )
 
 
@@ -157,9 +171,9 @@ def _of_useless_keys(study: Study) -> Iterator[str]:
 
 def _of_ablations(study: Study) -> Iterator[str]:
     layered = [model for model in _models(study) if model.layered]
-    for name, ablation in ABLATIONS.items():
+    for name in ABLATIONS:
         levels = getattr(study.ablations, name)
-        if ablation.has_levels and len({f"{level:.3g}" for level in levels}) < len(levels):
+        if isinstance(levels, Levels) and len({f"{level:.3g}" for level in levels}) < len(levels):
             yield f"ablations.{name}={levels} must differ in their first three digits"
     studied = {ablation for name in study.datasets for ablation, _ in study.ablations.levels(name)}
     if studied and layered:
@@ -174,7 +188,7 @@ def _of_ablations(study: Study) -> Iterator[str]:
 def _of_trainings(study: Study) -> Iterator[str]:
     """What optimizers and models require of a training."""
     several = [model for model in _models(study) if model.layered and model.start != "zero"]
-    used = study.trained
+    used = _used(study)
     for group, training in _trainings(study):
         optimizer = OPTIMIZERS[training.optimizer]
         if optimizer.plain and training.optimizer_options:
@@ -186,7 +200,7 @@ def _of_trainings(study: Study) -> Iterator[str]:
         for width in training.n_hidden:
             if width not in study.n_hidden:
                 yield f"{group}n_hidden={width} is not studied; it must be one of n_hidden={study.n_hidden or '[]'}"
-        if training not in used.values():
+        if (group, training) not in used:
             continue
         manual = [model.name for model in _models(study) if not model.automatic]
         if training.step_size.value == "auto" and (manual or not optimizer.plain):
@@ -196,8 +210,8 @@ def _of_trainings(study: Study) -> Iterator[str]:
         least = max(training.tolerance, 100 * eps)
         if least > 0.1 * training.init_scale and any(model.start in ("small", "aligned") for model in several):
             yield (
-                f"{group}init_scale={training.init_scale:g} must be at least ten times {least:.2g} (gd.tolerance, 100 "
-                f"eps of {training.dtype}): else a saddle that is passed on the way counts as converged"
+                f"{group}init_scale={training.init_scale:g} must be at least ten times {least:.2g} ({group}tolerance, "
+                f"100 eps of {training.dtype}): else a saddle that is passed on the way counts as converged"
             )
 
 

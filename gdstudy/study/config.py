@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, Literal, get_origin, get_type_hints
 
 from gdstudy.study.ablations import ABLATIONS
-from gdstudy.study.checks import check
+from gdstudy.study.checks import check, check_training_names
 from gdstudy.study.errors import StudyError, shown, suggestion
 from gdstudy.study.models import MODELS
 from gdstudy.study.values import Levels, Sizes, StepSize, Threads, convert
@@ -149,6 +149,7 @@ class Study:
             if not isinstance(value := getattr(self, group), kind):
                 raise StudyError(f"{group}: {shown(value)} is not allowed; give a {kind.__name__}(…)")
             _convert(value, f"{group}.")
+        check_training_names(self.trainings)
         for name, differs in self.trainings.items():
             group = f"trainings.{name}."
             refuse_unknown(differs, Training, group)

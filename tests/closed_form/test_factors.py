@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from gdstudy import load_dataset, min_norm_solution
 from gdstudy.closed_form.factors import (
-    ABLATIONS,
     Problem,
     adversarial_test,
     adversarial_train,
@@ -23,7 +22,8 @@ from gdstudy.closed_form.factors import (
 )
 from gdstudy.data.splits import split
 from gdstudy.linalg.spectrum import spectrum
-from gdstudy.study import schema
+from gdstudy.study.ablations import ABLATIONS
+from gdstudy.study.entries import code
 
 RTOL = 1e-9  # the matrices below have κ = 1000 or an exact rank
 SIZES = [4, 8, 16]  # N < P, N = P, N > P for P = 8
@@ -383,9 +383,12 @@ LEVELS = {
 }
 
 
-def test_the_ablations_are_those_of_the_schema():
-    assert tuple(ABLATIONS) == schema.ABLATIONS
+def test_every_ablation_is_tried_below():
     assert set(LEVELS) == set(ABLATIONS)
+
+
+def ablated(p, name):
+    return code(ABLATIONS[name].apply)(p, LEVELS[name])
 
 
 def fields(p):
@@ -402,7 +405,7 @@ def same(a, b):
 def test_an_ablation_makes_a_new_problem_and_leaves_the_given_one_alone(name, dtype):
     p = problem(16, dtype=dtype)
     before = copy.deepcopy(p)
-    after = ABLATIONS[name](p, LEVELS[name])
+    after = ablated(p, name)
     assert all(same(a, b) for a, b in zip(fields(p).values(), fields(before).values(), strict=True))
     assert (p.linear, p.cut) == (before.linear, before.cut)
     changed = [key for key in fields(p) if not same(fields(p)[key], fields(after)[key])]
@@ -415,7 +418,7 @@ def test_an_ablation_makes_a_new_problem_and_leaves_the_given_one_alone(name, dt
 @pytest.mark.parametrize("n", SIZES)
 def test_cells_taken_from_an_ablated_stack_are_those_cells_ablated(name, n):
     p, cells = problem(n, cells=5), torch.tensor([3, 0])
-    after, before = ABLATIONS[name](p, LEVELS[name]).at(cells), ABLATIONS[name](p.at(cells), LEVELS[name])
+    after, before = ablated(p, name).at(cells), ablated(p.at(cells), name)
     assert (after.linear, after.cut) == (before.linear, before.cut)
     for key in fields(p):
         a, b = fields(after)[key], fields(before)[key]
@@ -433,8 +436,8 @@ def test_padding_with_zero_rows_changes_no_ablation(name, n):
     """In a stack, cells with fewer rows end in zeros."""
     p = problem(n)
     X, Y = (torch.cat([a, a.new_zeros(3, 5, a.shape[2])], 1) for a in (p.X, p.Y))
-    padded = ABLATIONS[name](Problem(X, Y, spectrum(X, RTOL), p.beta), LEVELS[name])
-    plain = ABLATIONS[name](p, LEVELS[name])
+    padded = ablated(Problem(X, Y, spectrum(X, RTOL), p.beta), name)
+    plain = ablated(p, name)
     close(padded.features()[:, :n], plain.features())
     close(padded.Y[:, :n], plain.Y)
     assert padded.Y[:, n:].abs().max() < 1e-10

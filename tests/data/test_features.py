@@ -5,9 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdstudy.data.features import RANDOM, feature_map, legendre
+from gdstudy.data import features as maps
+from gdstudy.data.features import feature_map, legendre
 from gdstudy.data.splits import stream
-from gdstudy.study.schema import FEATURE_MAPS, READOUT_AUTOENCODERS
+from gdstudy.study.models import MODELS
+
+RANDOM = [name for name, model in MODELS.items() if model.random and not model.autoencoder]
 
 # Eight points in three dimensions, of several lengths and angles.
 POINTS = np.random.default_rng(1).standard_normal((8, 3))
@@ -58,18 +61,18 @@ def test_legendre_refuses_what_it_is_no_basis_for(X, message):
 @settings(max_examples=20, deadline=None)
 @given(model=st.sampled_from(sorted(RANDOM)), P=st.integers(1, 20), more=st.integers(0, 30), seed=st.integers(0, 99))
 def test_a_wider_random_map_extends_a_narrower_one(model, P, more, seed):
-    narrow, wide = feature_map(model, POINTS, P, seed), feature_map(model, POINTS, P + more, seed)
+    narrow, wide = feature_map(MODELS[model], POINTS, P, seed), feature_map(MODELS[model], POINTS, P + more, seed)
     assert narrow.shape == (8, P)
     np.testing.assert_allclose(narrow * np.sqrt(P / 2), wide[:, :P] * np.sqrt((P + more) / 2), rtol=1e-12)
 
 
 @pytest.mark.parametrize("model", RANDOM)
 def test_a_random_map_is_fixed_by_its_seed_and_changes_with_it(model):
-    first = feature_map(model, POINTS, 16, 3)
-    np.testing.assert_array_equal(first, feature_map(model, POINTS, 16, 3))
-    assert np.abs(first - feature_map(model, POINTS, 16, 4)).max() > 0.1
+    first = feature_map(MODELS[model], POINTS, 16, 3)
+    np.testing.assert_array_equal(first, feature_map(MODELS[model], POINTS, 16, 3))
+    assert np.abs(first - feature_map(MODELS[model], POINTS, 16, 4)).max() > 0.1
     # φ is a function of x alone: other rows do not change it.
-    np.testing.assert_allclose(first[2:4], feature_map(model, POINTS[2:4], 16, 3), rtol=1e-12)
+    np.testing.assert_allclose(first[2:4], feature_map(MODELS[model], POINTS[2:4], 16, 3), rtol=1e-12)
 
 
 def test_draws_for_different_purposes_are_independent():
@@ -105,7 +108,7 @@ def test_inner_products_of_random_features_tend_to_their_kernel(model, kernel):
     """Each is a mean of P independent products, so its error is a few standard errors, s/√P."""
     exact = kernel(POINTS)
     for P in (100, 10_000, 200_000):
-        features = feature_map(model, POINTS, P, 0)
+        features = feature_map(MODELS[model], POINTS, P, 0)
         products = features[:, None] * features[None] * P
         gap = np.abs(products.mean(-1) - exact) / (products.std(-1) / np.sqrt(P))
         assert gap.max() < 5
@@ -115,37 +118,38 @@ def test_inner_products_of_random_features_tend_to_their_kernel(model, kernel):
 
 
 def test_the_relu_map_is_nonnegative_and_homogeneous_and_the_fourier_map_bounded():
-    relu, fourier = (feature_map(model, POINTS, 50, 0) for model in ("random_relu", "random_fourier"))
+    relu, fourier = (feature_map(MODELS[model], POINTS, 50, 0) for model in ("random_relu", "random_fourier"))
     assert relu.min() == 0 < relu.max()
-    np.testing.assert_allclose(feature_map("random_relu", 3 * POINTS, 50, 0), 3 * relu)
+    np.testing.assert_allclose(feature_map(MODELS["random_relu"], 3 * POINTS, 50, 0), 3 * relu)
     assert np.abs(fourier).max() <= np.sqrt(2 / 50)
-    assert np.abs(feature_map("random_fourier", 3 * POINTS, 50, 0) - 3 * fourier).max() > 0.1
+    assert np.abs(feature_map(MODELS["random_fourier"], 3 * POINTS, 50, 0) - 3 * fourier).max() > 0.1
 
 
-def test_linear_features_are_the_inputs_and_every_model_of_the_schema_is_known():
-    assert feature_map("linear", POINTS, 99, 0) is POINTS
-    for model in {*FEATURE_MAPS, *READOUT_AUTOENCODERS} - {"linear", "linear_autoencoder"}:
-        assert feature_map(model, POINTS[:, :1] / 5, 4, 0).shape == (8, 4)
-    with pytest.raises(ValueError, match="unknown model 'relu'; known: linear, legendre, random_relu, random_fourier"):
-        feature_map("relu", POINTS, 4, 0)
+def test_linear_features_are_the_inputs_and_an_autoencoder_has_the_features_of_its_map():
+    for name in ("linear", "linear_autoencoder", "bottleneck", "superposition"):
+        assert feature_map(MODELS[name], POINTS, 99, 0) is POINTS
+    for name in RANDOM:
+        twin = feature_map(MODELS[f"{name}_autoencoder"], POINTS, 4, 1)
+        np.testing.assert_array_equal(twin, feature_map(MODELS[name], POINTS, 4, 1))
+        np.testing.assert_array_equal(twin, getattr(maps, name)(POINTS, 4, 1))
 
 
 def test_the_tanh_map_is_odd_and_bounded_and_near_zero_linear():
-    tanh = feature_map("random_tanh", POINTS, 50, 0)
-    np.testing.assert_allclose(feature_map("random_tanh", -POINTS, 50, 0), -tanh)
-    assert np.abs(feature_map("random_tanh", 1e3 * POINTS, 50, 0)).max() == pytest.approx(np.sqrt(1 / 50))
-    small = feature_map("random_tanh", 1e-4 * POINTS, 50, 0)
-    np.testing.assert_allclose(feature_map("random_tanh", 2e-4 * POINTS, 50, 0), 2 * small, rtol=1e-6)
-    assert np.abs(feature_map("random_tanh", 2 * POINTS, 50, 0) - 2 * tanh).max() > 0.01
+    tanh = feature_map(MODELS["random_tanh"], POINTS, 50, 0)
+    np.testing.assert_allclose(feature_map(MODELS["random_tanh"], -POINTS, 50, 0), -tanh)
+    assert np.abs(feature_map(MODELS["random_tanh"], 1e3 * POINTS, 50, 0)).max() == pytest.approx(np.sqrt(1 / 50))
+    small = feature_map(MODELS["random_tanh"], 1e-4 * POINTS, 50, 0)
+    np.testing.assert_allclose(feature_map(MODELS["random_tanh"], 2e-4 * POINTS, 50, 0), 2 * small, rtol=1e-6)
+    assert np.abs(feature_map(MODELS["random_tanh"], 2 * POINTS, 50, 0) - 2 * tanh).max() > 0.01
     # Of the weights a_p ~ N(0, I/D): near zero the mean of products is x·y/D.
-    many = feature_map("random_tanh", 1e-3 * POINTS, 200_000, 0)
+    many = feature_map(MODELS["random_tanh"], 1e-3 * POINTS, 200_000, 0)
     np.testing.assert_allclose(many @ many.T * 1e6, POINTS @ POINTS.T / 3, atol=0.02)
 
 
 @pytest.mark.parametrize("P", [2, 6, 7, 40])
 def test_mirrored_pairs_give_their_input_back(P):
     """relu(z) − relu(−z) = z, so features 2i and 2i + 1 differ by a linear function of x."""
-    features = feature_map("mirrored_relu", POINTS, P, 3)
+    features = feature_map(MODELS["mirrored_relu"], POINTS, P, 3)
     assert features.shape == (8, P)
     assert features.min() >= 0
     pairs = P // 2
@@ -158,11 +162,11 @@ def test_mirrored_pairs_give_their_input_back(P):
 @pytest.mark.parametrize(("P", "rank", "exact"), [(4, 4, False), (6, 6, True), (8, 7, True), (40, 23, True)])
 def test_mirrored_pairs_express_every_linear_map_from_p_of_2d_on_and_have_rank_p_half_plus_d(P, rank, exact):
     X = np.random.default_rng(0).standard_normal((500, 3))
-    features = feature_map("mirrored_relu", X, P, 0)
+    features = feature_map(MODELS["mirrored_relu"], X, P, 0)
     assert np.linalg.matrix_rank(features) == rank
     left = X - features @ np.linalg.lstsq(features, X, rcond=None)[0]
     assert (np.abs(left).max() < 1e-12) == exact
     # Control: units that are not in pairs have full rank, and give nothing back exactly.
-    single = feature_map("random_relu", X, P, 0)
+    single = feature_map(MODELS["random_relu"], X, P, 0)
     assert np.linalg.matrix_rank(single) == P
     assert np.abs(X - single @ np.linalg.lstsq(single, X, rcond=None)[0]).max() > 1e-3

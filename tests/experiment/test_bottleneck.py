@@ -5,17 +5,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from gdstudy.experiment.run_batch import run_batch
+from computed import at, autoencoders, computed, records_of
 from sklearn.metrics import mean_squared_error
 
 from gdstudy import load_dataset
 from gdstudy.data.splits import split, stream
-from gdstudy.experiment.bottleneck import BottleneckCells
+from gdstudy.experiment.bottleneck import Bottlenecks
 from gdstudy.experiment.plan import plan
+from gdstudy.study.ablations import UNABLATED
 from gdstudy.study.config import Study, Synthetic, Training
 from gdstudy.study.values import Levels, StepSize
-from gdstudy.sweep.run import load_datasets
-from gdstudy.views.summary import relative, select
 
 D, K = 16, 4
 
@@ -23,7 +22,7 @@ D, K = 16, 4
 def study_of(model="bottleneck", n_train=(2000,), seeds=1, **gd):
     """D = 16, k = 4, Σ = diag 1/i; of 5000 rows."""
     step_size = gd.pop("step_size", "auto")
-    noise, dtype = gd.pop("input_noise", 0), gd.pop("dtype", "float64")
+    noise = gd.pop("input_noise", 0)
     values = {"steps": 3200, "checkpoints_per_decade": 3, **gd}
     return Study(
         datasets=["power_law"],
@@ -33,7 +32,6 @@ def study_of(model="bottleneck", n_train=(2000,), seeds=1, **gd):
         n_hidden=[K],
         seeds=seeds,
         gd=Training(step_size=StepSize(str(step_size)), **values),
-        dtype=dtype,
     )
 
 
@@ -42,11 +40,10 @@ def run(study, seed=None):
 
     seed: of all seeds, this one alone.
     """
-    (data,) = load_datasets(study)
-    (batch,) = plan(study, [data])
+    (batch,) = plan(study)
     if seed is not None:
         batch = replace(batch, cells=tuple((n, seed) for n in study.n_train))
-    records = run_batch(study, data, batch)
+    ((_, records),) = records_of(study, [batch])
     return records.results, records.curves
 
 
@@ -85,10 +82,8 @@ def test_from_a_small_start_descent_ends_at_the_projector_on_the_principal_compo
 
 def test_components_are_learnt_one_after_the_other():
     study = study_of(init_scale=1e-8)
-    (data,) = load_datasets(study)
-    (batch,) = plan(study, [data])
-    arrays = [a for a in run_batch(study, data, batch).arrays if a["name"] == "mode_strengths"]
-    steps, strengths = np.array([a["step"] for a in arrays]), np.stack([a["value"] for a in arrays])
+    arrays = at(computed(study).arrays, name="mode_strengths")
+    steps, strengths = arrays["step"].to_numpy(), np.stack(arrays["value"])
     assert strengths.shape == (len(steps), K)
     half = [steps[strengths[:, r] > 0.5][0] for r in range(K)]
     assert half == sorted(half)
@@ -197,11 +192,10 @@ def test_the_exact_map_is_that_of_each_component_by_itself():
 
 def test_pictures_hold_the_strength_of_each_component_beside_its_exact_map_and_its_flow():
     study = study_of("bottleneck_aligned", n_train=[3, 64], seeds=2, init_scale=0.02, steps=300)
-    (data,) = load_datasets(study)
-    (batch,) = plan(study, [data])
-    records = run_batch(study, data, batch)
-    arrays = {(int(a["n_train"][0]), a["step"], a["name"]): a["value"] for a in records.arrays}
-    assert {int(a["seed"][0]) for a in records.arrays} == {0}
+    found = computed(study).arrays
+    keys = zip(found["n_train"], found["step"], found["name"], strict=True)
+    arrays = dict(zip(keys, found["value"], strict=True))
+    assert set(found["seed"]) == {0}
     steps = {(n, step) for n, step, _ in arrays}
     assert len({step for n, step in steps if n == 64}) > 5
     for n, step in steps:
@@ -232,10 +226,10 @@ def test_the_best_map_of_noisy_inputs_spikes_at_n_equal_d_and_that_of_clean_ones
     assert lost[0][0] > lost[0][1] > lost[0][2]
 
 
-def test_with_noisy_inputs_a_small_start_ends_at_reduced_rank_regression(autoencoder_run):
-    results = autoencoder_run("bottleneck").results
-    rows = select(results, model="bottleneck", dataset="power_law+noise0.5")
-    trained = select(rows, estimator="gd")
+def test_with_noisy_inputs_a_small_start_ends_at_reduced_rank_regression():
+    results = autoencoders("bottleneck").results
+    rows = at(results, model="bottleneck", input_noise=0.5)
+    trained = at(rows, estimator="gd")
     ended = trained["status"] == "converged"
     assert ended.sum() > 10
     assert trained["distance"][ended].max() < 1e-6
@@ -245,17 +239,18 @@ def test_with_noisy_inputs_a_small_start_ends_at_reduced_rank_regression(autoenc
     x, clean = data.inputs(1), data.X
     full = np.linalg.pinv(x[train]) @ clean[train]
     V = np.linalg.svd(x[train] @ full)[2][:2].T
-    closed = select(rows, estimator="reduced_rank", n_train=16, n_hidden=2, seed=1)
+    closed = at(rows, estimator="reduced_rank", n_train=16, n_hidden=2, seed=1)
     expected = mean_squared_error(clean[test], x[test] @ full @ V @ V.T)
-    assert closed["test_mse"][0] == pytest.approx(expected, rel=1e-8)
+    assert closed["test_mse"].item() == pytest.approx(expected, rel=1e-8)
     P_k = np.linalg.svd(x[train])[2][:2].T
     assert abs(mean_squared_error(clean[test], x[test] @ P_k @ P_k.T) / expected - 1) > 0.01
 
 
-def test_wider_bottlenecks_lose_less(autoencoder_run):
-    rows = relative(select(autoencoder_run("bottleneck").results, dataset="power_law", model="bottleneck", n_train=200))
-    trained = [np.median(select(rows, estimator="gd", n_hidden=k)["relative_test_mse"]) for k in (2, 4)]
-    best = [np.median(select(rows, estimator="pca", n_hidden=k)["relative_test_mse"]) for k in (2, 4)]
+def test_wider_bottlenecks_lose_less():
+    rows = at(autoencoders("bottleneck").results, input_noise=0, model="bottleneck", n_train=200)
+    rows = rows.assign(lost=rows["test_mse"] / rows["target_mean_square"])
+    trained = [at(rows, estimator="gd", n_hidden=k)["lost"].median() for k in (2, 4)]
+    best = [at(rows, estimator="pca", n_hidden=k)["lost"].median() for k in (2, 4)]
     np.testing.assert_allclose(trained, best, rtol=1e-6)
     assert best[0] > best[1] > 0
     # What is left is the spectrum beyond the k-th component, of Σ 1/i over 8 components.
@@ -297,13 +292,11 @@ def test_both_engines_end_in_the_same_statuses_beyond_the_limit():
 
 def test_the_exact_map_goes_on_from_where_it_was_and_can_go_back():
     study = study_of("bottleneck_aligned", n_train=[16, 64], seeds=2)
-    (data,) = load_datasets(study)
-    (batch,) = plan(study, [data])
-    cells = BottleneckCells(study, data, batch)
-    eta, _ = cells.step_sizes()
+    (batch,) = plan(study)
+    task = Bottlenecks(study, load_dataset("power_law"), batch).task(study.gd, UNABLATED)
     everything = torch.arange(4)
-    far = cells._strengths(eta, torch.tensor([50, 60, 70, 80]), everything).clone()
-    near = cells._strengths(eta, torch.tensor([5, 6, 7, 8]), everything).clone()
-    again = cells._strengths(eta, torch.tensor([50, 60, 70, 80]), everything)
+    far = task._strengths(torch.tensor([50, 60, 70, 80]), everything).clone()
+    near = task._strengths(torch.tensor([5, 6, 7, 8]), everything).clone()
+    again = task._strengths(torch.tensor([50, 60, 70, 80]), everything)
     torch.testing.assert_close(again, far, rtol=1e-13, atol=0)
     assert (near < far).all()

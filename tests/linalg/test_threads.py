@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import small_study
+from gdstudy.experiment.run_batch import run_batch
 
 from gdstudy import gradient_descent, train_module
 from gdstudy.experiment.plan import plan
-from gdstudy.experiment.run_batch import run_batch
 from gdstudy.linalg.threads import SMALL_CELL, Pace, all_threads, intra_op
 from gdstudy.sweep.run import load_datasets
 from gdstudy.training.modules import LinearReadout

@@ -11,8 +11,9 @@ import pytest
 import yaml
 
 from gdstudy.study.config import GROUPS, Study, kinds
+from gdstudy.study.datasets import DATASETS
+from gdstudy.study.errors import StudyError
 from gdstudy.study.parser import find_config, read_study, read_yaml
-from gdstudy.study.schema import DATASETS, StudyError
 from gdstudy.study.values import Levels, Sizes, StepSize, Threads
 
 MEGABYTES, SECONDS = 500, 2
@@ -90,6 +91,13 @@ STRUCTURAL = {
         + ", ".join(f"{name}: 1-100000" for name in DATASETS) + "}\n",
         "100000",
     ),
+    "old key": ("dtype: float32\n", "dtype is no key any more: each training has its own; write gd.dtype"),
+    "old ablation": ("ablations: {learning_rate: [1]}\n", "ablations.learning_rate is no key any more: a step size is"),
+    "hostile training": ('trainings: {"\\e[31mred\\a": {}}\n', "names an estimator: small letters, digits and _"),
+    "many trainings": (
+        "trainings: {" + ", ".join(f"a{k}: {{}}" for k in range(3000)) + "}\n", "names are too many",
+    ),
+    "training of a long name": ("trainings: {" + "a" * 900 + ": {steps: 0}}\n", "names an estimator"),
     "many options": (
         "gd: {optimizer_options: {" + ", ".join(f"option{k}: 1" for k in range(3000)) + "}}\n", "names are too many",
     ),
@@ -123,6 +131,15 @@ OPTIONS = {
     "unknown": (["--stepz", "3"], "unknown key 'stepz'"),
     "a group": (["--gd", "{steps: 3}"], "unknown key 'gd'"),
     "a name without options": (["linear.yaml"], "unexpected 'linear.yaml'; options are written --key value"),
+    "an old key": (["--dtype", "float32"], "dtype is no key any more: each training has its own; write gd.dtype"),
+    "an old ablation": (["--ablations.restarts", "[2]"], "ablations.restarts is no key any more: they are a training"),
+    "a training's unknown key": (["--trainings.adam.stepsize", "1"], "(did you mean trainings.adam.step_size?)"),
+    "a training's value": (["--trainings.adam.steps", "many"], "trainings.adam.steps: 'many' is no whole number"),
+    "a training's bound": (["--trainings.adam.steps=0"], "trainings.adam.steps=0 must lie in 1"),
+    "a training without keys": (["--trainings.adam", "3"], "trainings: 3 must be a mapping of names to values"),
+    "a training of no name": (["--trainings..steps", "3"], "trainings: '' names an estimator"),
+    "a training of many words": (["--trainings.a.b.c.d", "3"], "unknown key 'trainings.a.b'"),
+    "a training's blank": (["--trainings.adam.steps"], "trainings.adam.steps: is blank"),
     "a name of a mapping": (["--gd.optimizer_options.eps", "many"], "gd.optimizer_options: 'many' is no number"),
 }  # fmt: skip
 
@@ -228,6 +245,27 @@ def test_options_are_written_as_people_write_them(tmp_path, capsys, monkeypatch)
     whole = ["--gd.optimizer_options", "{eps: 1}"]
     assert main(["--config", "study.yaml", *arguments, *names, "--gd.step_size", "0.1", *whole]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["gd"]["optimizer_options"] == {"eps": 1}
+
+
+def test_keys_of_trainings_are_options(tmp_path, capsys, monkeypatch):
+    from gdstudy.train import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.yaml").write_text("trainings: {adam: {optimizer: adam, step_size: 0.1}, slow: {steps: 9}}\n")
+
+    def printed(*arguments):
+        assert main(["--config", "study.yaml", *arguments, "--print_config"]) == 0
+        return yaml.safe_load(capsys.readouterr().out)["trainings"]
+
+    untouched = printed()
+    assert untouched == {"adam": {"optimizer": "adam", "step_size": "0.1"}, "slow": {"steps": 9}}
+    # One key of a training, of an optimizer's options in it, and of a training that was not there.
+    changed = printed("--trainings.adam.step_size", "0.01", "--trainings.adam.optimizer_options.eps=1e-6")
+    adam = {"optimizer": "adam", "step_size": "0.01", "optimizer_options": {"eps": 1e-6}}
+    assert changed == {"adam": adam, "slow": {"steps": 9}}
+    assert printed("--trainings.new.steps", "1e2") == {**untouched, "new": {"steps": 100}}
+    assert printed("--trainings.slow", "{steps: 3}") == {**untouched, "slow": {"steps": 3}}
+    assert printed("--trainings", "{}") == {}
 
 
 @pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])

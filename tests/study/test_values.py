@@ -6,11 +6,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 import yaml
-from gdstudy.study.schema import StudyError
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gdstudy.study.config import Study, Training
+from gdstudy.study.errors import StudyError
 from gdstudy.study.parser import as_dict, as_yaml, study_of
 from gdstudy.study.values import Levels, Sizes, StepSize, Threads, convert, real, whole
 
@@ -115,7 +115,7 @@ def test_step_sizes_and_threads_are_auto_or_numbers():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dtype": "float16"}, "dtype: 'float16' must be one of float64, float32"),
+        ({"gd": Training(dtype="float16")}, "gd.dtype: 'float16' must be one of float64, float32"),
         ({"seeds": 2.5}, "seeds: 2.5 is no whole number; write one such as 50 or 1e5"),
         ({"datasets": ["diabetes", 3]}, "datasets: 3 is no name"),
         ({"gd": {"steps": 5}}, r"gd: \{'steps': 5\} is not allowed; give a Training"),
@@ -148,11 +148,10 @@ def test_numbers_and_texts_of_numpy_become_pythons():
     study = Study(
         datasets=np.array(["diabetes"]),
         n_train=np.array(5),
-        dtype=np.str_("float32"),
         device=np.str_("cpu"),
         models=["superposition"],
         n_hidden=range(2, 9, 3),
-        gd=Training(step_size=Fraction(1, 10), optimizer="sgd", optimizer_options=options),
+        gd=Training(step_size=Fraction(1, 10), optimizer="sgd", optimizer_options=options, dtype=np.str_("float32")),
     )
     assert (study.datasets, study.n_train, study.n_hidden, study.gd.step_size.value) == (
         ["diabetes"],

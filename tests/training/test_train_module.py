@@ -459,7 +459,7 @@ def test_a_start_at_the_optimum_does_not_count_as_diverged(optimizer):
     ("options", "error", "message"),
     [
         ({"optimizer_options": {"momentum": 0.9}}, ValueError, "have no effect on optimizer='gd'"),
-        ({"optimizer": None}, ValueError, "optimizer=None must be the name"),
+        ({"optimizer": None}, ValueError, "optimizer=None is none that trains each cell"),
         ({"optimizer": "sgd", "optimizer_options": {"momentum": "x"}}, ValueError, "no momentum='x'"),
         ({"warmup": None}, ValueError, "warmup=None"),
         ({"step_size": 1e-320}, ValueError, "step_size=.* leaves float64"),

@@ -1,0 +1,58 @@
+"""The exact iterate of gradient descent, against real steps and many-digit arithmetic."""
+
+import mpmath
+import numpy as np
+import pytest
+from problems import everywhere
+
+from gdstudy import gd_iterate
+
+
+def problem(n, P=20, k=1, seed=0):
+    random = np.random.default_rng(seed)
+    return random.standard_normal((n, P)), random.standard_normal((n, k))
+
+
+@pytest.mark.parametrize("n", [3, 5, 8])
+@pytest.mark.parametrize("share", [0.5, 1.0, 1.9])
+def test_gd_iterate_keeps_its_digits_at_any_t(n, share):
+    """Against (I − ηXᵀX)ᵗ by repeated squaring in 80 digits: relative error near κ·eps up to t = 10¹²."""
+    X, Y = problem(n, P=5)
+    X[:, 0] *= 1e-3
+    s = np.linalg.svd(X, compute_uv=False)
+    eta = float(share / s[0] ** 2)
+    with mpmath.workdps(80):
+        A, B = mpmath.matrix(X.tolist()), mpmath.matrix(Y.tolist())
+        gram, right = A.T * A, A.T * B
+        for t in (0, 1, 2, 7, 1000, 10**7, 10**12):
+            # W_t = η Σ_{i<t} Mⁱ XᵀY, by doubling: S_{2m} = S_m + Mᵐ S_m.
+            M, S = mpmath.eye(5), mpmath.zeros(5)
+            step = mpmath.eye(5) - eta * gram
+            for bit in bin(t)[2:]:
+                S, M = S + M * S, M * M
+                if bit == "1":
+                    S, M = S + M, M * step
+            exact = np.array((eta * S * right).tolist(), dtype=float)
+            gap = np.linalg.norm(gd_iterate(X, Y, eta, t) - exact)
+            assert gap <= 100 * s[0] / s[-1] * np.finfo(float).eps * np.linalg.norm(exact)
+
+
+def test_gd_iterate_grows_without_bound_above_the_stable_step_size():
+    X, Y = problem(40)
+    eta = 2.1 / np.linalg.norm(X, 2) ** 2
+    norms = [np.linalg.norm(gd_iterate(X, Y, eta, t)) for t in (100, 1000)]
+    assert norms[1] > 1e30 * norms[0]
+
+
+@everywhere()
+@pytest.mark.parametrize("share", [0.3, 1.0, 1.9])
+def test_the_iterate_is_that_of_the_recursion_and_its_limit_the_known_solution(known, share):
+    eta = known.step_size(share)
+    X, Y = known.X.astype(float), known.Y.astype(float)
+    for t in (0, 1, 2, 3, 10, 300):
+        W = known.iterate(eta, t)
+        bound = 1e3 * (known.condition if known.rank else 1) * np.finfo(float).eps * np.linalg.norm(W)
+        assert np.linalg.norm(gd_iterate(X, Y, eta, t) - W) <= bound
+        if t == 2 and known.condition > 1:  # the iterate before is another one
+            assert np.linalg.norm(known.iterate(eta, 1) - W) > 100 * bound or not known.W.any()
+    assert np.linalg.norm(gd_iterate(X, Y, eta, np.inf) - known.W) <= known.tolerance()
