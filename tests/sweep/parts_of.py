@@ -4,6 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gdstudy.sweep.parts import sealed
+from gdstudy.sweep.run import load_datasets, run_missing
+from gdstudy.sweep.store import Store, load_run, load_study
 
 
 def parts(run, table="results"):
@@ -29,3 +31,14 @@ def column(name, values):
         return table.set_column(table.schema.get_field_index(name), field, pa.array(new, field.type))
 
     return change
+
+
+def finish(run, study=None, **made_by):
+    """Compute what is missing of a run, as --resume does, without its figures; its tables."""
+    study = study or load_study(run)
+    store = Store(run, study, made_by)
+    try:
+        run_missing(study, load_datasets(study), store, quiet=True)
+    finally:
+        store.close()
+    return load_run(run)

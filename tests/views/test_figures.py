@@ -9,12 +9,12 @@ from matplotlib.colors import to_rgba
 
 from gdstudy.figures import main, redraw
 from gdstudy.study.config import Ablations, GradientDescent, Study
-from gdstudy.study.parser import as_yaml
 from gdstudy.study.values import Levels, Sizes
 from gdstudy.sweep.run import load_datasets, run_missing
 from gdstudy.sweep.store import Store, load_run
 from gdstudy.views import figures
 from gdstudy.views.figures.spectra import typical_seed
+from gdstudy.views.old_tables import old_run  # SHIM
 from gdstudy.views.summary import select
 
 CUTOFFS, STRENGTHS = (0.01, 0.1, 1.0), (0.0, 10.0)
@@ -69,10 +69,10 @@ def runs(run_dir, tmp_path_factory):
     folders = {"linear": run_dir}
     for name, study in (("ablated", ABLATED), ("polynomial", POLYNOMIAL), ("features", FEATURES)):
         folders[name] = tmp_path_factory.mktemp(name)
-        store = Store(folders[name], config=as_yaml(study))
+        store = Store(folders[name], study)
         run_missing(study, load_datasets(study), store, quiet=True)
         store.close()
-    return {name: load_run(folder) for name, folder in folders.items()}
+    return {name: old_run(load_run(folder)) for name, folder in folders.items()}
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,11 @@ from matplotlib.colors import to_rgba
 from test_figures import DRAWN, lines, panels
 
 from gdstudy.study.config import Ablations, GradientDescent, Study, Synthetic
-from gdstudy.study.parser import as_yaml
 from gdstudy.study.values import Levels, Sizes, StepSize
 from gdstudy.sweep.run import load_datasets, run_missing
 from gdstudy.sweep.store import Store, load_run
 from gdstudy.views import figures
+from gdstudy.views.old_tables import old_run  # SHIM
 from gdstudy.views.summary import select
 
 SMALL = Synthetic(n_inputs=6, n_rows=400)
@@ -88,10 +88,10 @@ def runs(tmp_path_factory):
     tables = {}
     for name, study in STUDIES.items():
         folder = tmp_path_factory.mktemp(name)
-        store = Store(folder, config=as_yaml(study))
+        store = Store(folder, study)
         run_missing(study, load_datasets(study), store, quiet=True)
         store.close()
-        tables[name] = load_run(folder)
+        tables[name] = old_run(load_run(folder))
     return tables
 
 
@@ -402,10 +402,10 @@ def test_the_best_step_size_is_chosen_cell_by_cell_by_its_training_loss(drawn, r
 def test_data_that_gd_alone_sees_stands_beside_the_studys_own_without_a_curve_there(tmp_path):
     gd = GradientDescent(steps=20, checkpoints_per_decade=1, preprocess="standardize")
     study = Study(**LINEAR, datasets=["power_law"], input_noise=Levels((0.5,)), n_train=Sizes((3, 6, 12)), gd=gd)
-    store = Store(tmp_path, config=as_yaml(study))
+    store = Store(tmp_path, study)
     run_missing(study, load_datasets(study), store, quiet=True)
     store.close()
-    run = load_run(tmp_path)
+    run = old_run(load_run(tmp_path))
     own, trained = panels(figures.FIGURES["denoising_autoencoder"].draw(run))[2:]
     assert not [line for line in own.lines if line.get_label().startswith("GD")]
     assert [line for line in trained.lines if line.get_label().startswith("GD")]
