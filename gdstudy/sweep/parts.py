@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ _PREFIX, _NAME = "gdstudy.", re.compile(rf"(\d{{6,}})\.({'|'.join(TABLES)})\.par
 _LONGEST_WORD, _MOST_WORDS = 200, 10_000
 # Measured numbers hardly compress: a file that claims to hold more than this, and than a hundredfold of it, is no part.
 _MOST_BYTES, _MOST_DENSE = 1 << 28, 100
+# Bytes of a part's seal, of what is read of it at once, and of the largest part.
+_SEAL, _CHUNK, _LARGEST = 32, 1 << 20, 1 << 34
 _TYPES = {
     "text": pa.dictionary(pa.int32(), pa.string()),
     "whole": pa.int64(),
@@ -70,9 +73,35 @@ def as_arrow(table: str, frame: pd.DataFrame) -> pa.Table:
 def write_part(path: Path, table: str, frame: pd.DataFrame, facts: Mapping[str, str]) -> None:
     """Write one part whole. facts: what is to be known of it beside its table, as texts. OSError for a full disk."""
     said = {f"{_PREFIX}{name}": value for name, value in {"schema": SCHEMA, "table": table, **facts}.items()}
+    stored, sink = as_arrow(table, frame).replace_schema_metadata(said), pa.BufferOutputStream()
+    pq.write_table(stored, sink, compression="zstd", write_page_checksum=True, write_statistics=False)
     with whole_file(path, flush=True) as file:
-        stored = as_arrow(table, frame).replace_schema_metadata(said)
-        pq.write_table(stored, file, compression="zstd", write_page_checksum=True)
+        file.write_bytes(sealed(sink.getvalue().to_pybytes()))
+
+
+def sealed(content: bytes) -> bytes:
+    """A Parquet file with the SHA-256 of all of it before its footer, where readers pass over it.
+
+    Page checksums leave out the footer and the heads of pages, and pyarrow may abort where these are damaged.
+    """
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    return content[:footer] + hashlib.sha256(content).digest() + content[footer:]
+
+
+def _is_whole(path: Path, size: int) -> bool:
+    """Whether a file is as it was sealed."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        file.seek(max(0, size - 8))
+        footer = size - 8 - int.from_bytes(file.read(4), "little")
+        if size > _LARGEST or footer < _SEAL:
+            return False
+        file.seek(0)
+        for length in [_CHUNK] * ((footer - _SEAL) // _CHUNK) + [(footer - _SEAL) % _CHUNK]:
+            found.update(file.read(length))
+        seal = file.read(_SEAL)
+        found.update(file.read())
+    return found.digest() == seal
 
 
 @dataclass(frozen=True)
@@ -114,12 +143,13 @@ def open_part(path: Path, table: str, **expected: str) -> Part:
     """
     check_file(path)
     with _explained(path):
+        size = path.stat().st_size
+        if not _is_whole(path, size):
+            raise Damaged(f"{path}: damaged (its checksum is another)")
         file = pq.ParquetFile(path, page_checksum_verification=True)
-        said, size, metadata = file.metadata.metadata or {}, path.stat().st_size, file.metadata
-        known = {key.decode(): value.decode() for key, value in said.items()}
-        facts = {key.removeprefix(_PREFIX): value for key, value in known.items() if key.startswith(_PREFIX)}
-        columns = file.schema_arrow.remove_metadata()
-        groups = [metadata.row_group(k).total_byte_size for k in range(metadata.num_row_groups)]
+        said = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
+        columns, decoded = file.schema_arrow.remove_metadata(), _decoded(file, table)
+    facts = {name.removeprefix(_PREFIX): value for name, value in said.items() if name.startswith(_PREFIX)}
     if (schema := facts.get("schema", SCHEMA)) != SCHEMA:
         raise StudyError(
             f"{path}: its schema is {shown(schema)}, and this version of gdstudy knows {SCHEMA}; use version "
@@ -128,12 +158,16 @@ def open_part(path: Path, table: str, **expected: str) -> Part:
     for name, value in {"schema": SCHEMA, "table": table, **expected}.items():
         if facts.get(name) != value:
             raise Damaged(f"{path}: is of another {name}")
-    decoded = max(sum(groups), metadata.num_rows * 8 * len(SCHEMAS[table]))
-    if columns != SCHEMAS[table] or min(groups, default=0) < 0 or metadata.num_rows < 0:
+    if columns != SCHEMAS[table]:
         raise Damaged(f"{path}: damaged (its columns are not those of {table})")
-    part = Part(path, table, facts, file, size, decoded)
     check_size(path, decoded, size)
-    return part
+    return Part(path, table, facts, file, size, decoded)
+
+
+def _decoded(file: pq.ParquetFile, table: str) -> int:
+    """Bytes in memory of a part, as far as its numbers say."""
+    groups = [file.metadata.row_group(k).total_byte_size for k in range(file.metadata.num_row_groups)]
+    return max(sum(groups), file.metadata.num_rows * 8 * len(SCHEMAS[table]))
 
 
 def check_size(path: Path, decoded: int, size: int) -> None:

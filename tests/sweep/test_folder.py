@@ -3,15 +3,20 @@
 import os
 import shutil
 import socket
-import sqlite3
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
+from parts_of import column, finish, parts, rewrite
 
 from gdstudy import figures, load_arrays, load_curves, load_results
-from gdstudy.study.schema import StudyError
-from gdstudy.sweep.folder import check_folder, whole_file, write_whole
+from gdstudy.study.errors import StudyError
+from gdstudy.sweep.folder import check_folder, clear_remains, whole_file, write_whole
+from gdstudy.sweep.parts import sealed
 from gdstudy.sweep.store import load_run
 from gdstudy.train import main
 from gdstudy.views.board import EVENTS
@@ -33,25 +38,30 @@ def everything(folder):
     return {p: p.read_bytes() if p.is_file() else None for p in Path(folder).rglob("*")}
 
 
-def execute(run, statement, *values):
-    with closing(sqlite3.connect(run / "results.sqlite")) as db:
-        db.execute(statement, values)
-        db.commit()
+def write(name, text):
+    return lambda run, outside: (run / name).write_text(text)
 
 
-def endless(table, select):
-    """A table becomes a view that never ends."""
+def remove(name):
+    return lambda run, outside: (run / name).unlink()
+
+
+def hold(table, name, values):
+    """A column of every part of a table holds something else."""
 
     def build(run, outside):
-        execute(run, f"ALTER TABLE {table} RENAME TO {table}_")
-        numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
-        execute(run, f"CREATE VIEW {table} AS {numbers} {select}")
+        for path in parts(run, table):
+            rewrite(path, column(name, values.format(outside=outside) if isinstance(values, str) else values))
 
     return build
 
 
-def rename_datasets(name):
-    return lambda run, outside: execute(run, "UPDATE results SET dataset = ?", name.format(outside=outside))
+def hold_both(table, **columns):
+    def build(run, outside):
+        for name, value in columns.items():
+            hold(table, name, value)(run, outside)
+
+    return build
 
 
 def replace_by_link(name, target="", hard=False):
@@ -72,22 +82,14 @@ def replace_by_link(name, target="", hard=False):
     return build
 
 
-def move_store_out(suffix, hard):
+def move_out(name, hard):
+    """A path of the run moves out of it, and a name of it stays."""
+
     def build(run, outside):
-        store = run / f"results.sqlite{suffix}"
-        if not store.exists():
-            store.write_bytes(b"")
-        shutil.move(store, outside / "store")
-        os.link(outside / "store", store) if hard else store.symlink_to(outside / "store")
+        shutil.move(run / name, outside / "moved")
+        os.link(outside / "moved", run / name) if hard else (run / name).symlink_to(outside / "moved")
 
     return build
-
-
-def super_journal(run, outside):
-    """A journal that has SQLite delete the file it names."""
-    name = str(outside / "precious.txt").encode()
-    footer = name + len(name).to_bytes(4, "big") + sum(name).to_bytes(4, "big") + bytes.fromhex("d9d505f920a163d7")
-    (run / "results.sqlite-journal").write_bytes(bytes(512) + footer)
 
 
 def special(name, make):
@@ -111,37 +113,30 @@ def bind(path):
         os.chdir(here)
 
 
+FIRST, STUDY, LOCK = "batches/000000.results.parquet", "batches/study.yaml", "batches/lock"
 HOSTILE = {
-    "an absolute path as a name": rename_datasets("{outside}"),
-    "a path upwards as a name": rename_datasets("../outside"),
-    "the parent as a name": rename_datasets(".."),
-    "the folder itself as a name": rename_datasets("."),
-    "an empty name": rename_datasets(""),
-    "a control character in a name": rename_datasets("\x1b[31mdiabetes"),
-    "another data set": rename_datasets("digits"),
-    "a model of none": lambda run, _: execute(run, "UPDATE results SET model = '../../outside'"),
-    "an estimator of none": lambda run, _: execute(run, "UPDATE results SET estimator = '/tmp' WHERE estimator = 'gd'"),
-    "an ablation of none": lambda run, _: execute(run, "UPDATE curves SET ablation = '../x'"),
-    "a status of none": lambda run, _: execute(run, "UPDATE results SET status = '\x1b[2J'"),
-    "a text for a number": lambda run, _: execute(run, "UPDATE results SET test_mse = 'many' WHERE seed = 1"),
-    "a text for a size": lambda run, _: execute(run, "UPDATE curves SET n_train = x'00' WHERE seed = 1"),
-    "no level": lambda run, _: execute(run, "UPDATE results SET ablation = 'leading_modes', level = NULL"),
-    "an infinite level": lambda run, _: execute(run, "UPDATE results SET level = 9e999"),
-    "a level of none": lambda run, _: execute(run, "UPDATE curves SET level = 3"),
-    "a negative size": lambda run, _: execute(run, "UPDATE results SET n_train = -5 WHERE seed = 1"),
-    "no parameters": lambda run, _: execute(run, "UPDATE results SET n_parameters = 0"),
-    "a long name": lambda run, _: execute(run, "UPDATE results SET dataset = printf('%.*c', 30000000, 'x')"),
-    "many names": lambda run, _: execute(run, "UPDATE curves SET status = rowid || dataset"),
-    "an endless view of results": endless("results", "SELECT r.* FROM results_ AS r, n"),
-    "an endless view of curves": endless("curves", "SELECT r.* FROM curves_ AS r, n"),
-    "an endless view for a study": endless("study", "SELECT count(*) AS config FROM n"),
-    "an endless view of batches": endless("batches", "SELECT i AS number FROM n"),
-    "a trigger": lambda run, _: execute(run, "CREATE TRIGGER t AFTER INSERT ON results BEGIN DELETE FROM curves; END"),
-    "a table more": lambda run, _: execute(run, "CREATE TABLE more (x)"),
-    "no study": lambda run, _: execute(run, "DELETE FROM study"),
-    "a study of aliases": lambda run, _: execute(run, "UPDATE study SET config = 'a: &a [1, 1]\nseeds: [*a, *a]'"),
-    "an endless study": lambda run, _: execute(run, "UPDATE study SET config = printf('%.*c', 200000, 'x')"),
-    "a study of another kind": lambda run, _: execute(run, "UPDATE study SET config = 'seeds: [1]'"),
+    "an absolute path as a name": hold("results", "dataset", "{outside}"),
+    "a path upwards as a name": hold("results", "dataset", "../outside"),
+    "the parent as a name": hold("results", "dataset", ".."),
+    "the folder itself as a name": hold("results", "dataset", "."),
+    "an empty name": hold("results", "dataset", ""),
+    "a control character in a name": hold("results", "dataset", "\x1b[31mdiabetes"),
+    "another data set": hold("results", "dataset", "digits"),
+    "a preprocessing of none": hold("results", "preprocess", "../x"),
+    "a noise of none": hold("curves", "input_noise", 0.5),
+    "a model of none": hold("results", "model", "../../outside"),
+    "an estimator of none": hold("results", "estimator", lambda old: ["/tmp" if e == "gd" else e for e in old]),
+    "an ablation of none": hold("curves", "ablation", "../x"),
+    "a status of none": hold("results", "status", "\x1b[2J"),
+    "no level": hold_both("results", ablation="leading_modes", level=None),
+    "an infinite level": hold("results", "level", float("inf")),
+    "a level of none": hold("curves", "level", 3.0),
+    "a negative size": hold("results", "n_train", lambda old: [-5, *old[1:]]),
+    "no parameters": hold("results", "n_parameters", 0),
+    "no study": remove(STUDY),
+    "a study of aliases": write(STUDY, "a: &a [1, 1]\nseeds: [*a, *a]"),
+    "an endless study": write(STUDY, "x" * 200_000),
+    "a study of another kind": write(STUDY, "seeds: [1]"),
     "a link for its figures": replace_by_link("figures"),
     "a link for a figure": replace_by_link("figures/mse_against_n.png", "deep/precious.png"),
     "a link for a table": replace_by_link("results.csv", "results.csv"),
@@ -152,14 +147,15 @@ HOSTILE = {
     "a link for an estimator": replace_by_link("diabetes/gd"),
     "a link for events": replace_by_link(f"diabetes/gd/{EVENTS}0.host", f"{EVENTS}1.mine"),
     "a link that leads nowhere": replace_by_link("figures/new.png", "not/there"),
-    "a link for the store": move_store_out("", hard=False),
-    "a second name of the store": move_store_out("", hard=True),
-    "a link for the log of the store": move_store_out("-wal", hard=False),
-    "a link for the index of the log": move_store_out("-shm", hard=False),
-    "a journal that names another": super_journal,
+    "a link for the store": move_out("batches", hard=False),
+    "a link for a part of the store": move_out(FIRST, hard=False),
+    "a link for the study of the store": move_out(STUDY, hard=False),
+    "a link for the lock": move_out(LOCK, hard=False),
     "a pipe for a figure": special("figures/bias.png", os.mkfifo),
     "a pipe for the config": special("config.yaml", os.mkfifo),
-    "a pipe for the store": special("results.sqlite", os.mkfifo),
+    "a pipe for a part of the store": special(FIRST, os.mkfifo),
+    "a pipe for the study of the store": special(STUDY, os.mkfifo),
+    "a pipe for the lock": special(LOCK, os.mkfifo),
     "a socket": special("socket", bind),
 }
 COMMANDS = {"resume": lambda run: main(["--resume", str(run)]), "figures": lambda run: figures.main([str(run)])}
@@ -180,22 +176,94 @@ def test_a_hostile_folder_is_one_line_and_nothing_outside_is_touched(kind, comma
     assert (outside / "precious.txt").read_text() == "precious"
 
 
+def wide(table):
+    return table.append_column("more", [list(range(len(table)))])
+
+
+def texts_for(name):
+    """Numbers that are texts."""
+
+    def change(table):
+        return table.set_column(table.schema.get_field_index(name), name, [["many"] * len(table)])
+
+    return change
+
+
+def many_names(table):
+    table = pa.concat_tables([table] * 500)
+    return column("status", lambda old: [f"status {k}" for k in range(len(old))])(table)
+
+
+def many_rows(path):
+    """Few bytes that claim millions of rows."""
+    table = pq.read_table(path)
+    empty = pa.table({f.name: pa.nulls(50_000, f.type) for f in table.schema}, table.schema)
+    with pq.ParquetWriter(path, table.schema, compression="zstd", write_page_checksum=True) as writer:
+        for _ in range(40):
+            writer.write_table(empty)
+        writer.add_key_value_metadata(table.schema.metadata)
+    path.write_bytes(sealed(path.read_bytes()))
+
+
+# A part that no run writes: (what becomes of the first part of `results`, what is said).
+DAMAGED = {
+    "no Parquet": (lambda path: path.write_bytes(b"garbage" * 1000), "damaged"),
+    "nothing": (lambda path: path.write_bytes(b""), "damaged"),
+    "a text for a number": (lambda path: rewrite(path, texts_for("test_mse")), "its columns are not those of results"),
+    "a column more": (lambda path: rewrite(path, wide), "its columns are not those of results"),
+    "a long name": (lambda path: rewrite(path, column("dataset", "x" * 30_000_000)), "more or longer names"),
+    "many names": (lambda path: rewrite(path, many_names), "more or longer names"),
+    "no name": (lambda path: rewrite(path, column("status", None)), "status is empty"),
+    "millions of rows in a few bytes": (many_rows, "cannot hold what it says"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_a_part_that_no_run_writes_is_one_line_and_is_computed_again(kind, run, capsys):
+    damage, said = DAMAGED[kind]
+    before = load_results(run)
+    damage(run / FIRST)
+    assert figures.main([str(run)]) == 2
+    err = capsys.readouterr().err
+    assert f"{run / FIRST}: " in err
+    assert said in err
+    assert f"--resume {run} computes it again" in err
+    assert err.count("\n") == 1
+    after = finish(run)
+    err = capsys.readouterr().err
+    assert f"{run / FIRST}: " in err
+    assert "this batch is computed again" in err
+    assert err.count("\n") == 1
+    pd.testing.assert_frame_equal(after.results, before)
+
+
 def test_a_store_of_ablated_rows_alone_is_damaged(paper_run, tmp_path):
     shutil.copytree(paper_run, tmp_path / "run")
-    execute(tmp_path / "run", "DELETE FROM results WHERE ablation = 'none'")
+    for path in parts(tmp_path / "run"):
+        rewrite(path, lambda table: table.filter(pc.not_equal(pc.cast(table["ablation"], pa.string()), "none")))
     with pytest.raises(StudyError, match="rows without ablation are missing"):
         load_run(tmp_path / "run")
 
 
 @pytest.mark.parametrize("load", [load_results, load_curves, load_arrays])
-@pytest.mark.parametrize("kind", [name for name in HOSTILE if "store" in name or "journal" in name])
+@pytest.mark.parametrize("kind", [name for name in HOSTILE if "store" in name])
 def test_reading_a_hostile_store_touches_nothing_outside(kind, load, run, tmp_path):
     outside = tmp_path / "outside"
     HOSTILE[kind](run, outside)
     before = everything(outside)
-    with pytest.raises(StudyError, match=r"is a link or no regular file|names another journal|is no run"):
+    with pytest.raises(StudyError, match=r"is a symbolic link|is no regular file"):
         load(run)
     assert everything(outside) == before
+
+
+def test_a_second_name_of_the_lock_is_refused(run, tmp_path, capsys):
+    """A lock is opened for writing; parts and figures never are, so that copies by hard links are runs."""
+    move_out(LOCK, hard=True)(run, tmp_path / "outside")
+    assert main(["--resume", str(run)]) == 2
+    assert "has a second name somewhere else" in capsys.readouterr().err
+    (run / LOCK).unlink()
+    move_out(FIRST, hard=True)(run, tmp_path)
+    assert len(finish(run).results) > 0
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -209,7 +277,7 @@ def test_a_folder_that_is_as_it_was_made_is_not_refused(command, run, tmp_path):
 def test_a_run_may_be_reached_through_a_link(run, tmp_path):
     (tmp_path / "latest").symlink_to(run)
     check_folder(tmp_path / "latest")
-    assert len(load_results(tmp_path / "latest")["seed"]) > 0
+    assert len(load_results(tmp_path / "latest")) > 0
 
 
 def test_what_the_user_keeps_in_a_run_stays(run, run_dir):
@@ -231,6 +299,8 @@ def test_remains_of_files_that_were_being_written_are_cleared_away(run):
     part = run / "figures/.bias.png.0123456789abcdef.part"
     part.write_bytes(b"half")
     check_folder(run)
+    assert part.exists()  # who only reads leaves them: another process may be writing
+    clear_remains(run)
     assert not part.exists()
 
 
