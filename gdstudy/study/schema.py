@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
+from gdstudy.study.errors import StudyError as StudyError
+from gdstudy.study.errors import listed as listed
+from gdstudy.study.errors import suggestion as suggestion
 
 # In the order of Fig. 1.
 DATASETS = (
@@ -46,16 +47,3 @@ ABLATIONS = ("singular_value_cutoff", "leading_modes", "no_residuals", "adversar
 # A study of more cells is planned as several. Numbers of a synthetic data set, dense or (mostly zeros) sparse, and the
 # inputs of a sparse one.
 MOST_CELLS, MOST_NUMBERS, MOST_SPARSE_NUMBERS, MOST_INPUTS = 10**7, 10**8, 4 * 10**9, 10**5
-
-
-class StudyError(Exception):
-    """What a user can put right: one line that says what, where and what to do."""
-
-
-def suggestion(word: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
-
-
-def listed(names: Iterable[str]) -> str:
-    return ", ".join(names)

@@ -1,0 +1,30 @@
+"""What a user can put right, and how it is said."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+class StudyError(Exception):
+    """What a user can put right: one line that says what, where and what to do."""
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """` (did you mean …?)` where a known name is close."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def shown(value: Any) -> str:
+    """A value in a message, as it was written and not too long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
