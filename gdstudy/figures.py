@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gdstudy.study.console import one_line, prepare, say, tell
+from gdstudy.study.errors import StudyError
 from gdstudy.study.parser import Parser
-from gdstudy.study.schema import StudyError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from gdstudy.experiment.tables import Run
+    from gdstudy.experiment.tables import Run, Tables
 
 PROG = "gdstudy.figures"
 
@@ -30,8 +30,8 @@ def redraw(run_dir: Path, run: Run | None = None) -> dict[str, np.ndarray]:
 
     if run is None:
         check_folder(run_dir)
-        run = load_run(run_dir)
-    if not len(run.results["dataset"]):
+        run = as_frames(run_dir, load_run(run_dir))  # SHIM
+    if run.results.empty:
         raise StudyError(f"{run_dir} holds no finished batch yet; finish it with --resume {run_dir}")
     folder = run_dir / "figures"
     folder.mkdir(exist_ok=True)
@@ -41,6 +41,42 @@ def redraw(run_dir: Path, run: Run | None = None) -> dict[str, np.ndarray]:
         write_whole(folder / f"{name}.png", png)
         write_whole(folder / f"{name}.pdf", pdf)
     return images
+
+
+def as_frames(run_dir: Path, tables: Tables) -> Run:  # SHIM, until the store returns a Run of DataFrames
+    """A run from tables that are dictionaries, whose data sets carry preprocessing and noise in their names."""
+    import pandas as pd
+
+    from gdstudy.experiment.tables import Run
+    from gdstudy.sweep.store import load_study
+
+    first = ["dataset", "preprocess", "input_noise", "model", "estimator", "ablation", "level"]
+    keys = [*first, "n_parameters", "n_hidden", "n_train", "seed", "step"]
+    frames = []
+    for table in tables:
+        names, places = np_unique(table["dataset"])
+        parts = [name.split("+") for name in names]
+        told = {
+            "dataset": [p[0] for p in parts],
+            "preprocess": [next((x for x in p[1:] if not x.startswith("noise")), "none") for p in parts],
+            "input_noise": [next((float(x[5:]) for x in p[1:] if x.startswith("noise")), 0.0) for p in parts],
+        }
+        columns = {name: pd.Series(values, dtype=object)[places].to_numpy() for name, values in told.items()}
+        frame = pd.DataFrame({**columns, **{name: column for name, column in table.items() if name != "dataset"}})
+        frame["input_noise"] = frame["input_noise"].astype(float)
+        for name in frame:
+            if name in (*first[:2], *first[3:6], "status", "name"):
+                frame[name] = frame[name].astype(str).astype("category")
+        frame = frame.sort_values(keys, kind="stable", ignore_index=True)
+        frames.append(frame[[*keys[:-2], *[c for c in frame if c not in keys[:-2]]]])
+    return Run(load_study(run_dir), *frames)
+
+
+def np_unique(values: np.ndarray) -> tuple[list[str], np.ndarray]:  # SHIM
+    import numpy as np
+
+    names, places = np.unique(values, return_inverse=True)
+    return names.tolist(), places
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -169,28 +169,29 @@ def _finish(study: Study, datasets: list[Any], folder: Path, quiet: bool) -> Non
         store.close()
     if not quiet:
         tell("drawing figures, writing tables …")
-    from gdstudy.figures import redraw
+    from gdstudy.figures import as_frames, redraw
     from gdstudy.sweep.store import export_csv, load_run
     from gdstudy.views.board import write_board
     from gdstudy.views.claims import decide
     from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text, report
 
-    run = load_run(folder)
+    tables = load_run(folder)  # SHIM: until load_run returns a Run
+    run = as_frames(folder, tables)
     images = redraw(folder, run)
-    claims = decide(run.results, run.curves)
+    claims = decide(run)
     markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
     texts = {"config": f"```yaml\n{(folder / 'config.yaml').read_text('utf-8')}\n```"} | (
         {"claims": markdown} if claims else {}
     )
-    write_board(folder, texts, run.results, run.curves, images)
-    export_csv(folder, run.results)
+    write_board(folder, texts, run, images)
+    export_csv(folder, tables.results)
     if claims:
         write_whole(folder / "claims.md", markdown.encode())
         write_whole(folder / "claims.csv", claims_csv(claims).encode())
     if not quiet:
         if claims:
             say("\n" + claims_text(claims))
-        say(report(study, run.results, run.curves, folder))
+        say(report(run, folder))
 
 
 def run_name(config: str | Path) -> str:

@@ -149,6 +149,11 @@ class Study:
             _convert(value, f"{group}.")
         check(self)
 
+    @property
+    def trained(self) -> dict[str, GradientDescent]:  # SHIM
+        """The trainings by the name of their estimator; the first is the main one."""
+        return {self.gd.optimizer: self.gd}
+
     def hidden_sizes(self, model: str) -> tuple[int | None, ...]:
         """The widths of a model's hidden layer that are studied; (None,) for a readout, which has none."""
         return tuple(self.n_hidden) if model in NONLINEAR else (None,)

@@ -15,7 +15,8 @@ import numpy as np
 
 from gdstudy.experiment.plan import UNABLATED, Batch, producible, producible_levels
 from gdstudy.experiment.stack import Columns, Records
-from gdstudy.experiment.tables import Run, Table
+from gdstudy.experiment.tables import Table
+from gdstudy.experiment.tables import Tables as Run  # SHIM
 from gdstudy.study.config import Study
 from gdstudy.study.console import one_line
 from gdstudy.study.parser import MOST_BYTES, read_yaml, study_of
