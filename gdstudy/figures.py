@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gdstudy.study.console import one_line, prepare, say, tell
-from gdstudy.study.parser import Parser
 from gdstudy.study.errors import StudyError
+from gdstudy.study.parser import Parser
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,6 @@ def redraw(run_dir: Path, run: Run | None = None) -> dict[str, np.ndarray]:
     from gdstudy.sweep.folder import check_folder, write_whole
     from gdstudy.sweep.store import load_run
     from gdstudy.views.figures import draw_figures
-    from gdstudy.views.old_tables import old_run  # SHIM
 
     if run is None:
         check_folder(run_dir)
@@ -37,7 +36,7 @@ def redraw(run_dir: Path, run: Run | None = None) -> dict[str, np.ndarray]:
     folder = run_dir / "figures"
     folder.mkdir(exist_ok=True)
     images = {}
-    for name, pixels, png, pdf in draw_figures(old_run(run)):  # SHIM
+    for name, pixels, png, pdf in draw_figures(run):
         images[name] = pixels
         write_whole(folder / f"{name}.png", png)
         write_whole(folder / f"{name}.pdf", pdf)

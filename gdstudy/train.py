@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gdstudy import __version__
 from gdstudy.study.config import Study
@@ -21,6 +21,8 @@ from gdstudy.study.parser import StudyParser, as_dict, as_yaml, read_study, stud
 from gdstudy.sweep.folder import BATCHES, CONFIG, check_folder, is_old, is_unused, write_whole
 
 if TYPE_CHECKING:
+    from gdstudy.data.dataset import Dataset
+    from gdstudy.sweep.run import Variety
     from gdstudy.sweep.store import Store
 
 PROG = "gdstudy.train"
@@ -151,13 +153,13 @@ def _provenance(study: Study) -> dict[str, str]:
     }
 
 
-def _finish(study: Study, datasets: list[Any], store: Store, quiet: bool) -> None:
+def _finish(study: Study, datasets: dict[Variety, Dataset], store: Store, quiet: bool) -> None:
     """Everything after the run has begun: train, export, draw, report; then let the run go."""
     from gdstudy.sweep.run import run_missing
 
     try:
         run_missing(study, datasets, store, quiet)
-        _show(study, store.run_dir, quiet)
+        _show(store.run_dir, quiet)
     except KeyboardInterrupt:
         resume = f"python -m gdstudy.train --resume {store.run_dir}"
         raise KeyboardInterrupt(f"interrupted; finished batches are kept. Go on with: {resume}") from None
@@ -165,7 +167,7 @@ def _finish(study: Study, datasets: list[Any], store: Store, quiet: bool) -> Non
         store.close()
 
 
-def _show(study: Study, folder: Path, quiet: bool) -> None:
+def _show(folder: Path, quiet: bool) -> None:
     """Figures, TensorBoard, results.csv, claims and the closing table of what is stored."""
     if not quiet:
         tell("drawing figures, writing tables …")
@@ -173,26 +175,24 @@ def _show(study: Study, folder: Path, quiet: bool) -> None:
     from gdstudy.sweep.store import export_csv, load_run
     from gdstudy.views.board import write_board
     from gdstudy.views.claims import decide
-    from gdstudy.views.old_tables import old_run  # SHIM
     from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text, report
 
     run = load_run(folder)
     images = redraw(folder, run)
     export_csv(folder, run.results)
-    run = old_run(run)  # SHIM
-    claims = decide(run.results, run.curves)
+    claims = decide(run)
     markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
     texts = {"config": f"```yaml\n{(folder / CONFIG).read_text('utf-8')}\n```"} | (
         {"claims": markdown} if claims else {}
     )
-    write_board(folder, texts, run.results, run.curves, images)
+    write_board(folder, texts, run, images)
     if claims:
         write_whole(folder / "claims.md", markdown.encode())
         write_whole(folder / "claims.csv", claims_csv(claims).encode())
     if not quiet:
         if claims:
             say("\n" + claims_text(claims))
-        say(report(study, run.results, run.curves, folder))
+        say(report(run, folder))
 
 
 def run_name(config: str | Path) -> str:

@@ -13,7 +13,6 @@ from gdstudy.study.values import Sizes
 from gdstudy.sweep.run import load_datasets, run_missing
 from gdstudy.sweep.store import Store, load_run
 from gdstudy.train import run_study
-from gdstudy.views.old_tables import old_run  # SHIM
 
 # Where the two downloadable data sets lie beside the checkout (machines without internet), tests read them there.
 _BESIDE = Path(__file__).parents[2] / "shared" / "data"
@@ -131,7 +130,7 @@ def stored(study, folder):
     datasets, store = load_datasets(study), Store(folder, study)
     run_missing(study, datasets, store, quiet=True)
     store.close()
-    return old_run(load_run(folder))  # SHIM
+    return load_run(folder)
 
 
 @pytest.fixture(scope="session")

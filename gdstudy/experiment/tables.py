@@ -12,10 +12,9 @@ import pandas as pd
 from gdstudy.study.columns import TABLES
 from gdstudy.study.config import Study
 
-Table = dict[str, np.ndarray]  # SHIM: what the views still take a table for
 
-
-@dataclass(frozen=True)
+# Compared by identity: what is computed from a run can be kept beside it.
+@dataclass(frozen=True, eq=False)
 class Run:
     """A study and its tables, as the store returns them: texts are categories, empty values NaN."""
 
@@ -32,7 +31,6 @@ def frame(table: str, groups: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     What a group lacks is empty there. KeyError for a column that the table has not.
     """
     columns = TABLES[table]
-    groups = [_split_name(group) for group in groups]  # SHIM
     arrays = {column.name for column in columns if column.kind == "array"}
     lengths = []
     for group in groups:
@@ -80,13 +78,3 @@ _JOINED: dict[str, Callable[[Sequence[Any], Sequence[int]], Any]] = {
     "real": _reals,
     "array": _arrays,
 }
-
-
-def _split_name(group: Mapping[str, Any]) -> Mapping[str, Any]:
-    """SHIM: `experiment` still writes a data set with its preprocessing and noise, as in `digits+center+noise0.5`."""
-    if "preprocess" in group or "dataset" not in group:
-        return group
-    name, *others = group["dataset"].split("+")
-    noise = [float(part.removeprefix("noise")) for part in others if part.startswith("noise")]
-    preprocess = [part for part in others if not part.startswith("noise")]
-    return {**group, "dataset": name, "preprocess": (*preprocess, "none")[0], "input_noise": (*noise, 0.0)[0]}

@@ -51,6 +51,11 @@ class Model:
         return self.features is None and not self.layered
 
     @property
+    def regression(self) -> bool:
+        """Plain linear regression: what is said of a model without a name."""
+        return self.plain and not self.autoencoder
+
+    @property
     def stalls(self) -> bool:
         """It starts at a saddle of its loss, where each layer's gradient is a product with the other, zero."""
         return self.layered and self.start == "zero"

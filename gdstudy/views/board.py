@@ -11,22 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from pandas import DataFrame
 from torch.utils.tensorboard import SummaryWriter
 
-from gdstudy.experiment.tables import Table
-from gdstudy.views.summary import (
-    CLOSED_FORMS,
-    REFERENCES,
-    Curve,
-    Sweep,
-    by_size,
-    by_step,
-    groups,
-    relative,
-    representative_sizes,
-    select,
-    sweeps,
-)
+from gdstudy.experiment.tables import Run
+from gdstudy.study.models import Model
+from gdstudy.views.summary import SEEN, Curve, by_size, by_step, groups, representative_sizes, seen_as, select
+from gdstudy.views.sweeps import REFERENCES, Sweep, sweeps
 
 EVENTS = "events.out.tfevents."
 VALUES = ("test_mse", "train_mse", "smallest_singular_value", "distance")
@@ -39,13 +30,11 @@ GROUPS = {"n_train": "sweep", "n_parameters": "sweep_p", "n_hidden": "sweep_hidd
 Scalars = Iterator[tuple[str, Curve]]
 
 
-def write_board(
-    run_dir: Path, texts: dict[str, str], results: Table, curves: Table, images: dict[str, np.ndarray]
-) -> None:
+def write_board(run_dir: Path, texts: dict[str, str], run: Run, images: dict[str, np.ndarray]) -> None:
     """Write <dataset>/<estimator>/events… and, for texts and figures, events… of the run itself.
 
-    Models other than `linear` have a folder of their own: <dataset>/<model>/<estimator>; levels of an ablation:
-    …/<estimator>/<ablation>/<level>. texts: name → Markdown; images: figure name → (H, W, 3) uint8.
+    Models other than linear regression have a folder of their own: <dataset>/<model>/<estimator>; levels of an
+    ablation: …/<estimator>/<ablation>/<level>. texts: name → Markdown; images: figure name → (H, W, 3) uint8.
     An earlier board of the same run is replaced.
     """
     for old in run_dir.glob(f"{EVENTS}*"):
@@ -55,13 +44,13 @@ def write_board(
             writer.add_text(name, text)
         for name, pixels in images.items():
             writer.add_image(name, pixels, dataformats="HWC")
-    for dataset in np.unique(results["dataset"]):
-        _remove_events(run_dir / dataset)
+    for seen, _ in groups(run.results[list(SEEN)], *SEEN):
+        _remove_events(run_dir / seen_as(*seen))
     writers: dict[Path, SummaryWriter] = {}
     try:
-        for sweep in sweeps(relative(results), curves):
+        for sweep in sweeps(run):
             for (estimator, ablation, level), rows in groups(sweep.results, "estimator", "ablation", "level"):
-                folder = _folder(run_dir, rows, estimator, ablation, level)
+                folder = _folder(run_dir, sweep, estimator, ablation, level)
                 if first := folder not in writers:
                     writers[folder] = SummaryWriter(str(folder))
                 for tag, curve in _scalars(sweep, estimator, ablation, rows):
@@ -73,62 +62,54 @@ def write_board(
             writer.close()
 
 
-def _folder(run_dir: Path, rows: Table, estimator: str, ablation: str, level: float) -> Path:
-    model = str(rows["model"][0])
-    folder = run_dir / str(rows["dataset"][0]) / ("" if model == "linear" else model) / estimator
+def _folder(run_dir: Path, sweep: Sweep, estimator: str, ablation: str, level: float) -> Path:
+    folder = run_dir / sweep.dataset / ("" if sweep.model.regression else sweep.model.name) / estimator
     if ablation != "none":
         folder /= ablation if np.isnan(level) else f"{ablation}/{level:.3g}"
     return folder
 
 
-def _scalars(sweep: Sweep, estimator: str, ablation: str, rows: Table) -> Scalars:
+def _scalars(sweep: Sweep, estimator: str, ablation: str, rows: DataFrame) -> Scalars:
     """Tags `sweep/…` have N as their step, `sweep_p/…` P, `sweep_hidden/…` the hidden width. Ablation levels have test
     and train MSE only."""
     group = GROUPS[sweep.size]
     for value in _values(sweep.model, estimator, ablation):
-        if np.isfinite(rows[value].astype(float)).any():
+        if np.isfinite(rows[value]).any():
             yield f"{group}/{value}", by_size(rows, value, sweep.size)
-    if estimator not in CLOSED_FORMS and ablation == "none":
-        sizes = np.unique(rows[sweep.size])
-        share = np.array([(rows["status"][rows[sweep.size] == n] == "converged").mean() for n in sizes])
-        yield f"{group}/fraction_converged", Curve(sizes, share, share, share, share)
-    if sweep.size == "n_train" and ablation == "none" and len(sweep.curves["step"]):
+    if estimator in sweep.study.trained and ablation == "none":
+        share = (rows["status"] == "converged").groupby(rows[sweep.size]).mean()
+        yield f"{group}/fraction_converged", Curve(share.index.to_numpy(), *[share.to_numpy()] * 4)
+    if sweep.size == "n_train" and ablation == "none" and estimator != "theory" and len(sweep.checkpoints):
         yield from _convergence(sweep, estimator, rows)
 
 
-def _values(model: str, estimator: str, ablation: str) -> tuple[str, ...]:
-    autoencoder = model in AUTOENCODERS
+def _values(model: Model, estimator: str, ablation: str) -> tuple[str, ...]:
+    shares = SHARES if model.autoencoder else ()
     if estimator == "theory":
-        return ("test_mse", "relative_test_mse") if autoencoder else ("test_mse",)
+        return ("test_mse", *shares[:1])
     if ablation != "none":
-        return (*VALUES[:2], *SHARES) if autoencoder else VALUES[:2]
-    if autoencoder:
-        return (*VALUES, *SHARES, *DIMENSIONS)
+        return (*VALUES[:2], *shares)
+    if model.autoencoder:
+        return (*VALUES, *shares, *DIMENSIONS)
     return (*VALUES, *PARTS) if estimator == "min_norm" else VALUES
 
 
-def _convergence(sweep: Sweep, estimator: str, rows: Table) -> Scalars:
-    if estimator == "theory":
-        return
-    values, curves = CONVERGENCE, sweep.curves
-    if sweep.model in AUTOENCODERS:
-        values, energy = ("distance", *SHARES), rows["target_mean_square"][0]
-        for name in ("test_mse", "train_mse"):
-            shares = {f"{exact}relative_{name}": curves[f"{exact}{name}"] / energy for exact in ("", "exact_")}
-            curves = curves | shares
+def _convergence(sweep: Sweep, estimator: str, rows: DataFrame) -> Scalars:
+    """Tags `convergence/…` have t as their step: of a training, of its exact iterate, and of the limit as a line."""
+    exact = {f"{name}_closed_form": name for name in sweep.study.trained}
+    checkpoints = sweep.checkpoints
+    if estimator not in REFERENCES:
+        checkpoints = select(checkpoints, estimator=exact.get(estimator, estimator))
     for n in representative_sizes(rows["n_train"], sweep.threshold):
-        trained = select(curves, n_train=n)
-        for value in values:
-            tag = f"convergence/N={n}/{value}"
-            name = f"exact_{value}" if estimator == "gd_closed_form" else value
-            if estimator not in REFERENCES:
-                if np.isfinite(trained[name]).any():
-                    yield tag, by_step(trained, name)
-            else:
-                # A horizontal line: what training tends to.
-                limit, steps = by_size(select(rows, n_train=n), value), np.unique(trained["step"])
+        here = select(checkpoints, n_train=n)
+        for value in ("distance", *SHARES) if sweep.model.autoencoder else CONVERGENCE:
+            tag, name = f"convergence/N={n}/{value}", f"exact_{value}" if estimator in exact else value
+            if estimator in REFERENCES:
+                limit, steps = by_size(select(rows, n_train=n), value), np.unique(here["step"])
                 bands = (limit.low, limit.median, limit.high, limit.mean)
                 yield tag, Curve(steps, *(np.repeat(band, len(steps)) for band in bands))
+            elif np.isfinite(here[name]).any():
+                yield tag, by_step(here, name)
 
 
 def _write_curve(writer: SummaryWriter, tag: str, curve: Curve) -> None:
@@ -141,15 +122,14 @@ def _write_curve(writer: SummaryWriter, tag: str, curve: Curve) -> None:
                 writer.add_scalar(name, y, x)
 
 
-def _write_hparams(writer: SummaryWriter, sweep: Sweep, estimator: str, rows: Table) -> None:
-    P = int(rows["n_parameters"][0])
+def _write_hparams(writer: SummaryWriter, sweep: Sweep, estimator: str, rows: DataFrame) -> None:
     sizes = representative_sizes(rows[sweep.size], sweep.threshold)
     at = min(sizes, key=lambda n: abs(n - sweep.threshold))
-    hparams = {"dataset": str(rows["dataset"][0]), "model": str(rows["model"][0]), "estimator": estimator}
+    hparams = {"dataset": sweep.dataset, "model": sweep.model.name, "estimator": estimator}
     metrics = {"final/test_mse_at_threshold": sweep.at(rows, at)}
     if np.isfinite(rows["distance"]).any():
-        metrics["final/median_distance"] = float(np.nanmedian(rows["distance"]))
-    writer.add_hparams({**hparams, "n_parameters": P}, metrics, run_name=".")
+        metrics["final/median_distance"] = float(rows["distance"].median())
+    writer.add_hparams({**hparams, "n_parameters": int(sweep.first("n_parameters"))}, metrics, run_name=".")
 
 
 def _remove_events(folder: Path) -> None:

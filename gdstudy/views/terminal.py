@@ -10,27 +10,32 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+from pandas import DataFrame
 
-from gdstudy.experiment.tables import Table
-from gdstudy.study.config import Study
+from gdstudy.experiment.tables import Run
+from gdstudy.study.models import MODELS
+from gdstudy.study.optimizers import OPTIMIZERS
+from gdstudy.study.values import StepSize
 from gdstudy.views.claims import RULES
+from gdstudy.views.claims.bibliography import reference, works
 from gdstudy.views.claims.rule import HOLDS, VERDICTS, Claim
-from gdstudy.views.summary import Sweep, relative, representative_sizes, sweeps, trained_rows
+from gdstudy.views.summary import representative_sizes, select
+from gdstudy.views.sweeps import Sweep, sweeps
 
 # What a closed form is called in a column's head.
 _REFERENCES = {"min_norm": "X⁺y", "pca": "PCA", "reduced_rank": "best map"}
+_WIDEST = 110  # letters of a table's columns
 
 
-def report(study: Study, results: Table, curves: Table, folder: Path) -> str:
+def report(run: Run, folder: Path) -> str:
     """A table a data set and model, below, at and above the threshold; warnings; where things are."""
     lines: list[str] = []
-    for sweep in sweeps(relative(results), curves):
+    for sweep in sweeps(run):
         if sweep.size != "n_hidden":
-            columns = _superposition(sweep) if sweep.model in SUPERPOSITIONS else _columns(sweep)
-            lines += ["", *_table(study, sweep, columns)]
-            lines += _warnings(study, sweep)
+            lines += ["", *_table(sweep, _columns(sweep) if sweep.model.has_threshold else _losses(sweep))]
+            lines += _warnings(sweep)
     lines += [
-        f"\nresults   {folder / 'results.csv'} and batches/",
+        f"\nresults   {folder / 'results.csv'} and results.sqlite",
         f"figures   {folder / 'figures'}",
         f"browse    tensorboard --logdir {folder}",
         "          then open http://localhost:6006/?smoothing=0#timeseries",
@@ -48,89 +53,110 @@ class _Column:
     number: Callable[[int], float]
 
 
-def _median(sweep: Sweep, table: Table, value: str) -> Callable[[int], float]:
+def _median(sweep: Sweep, table: DataFrame, value: str) -> Callable[[int], float]:
     return lambda size: sweep.at(table, size, value)
 
 
 def _columns(sweep: Sweep) -> list[_Column]:
-    """The closed form's error and, where something was trained, its own and how far it came."""
-    error, said = ("relative_test_mse", "lost") if sweep.model in AUTOENCODERS else ("test_mse", "test MSE")
-    name = _REFERENCES[sweep.reference]
-    if sweep.model in AUTOENCODERS and name == "X⁺y":
-        name = "X⁺X"
+    """The closed form's error and, of each training, its own and how far it came; of the first alone where all do not
+    fit."""
+    error, said = ("relative_test_mse", "lost") if sweep.model.autoencoder else ("test_mse", "test MSE")
+    name = "X⁺X" if sweep.model.autoencoder and sweep.reference == "min_norm" else _REFERENCES[sweep.reference]
     columns = [_Column(f"{said}, {name}", 16, ".4g", _median(sweep, sweep.rows, error))]
-    trained = sweep.trained
-    if len(trained["seed"]):
-        columns += [
-            _Column(str(trained["estimator"][0]).upper(), 12, ".4g", _median(sweep, trained, error)),
-            _Column("distance", 11, ".1e", _median(sweep, trained, "distance")),
-            _Column("converged", 11, ".0%", lambda size: _share(sweep, trained, size, "converged")),
-        ]
-        if sweep.reference == "min_norm":
-            columns += [_Column("steps left", 12, ".2g", _median(sweep, trained, "steps_to_tolerance"))]
+    each = [
+        [_Column(name.upper(), max(12, len(name) + 2), ".4g", _median(sweep, rows, error)), *_progress(sweep, rows)]
+        for name, rows in sweep.by_training.items()
+    ]
+    if sum(column.width for group in (columns, *each) for column in group) > _WIDEST:
+        each = [*each[:1], *(group[:1] for group in each[1:])]
+    return [column for group in (columns, *each) for column in group]
+
+
+def _progress(sweep: Sweep, trained: DataFrame) -> list[_Column]:
+    columns = [
+        _Column("distance", 11, ".1e", _median(sweep, trained, "distance")),
+        _Column("converged", 11, ".0%", lambda size: _share(sweep, trained, size, "converged")),
+    ]
+    if sweep.reference == "min_norm":
+        columns += [_Column("steps left", 12, ".2g", _median(sweep, trained, "steps_to_tolerance"))]
     return columns
 
 
-def _superposition(sweep: Sweep) -> list[_Column]:
+def _losses(sweep: Sweep) -> list[_Column]:
     """Losses are 1 for an output of zero. D·N/m: median dimensionality of data points over that of all alike, m/N."""
-    rows, m = sweep.rows, int(sweep.rows["n_hidden"][0])
+    rows, m = sweep.rows, int(sweep.first("n_hidden"))
+    others = [
+        _Column(name.upper(), max(12, len(name) + 2), ".4g", _median(sweep, table, "relative_test_mse"))
+        for name, table in list(sweep.by_training.items())[1:]
+    ]
     return [
         _Column("test loss", 12, ".4g", _median(sweep, rows, "relative_test_mse")),
         _Column("train loss", 12, ".4g", _median(sweep, rows, "relative_train_mse")),
         _Column("‖W‖", 9, ".3g", _median(sweep, rows, "weight_norm")),
         _Column("D·N/m", 9, ".2f", lambda n: sweep.at(rows, n, "data_point_dimension") * max(1, n / m)),
+        *others,
     ]
 
 
-def _share(sweep: Sweep, rows: Table, size: int, status: str) -> float:
-    return float((rows["status"][rows[sweep.size] == size] == status).mean())
+def _share(sweep: Sweep, rows: DataFrame, size: int, status: str) -> float:
+    return float((select(rows, **{sweep.size: size})["status"] == status).mean())
 
 
-def _table(study: Study, sweep: Sweep, columns: list[_Column]) -> list[str]:
-    rows, other = sweep.rows, "P" if sweep.size == "n_train" else "N"
-    swept, k = "N" if other == "P" else "P", rows["n_hidden"][0]
-    name = sweep.dataset if sweep.model == "linear" else f"{sweep.dataset}, {sweep.model}"
-    hidden = "" if np.isnan(k) else f", {k:.0f} hidden"
-    inputs = sweep.model in SUPERPOSITIONS  # where P is no threshold
-    held = f"n = {sweep.threshold} inputs" if inputs else f"{other} = {sweep.threshold}"
-    lines = [f"{name}  ({held}{hidden}; medians over {study.seeds} seeds)"]
+def _table(sweep: Sweep, columns: list[_Column]) -> list[str]:
+    other = "P" if sweep.size == "n_train" else "N"
+    swept = "N" if other == "P" else "P"
+    name = sweep.dataset if sweep.model.regression else f"{sweep.dataset}, {sweep.model.name}"
+    hidden = f", {sweep.first('n_hidden'):.0f} hidden" if sweep.model.layered else ""
+    held = f"{other} = {sweep.threshold}" if sweep.model.has_threshold else f"n = {sweep.threshold} inputs"
+    lines = [f"{name}  ({held}{hidden}; medians over {sweep.study.seeds} seeds)"]
     lines += [f"{swept:>9}" + "".join(f"{column.head:>{column.width}}" for column in columns)]
     for size in _sizes(sweep):
         mark = "<" if size < sweep.threshold else "=" if size == sweep.threshold else ">"
         numbers = "".join(f"{column.number(size):>{column.width}{column.form}}" for column in columns)
-        lines += [f"{size:>9}{numbers}" if inputs else f"{size:>5} {mark} {other}{numbers}"]
+        lines += [f"{size:>5} {mark} {other}{numbers}" if sweep.model.has_threshold else f"{size:>9}{numbers}"]
     return lines
 
 
 def _sizes(sweep: Sweep) -> list[int]:
     """Below, at and above the threshold; where it is elsewhere, at the ends and at the worst."""
-    if sweep.model not in SUPERPOSITIONS:
-        return representative_sizes(sweep.rows[sweep.size], sweep.threshold)
+    if sweep.model.has_threshold:
+        return representative_sizes(sweep.rows[sweep.size].to_numpy(), sweep.threshold)
     curve = sweep.median(sweep.rows)
     return sorted({int(curve.x[0]), int(curve.x[curve.median.argmax()]), int(curve.x[-1])})
 
 
-def _warnings(study: Study, sweep: Sweep) -> list[str]:
-    trained = trained_rows(sweep.results)
-    lines, n_cells = [], len(trained["status"])
-    if diverged := int((trained["status"] == "diverged").sum()):
-        limits = trained["step_size_limit"][np.isfinite(trained["step_size_limit"].astype(float))]
-        remedy = f"lower gd.step_size={study.gd.step_size}"
-        if study.gd.step_size.value == "auto":
-            remedy = "lower gd.init_scale, or give a gd.step_size"
-        elif len(limits):
-            remedy = f"gd.step_size={study.gd.step_size} must lie below its limit, which is {limits.min():.3g} for the "
-            remedy += "narrowest cell; use `auto`"
-        lines += [f"  {diverged} of {n_cells} cells diverged: {remedy}"]
-    if stalled := int((trained["status"] == "stalled").sum()):
-        lines += [
-            f"  {stalled} of {n_cells} cells stalled: zero is a saddle of {sweep.model}, where each layer's gradient "
-            "is a product with the other layer, and no step leaves it; start small instead"
-        ]
-    unfinished = int((trained["status"] == "max_steps").sum())
-    if unfinished and study.gd.optimizer == "gd":
-        lines += [f"  {unfinished} of {n_cells} cells were cut off at gd.steps={study.gd.steps:,}"]
+def _warnings(sweep: Sweep) -> list[str]:
+    """Cells of each training, ablated or not, that did not end as they should."""
+    lines = []
+    for name, training in sweep.study.trained.items():
+        key = "gd" if name == sweep.main else f"trainings.{name}"
+        trained = select(sweep.results, estimator=name)
+        counts, of = trained["status"].value_counts(), f"of {len(trained)} cells"
+        if len(sweep.by_training) > 1:
+            of += f" of {name}"
+        if diverged := int(counts.get("diverged", 0)):
+            lines += [f"  {diverged} {of} diverged: {_lower(key, training.step_size, trained)}"]
+        if stalled := int(counts.get("stalled", 0)):
+            lines += [
+                f"  {stalled} {of} stalled: zero is a saddle of {sweep.model.name}, where each layer's gradient "
+                "is a product with the other layer, and no step leaves it; start small instead"
+            ]
+        unfinished = int(counts.get("max_steps", 0))
+        if unfinished and OPTIMIZERS[training.optimizer].plain:
+            lines += [f"  {unfinished} {of} were cut off at {key}.steps={training.steps:,}"]
     return lines
+
+
+def _lower(key: str, step_size: StepSize, trained: DataFrame) -> str:
+    """What to do where cells diverged."""
+    if step_size.value == "auto":
+        return f"lower {key}.init_scale, or give a {key}.step_size"
+    limit = trained["step_size_limit"].min()
+    if np.isnan(limit):
+        return f"lower {key}.step_size={step_size}"
+    return (
+        f"{key}.step_size={step_size} must lie below its limit, which is {limit:.3g} for the narrowest cell; use `auto`"
+    )
 
 
 def claims_csv(claims: list[Claim]) -> str:
@@ -147,9 +173,11 @@ def claims_markdown(claims: list[Claim], title: str) -> str:
     for rule in RULES:
         rows = [claim for claim in claims if claim.claim == rule.claim]
         if rows:
-            lines += ["", f"**{rule.claim[0].upper()}{rule.claim[1:]}** ({rule.source}). Number: {rule.measure}.", ""]
+            lines += ["", f"**{rule.claim[0].upper()}{rule.claim[1:]}** ({rule.said_in}). Number: {rule.measure}.", ""]
             lines += [f"| data set | number | holds if {rows[0].threshold} |", "|---|---:|---|"]
             lines += [f"| {_where(row)} | {row.number:.3g}{_cells(row)} | {_emphasis(row)} |" for row in rows]
+    keys = {key for rule in RULES for key in rule.source if any(claim.claim == rule.claim for claim in claims)}
+    lines += ["", "## References", "", *(f"- {reference(key)}" for key in works() if key in keys)]
     return "\n".join(lines) + "\n"
 
 
@@ -160,14 +188,15 @@ def claims_text(claims: list[Claim]) -> str:
         rows = [claim for claim in claims if claim.claim == rule.claim]
         if rows:
             held = sum(row.verdict == HOLDS for row in rows)
-            lines += [f"holds {held:>2} of {len(rows):<2} {rule.claim} ({rule.source}); {rows[0].threshold}:"]
+            lines += [f"holds {held:>2} of {len(rows):<2} {rule.claim} ({rule.said_in}); {rows[0].threshold}:"]
             numbers = [f"{_where(r)} {r.number:.3g}{_cells(r)}" + _unless_held(r) for r in rows]
             lines += [textwrap.fill(", ".join(numbers), 110, initial_indent=" " * 15, subsequent_indent=" " * 15)]
     return "\n".join([*lines, _count(claims)])
 
 
 def _where(claim: Claim) -> str:
-    return claim.dataset if claim.model == "linear" else f"{claim.dataset} ({claim.model})"
+    # Of a plain model there is no more to say; of others also along which size.
+    return claim.dataset if claim.model in MODELS else f"{claim.dataset} ({claim.model})"
 
 
 def _cells(claim: Claim) -> str:

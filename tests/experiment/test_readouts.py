@@ -24,7 +24,6 @@ from gdstudy.study import schema
 from gdstudy.study.config import Ablations, Study, Synthetic, Training
 from gdstudy.study.values import Sizes, StepSize
 from gdstudy.sweep.run import load_datasets
-from gdstudy.views.old_tables import old_table  # SHIM
 from gdstudy.views.summary import relative, select
 
 ABLATIONS = Ablations(
@@ -174,7 +173,7 @@ def test_random_features_spike_at_n_equal_p_whichever_is_swept(model):
 
 
 def test_trained_cells_follow_the_exact_iterate_and_stay_in_the_row_space(run_dir):
-    curves = old_table(load_curves(run_dir))  # SHIM
+    curves = load_curves(run_dir)
     assert curves["deviation"].max() < 1e-10
     assert curves["row_space_leak"].max() < 1e-10
     for value in ("test_mse", "distance"):
@@ -220,7 +219,7 @@ def test_a_step_size_too_large_for_some_cells_ends_those_diverged_and_no_others(
 
 
 def test_the_spike_is_at_the_threshold(run_dir):
-    results = select(old_table(load_results(run_dir)), estimator="min_norm")
+    results = select(load_results(run_dir), estimator="min_norm")
     for name, P in (("student_teacher", 20), ("diabetes", 10)):
         rows = select(results, dataset=name)
         medians = {n: np.median(rows["test_mse"][rows["n_train"] == n]) for n in (3, P, 40)}

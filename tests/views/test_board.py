@@ -9,7 +9,6 @@ from gdstudy import load_results
 from gdstudy.study.values import Sizes
 from gdstudy.train import run_study
 from gdstudy.views.board import write_board
-from gdstudy.views.old_tables import old_table  # SHIM
 from gdstudy.views.summary import by_size, select
 
 
@@ -35,9 +34,7 @@ def test_sibling_runs_share_tags_so_that_trained_and_exact_overlay(run_dir):
 
 def test_sweep_tags_are_medians_over_seeds_against_n(run_dir):
     points = scalars(run_dir / "student_teacher/min_norm")["sweep/test_mse"]
-    curve = by_size(
-        select(old_table(load_results(run_dir)), dataset="student_teacher", estimator="min_norm"), "test_mse"
-    )
+    curve = by_size(select(load_results(run_dir), dataset="student_teacher", estimator="min_norm"), "test_mse")
     assert [p.step for p in points] == [3, 5, 10, 20, 40]
     np.testing.assert_allclose([p.value for p in points], curve.median, rtol=1e-6)
 
@@ -54,9 +51,7 @@ def test_each_level_of_an_ablation_overlays_the_unablated_run(paper_run):
     diabetes = paper_run / "diabetes/min_norm"
     levels = {path.parent.relative_to(diabetes).as_posix() for path in diabetes.rglob("events*")}
     assert {".", "no_residuals", "singular_value_cutoff/0.001", "leading_modes/5", "adversarial_train/31.6"} <= levels
-    rows = select(
-        old_table(load_results(paper_run)), dataset="diabetes", estimator="min_norm", ablation="leading_modes", level=5
-    )
+    rows = select(load_results(paper_run), dataset="diabetes", estimator="min_norm", ablation="leading_modes", level=5)
     points = scalars(diabetes / "leading_modes/5")["sweep/test_mse"]
     np.testing.assert_allclose([p.value for p in points], by_size(rows, "test_mse").median, rtol=1e-6)
     assert [p.step for p in points] == [p.step for p in scalars(diabetes)["sweep/test_mse"]]

@@ -12,14 +12,13 @@ from gdstudy.study.config import Ablations, Study, Training
 from gdstudy.views.claims import RULES, decide
 from gdstudy.views.claims.least_squares import LEAST_SQUARES
 from gdstudy.views.claims.rule import CANNOT_TELL, DOES_NOT_HOLD, HOLDS, PARTLY
-from gdstudy.views.old_tables import old_table  # SHIM
 from gdstudy.views.summary import select
 from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text
 
 
 @pytest.fixture(scope="module")
 def tables(paper_run):
-    return old_table(load_results(paper_run)), old_table(load_curves(paper_run))
+    return load_results(paper_run), load_curves(paper_run)
 
 
 def found(claims, words, dataset):

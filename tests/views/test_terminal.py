@@ -7,7 +7,6 @@ import pytest
 from conftest import autoencoder_study, small_study
 
 from gdstudy import load_curves, load_results
-from gdstudy.views.old_tables import old_table  # SHIM
 from gdstudy.views.summary import select
 from gdstudy.views.terminal import report
 
@@ -133,8 +132,8 @@ def test_cells_that_diverged_are_counted_with_what_to_do(name, estimator, remedy
 
 
 def test_a_regression_is_reported_as_before(run_dir, tmp_path):
-    results = old_table(load_results(run_dir))
-    text = report(small_study(), results, old_table(load_curves(run_dir)), tmp_path)
+    results = load_results(run_dir)
+    text = report(small_study(), results, load_curves(run_dir), tmp_path)
     assert "student_teacher  (P = 20; medians over 4 seeds)" in text
     assert "test MSE, X⁺y" in text
     assert "lost" not in text

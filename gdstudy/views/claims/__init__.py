@@ -1,19 +1,23 @@
-"""The paper's claims, each as the number that decides it, its threshold and the verdict, from stored results."""
+"""The paper's claims, each as the number that decides it, its bound and the verdict, from stored results."""
 
 from __future__ import annotations
 
-from gdstudy.experiment.tables import Table
+from gdstudy.experiment.tables import Run
 from gdstudy.views.claims.autoencoders import AUTOENCODERS
+from gdstudy.views.claims.bottlenecks import BOTTLENECKS
+from gdstudy.views.claims.descent import DESCENT
+from gdstudy.views.claims.factors import FACTORS
+from gdstudy.views.claims.laws import LAWS
 from gdstudy.views.claims.least_squares import LEAST_SQUARES
 from gdstudy.views.claims.rule import HOLDS, VERDICTS, Claim, Rule
-from gdstudy.views.summary import relative, sweeps
+from gdstudy.views.claims.superposition import SUPERPOSITION
+from gdstudy.views.sweeps import sweeps
 
 __all__ = ["HOLDS", "RULES", "VERDICTS", "Claim", "Rule", "decide"]
 
-RULES = (*LEAST_SQUARES, *AUTOENCODERS)
+RULES = [*LEAST_SQUARES, *FACTORS, *LAWS, *DESCENT, *AUTOENCODERS, *BOTTLENECKS, *SUPERPOSITION]
 
 
-def decide(results: Table, curves: Table) -> list[Claim]:
+def decide(run: Run) -> list[Claim]:
     """Every claim that the run can decide, claim by claim, in the order of the data sets of Fig. 1."""
-    studied = list(sweeps(relative(results), curves))
-    return [claim for rule in RULES for sweep in studied if (claim := rule.decide(sweep)) is not None]
+    return [claim for rule in RULES for sweep in sweeps(run) if (claim := rule.decide(sweep)) is not None]

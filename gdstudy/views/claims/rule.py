@@ -1,4 +1,4 @@
-"""How a claim is decided: a number from a sweep, its threshold, and the verdict."""
+"""How a claim is decided: a number from a sweep, its bound, and the verdict."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gdstudy.views.summary import Sweep
+from gdstudy.views.claims.bibliography import cited
+from gdstudy.views.sweeps import Sweep
 
 HOLDS, PARTLY, DOES_NOT_HOLD, CANNOT_TELL = "holds", "partly", "does not hold", "cannot tell"
 VERDICTS = (HOLDS, PARTLY, DOES_NOT_HOLD, CANNOT_TELL)
@@ -35,49 +36,83 @@ Rounding = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Rule:
-    """How a claim is decided. number: from a sweep, NaN where the run cannot tell. It holds at or beyond `holds`
-    (at most, or at least: `sense`), and partly at or beyond `partly`. about: the sweeps it is a claim on.
-    rounding: of an identity, which no computation meets exactly; where all values that miss it are within rounding, the
-    run cannot tell."""
+class Bound:
+    """A number holds at or beyond `holds` (at most, or at least: `sense`), and partly at or beyond `partly`."""
 
-    claim: str
-    source: str
-    measure: str
-    number: Callable[[Sweep], float]
     sense: str
     holds: float
     partly: float
-    about: Callable[[Sweep], bool] = lambda sweep: sweep.model in FEATURE_MAPS
+
+    def met(self, number: float, bound: float) -> bool:
+        return number >= bound if self.sense == "≥" else number <= bound
+
+    def verdict(self, number: float) -> str:
+        return HOLDS if self.met(number, self.holds) else PARTLY if self.met(number, self.partly) else DOES_NOT_HOLD
+
+
+def at_least(holds: float, partly: float) -> Bound:
+    return Bound("≥", holds, partly)
+
+
+def at_most(holds: float, partly: float) -> Bound:
+    return Bound("≤", holds, partly)
+
+
+def is_regression(sweep: Sweep) -> bool:
+    """A readout of y, of whatever features."""
+    return not sweep.model.autoencoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """How a claim is decided. source: the keys in references.bib of who makes it, the last one with the place `where`
+    it is made. number: from a sweep, NaN where the run cannot tell; measure: what it is; bound: what it must meet.
+    about: the sweeps it is a claim on. rounding: of an identity, which no computation meets exactly; where all values
+    that miss it are within rounding, the run cannot tell."""
+
+    claim: str
+    source: tuple[str, ...]
+    where: str = ""
+    measure: str
+    number: Callable[[Sweep], float]
+    bound: Bound
+    about: Callable[[Sweep], bool] = is_regression
     rounding: Callable[[Sweep], Rounding] | None = None
 
+    @property
+    def said_in(self) -> str:
+        """The source in words: `Schaeffer et al. 2023a, Fig. 1`."""
+        return "; ".join(map(cited, self.source)) + (f", {self.where}" if self.where else "")
+
     def decide(self, sweep: Sweep) -> Claim | None:
+        """The claim on a sweep, or None where it is about something else or the run cannot give its number."""
         if sweep.size == "n_hidden" or not self.about(sweep):
             return None
         number = self.number(sweep)
         if np.isnan(number):
             return None
-
-        def meets(bound: float) -> bool:
-            return number >= bound if self.sense == "≥" else number <= bound
-
-        verdict, reason = HOLDS if meets(self.holds) else PARTLY if meets(self.partly) else DOES_NOT_HOLD, ""
-        if verdict != HOLDS and self.rounding is not None:
-            values, bounds = self.rounding(sweep)
-            missed = values > self.holds
-            if missed.any() and (values[missed] <= bounds[missed]).all():
-                verdict = CANNOT_TELL
-                reason = f"rounding alone can leave {bounds[missed].max():.2g}"
-        first = {name: sweep.rows[name][0] for name in ("dataset", "model")}
-        axis = "P" if sweep.size == "n_parameters" else "N"
-        model = str(first["model"]) if first["model"] == "linear" else f"{first['model']}, along {axis}"
-        bound = f"{self.sense} {self.holds:g}"
+        verdict, reason = self.bound.verdict(number), ""
+        if verdict != HOLDS and (excuse := self._excuse(sweep)):
+            verdict, reason = CANNOT_TELL, excuse
         cells = ""
         if "converged cells" in self.measure:
             status = sweep.trained["status"]
             cells = f"{int((status == 'converged').sum())} of {len(status)} cells"
-        said = (self.claim, self.source, str(first["dataset"]), model, number, bound, verdict, self.measure)
+        model = sweep.model.name
+        if not sweep.model.regression:
+            model += f", along {'P' if sweep.size == 'n_parameters' else 'N'}"
+        bound = f"{self.bound.sense} {self.bound.holds:g}"
+        said = (self.claim, self.said_in, sweep.dataset, model, number, bound, verdict, self.measure)
         return Claim(*said, cells, reason)
+
+    def _excuse(self, sweep: Sweep) -> str:
+        """What rounding can do, where it alone explains all values that miss the bound."""
+        if self.rounding is None:
+            return ""
+        values, bounds = self.rounding(sweep)
+        missed = values > self.bound.holds
+        explained = missed.any() and (values[missed] <= bounds[missed]).all()
+        return f"rounding alone can leave {bounds[missed].max():.2g}" if explained else ""
 
 
 def spike(sweep: Sweep) -> float:
@@ -92,11 +127,9 @@ def spike(sweep: Sweep) -> float:
 
 def distance_of_converged(sweep: Sweep) -> float:
     """The largest `distance` of unablated cells that converged, NaN where none did."""
-    ended = sweep.trained["distance"][sweep.trained["status"] == "converged"]
-    return float(ended.max()) if len(ended) else np.nan
+    return float(sweep.trained.loc[sweep.trained["status"] == "converged", "distance"].max(skipna=False))
 
 
 def deviation(sweep: Sweep) -> float:
     """The largest deviation from the exact iterate over all checkpoints, NaN where there is no exact iterate."""
-    values = sweep.curves["deviation"][sweep.curves["status"] != "diverged"]
-    return float(np.nanmax(values)) if np.isfinite(values).any() else np.nan
+    return float(sweep.curves.loc[sweep.curves["status"] != "diverged", "deviation"].max())

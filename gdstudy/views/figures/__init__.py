@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 
 import matplotlib
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from tqdm import tqdm
 
 from gdstudy.experiment.tables import Run
+from gdstudy.study.ablations import ABLATIONS
 from gdstudy.views.figures import (
     ablations,
     autoencoders,
@@ -22,56 +22,46 @@ from gdstudy.views.figures import (
     superposition,
     training,
 )
-from gdstudy.views.figures.style import STYLE, as_files
+from gdstudy.views.figures.files import as_files
+from gdstudy.views.figures.style import STYLE
 
-
-@dataclass(frozen=True)
-class Entry:
-    """A figure, and whether a run holds what it shows."""
-
-    draw: Callable[[Run], Figure]
-    wanted: Callable[[Run], bool]
-
-
-FIGURES: dict[str, Entry] = {
-    "divergence": Entry(errors.divergence, errors.wanted),
-    "mse_against_n": Entry(training.mse_against_n, training.wanted_sweep),
-    "test_mse_by_steps": Entry(training.test_mse_by_steps, training.wanted_sweep),
-    "distance_by_steps": Entry(training.distance_by_steps, training.wanted),
-    "early_stopping": Entry(training.early_stopping, training.wanted_stopping),
-    **{a: Entry(partial(ablations.ablation, name=a), partial(ablations.wanted, name=a)) for a in ABLATIONS},
-    **{
-        f"{a}_trained": Entry(partial(ablations.ablation_trained, name=a), partial(ablations.wanted_trained, name=a))
-        for a in ABLATIONS
-    },
-    "bias": Entry(errors.bias, errors.wanted),
-    "worst_mode": Entry(errors.worst_mode, errors.wanted),
-    "smallest_singular_value": Entry(spectra.smallest_singular_value, errors.wanted),
-    "singular_directions": Entry(spectra.singular_directions, errors.wanted),
-    "polynomial_error": Entry(feature_maps.polynomial_error, feature_maps.wanted_polynomial),
-    "polynomial_fits": Entry(feature_maps.polynomial_fits, feature_maps.wanted_polynomial),
-    "feature_grid": Entry(feature_maps.feature_grid, feature_maps.wanted_grid),
-    "feature_sweeps": Entry(feature_maps.feature_sweeps, feature_maps.wanted_sweeps),
-    "autoencoder": Entry(autoencoders.autoencoder, autoencoders.wanted),
-    "denoising_autoencoder": Entry(autoencoders.denoising_autoencoder, autoencoders.wanted_denoising),
-    "random_feature_autoencoder": Entry(autoencoders.random_feature_autoencoder, autoencoders.wanted_random_features),
-    "reconstructions": Entry(autoencoders.reconstructions, autoencoders.wanted_reconstructions),
-    "dimensions": Entry(autoencoders.dimensions, autoencoders.wanted_dimensions),
-    "bottleneck_error": Entry(bottlenecks.bottleneck_error, bottlenecks.wanted_error),
-    "bottleneck_modes": Entry(bottlenecks.bottleneck_modes, bottlenecks.wanted_modes),
-    "bottleneck_starts": Entry(bottlenecks.bottleneck_starts, bottlenecks.wanted_starts),
-    "superposition_loss": Entry(superposition.superposition_loss, superposition.wanted),
-    "superposition_pictures": Entry(superposition.superposition_pictures, superposition.wanted_pictures),
-    "superposition_grid": Entry(superposition.superposition_grid, superposition.wanted_grid),
-    "superposition_optimisation": Entry(superposition.superposition_optimisation, superposition.wanted_optimisation),
+# Figures by their name: each gives its figure, or None where a run does not hold what it shows.
+FIGURES: dict[str, Callable[[Run], Figure | None]] = {
+    "divergence": errors.divergence,
+    "mse_against_n": training.mse_against_n,
+    "test_mse_by_steps": training.test_mse_by_steps,
+    "distance_by_steps": training.distance_by_steps,
+    "early_stopping": training.early_stopping,
+    **{a: partial(ablations.ablation, name=a) for a in ABLATIONS},
+    **{f"{a}_trained": partial(ablations.ablation_trained, name=a) for a in ABLATIONS},
+    "bias": errors.bias,
+    "worst_mode": errors.worst_mode,
+    "smallest_singular_value": spectra.smallest_singular_value,
+    "singular_directions": spectra.singular_directions,
+    "polynomial_error": feature_maps.polynomial_error,
+    "polynomial_fits": feature_maps.polynomial_fits,
+    "feature_grid": feature_maps.feature_grid,
+    "feature_sweeps": feature_maps.feature_sweeps,
+    "autoencoder": autoencoders.autoencoder,
+    "denoising_autoencoder": autoencoders.denoising_autoencoder,
+    "random_feature_autoencoder": autoencoders.random_feature_autoencoder,
+    "reconstructions": autoencoders.reconstructions,
+    "dimensions": autoencoders.dimensions,
+    "bottleneck_error": bottlenecks.bottleneck_error,
+    "bottleneck_modes": bottlenecks.bottleneck_modes,
+    "bottleneck_starts": bottlenecks.bottleneck_starts,
+    "superposition_loss": superposition.superposition_loss,
+    "superposition_pictures": superposition.superposition_pictures,
+    "superposition_grid": superposition.superposition_grid,
+    "superposition_optimisation": superposition.superposition_optimisation,
 }
 
 
 def draw_figures(run: Run) -> Iterator[tuple[str, np.ndarray, bytes, bytes]]:
     """(name, (H, W, 3) uint8 pixels, PNG, PDF) of every figure that a run has the data for."""
-    wanted = {name: entry.draw for name, entry in FIGURES.items() if entry.wanted(run)}
     # Silent off a terminal.
-    bar = tqdm(wanted.items(), desc="drawing figures", unit="figure", disable=None, leave=False)
+    bar = tqdm(FIGURES.items(), desc="drawing figures", unit="figure", disable=None, leave=False)
     with matplotlib.rc_context(STYLE):
         for name, draw in bar:
-            yield name, *as_files(draw(run))
+            if (figure := draw(run)) is not None:
+                yield name, *as_files(figure)

@@ -6,25 +6,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gdstudy.experiment.tables import Run
-from gdstudy.views.figures.style import (
-    BLACK,
-    BLUE,
-    MSE,
-    ORANGE,
-    PINK,
-    ROWS,
-    count_ticks,
-    draw,
-    draw_expectation,
-    draw_mean,
-    fit_y,
-    grid,
-    log_axes,
-    panels,
-    shared_legend,
-    swept,
-    threshold,
-)
+from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, shared_legend, threshold
+from gdstudy.views.figures.curves import draw, draw_expectation, draw_mean
+from gdstudy.views.figures.panels import panels, swept
+from gdstudy.views.figures.style import BLACK, BLUE, MSE, ORANGE, PINK, ROWS, grid
 from gdstudy.views.summary import by_size
 
 _MEANS = "Near N = P the mean need not exist: it follows the worst split. "
@@ -34,17 +19,14 @@ _LUCK = (
 )
 
 
-def wanted(run: Run) -> bool:
-    """There is a linear readout, studied at more than one N."""
-    return swept(panels(run.results))
-
-
-def divergence(run: Run) -> Figure:
+def divergence(run: Run) -> Figure | None:
     """Test and train MSE of X⁺y against N (Fig. 1), over the exact expected risk where there is one."""
-    shown = panels(run.results, raw=True)
+    shown = panels(run, raw=True)
+    if not swept(shown):
+        return None
     figure, axes = grid("Where does the test error of least squares diverge?", len(shown))
     for axis, panel in zip(axes[0], shown, strict=True):
-        rows = panel.rows["min_norm", "none"]
+        rows = panel.exact
         test = by_size(rows, "test_mse")
         draw(axis, test, "test, median and quartiles", BLUE)
         draw_mean(axis, test, "test, mean (may leave the panel)", BLUE)
@@ -61,9 +43,11 @@ def divergence(run: Run) -> Figure:
     return figure
 
 
-def bias(run: Run) -> Figure:
+def bias(run: Run) -> Figure | None:
     """Bias both ways, beside variance: mean over test rows of squares, and square of the mean (Eqn. 1)."""
-    shown = panels(run.results, raw=True)
+    shown = panels(run, raw=True)
+    if not swept(shown):
+        return None
     figure, axes = grid("Is it variance or bias that diverges?", len(shown))
     parts = (
         ("variance_mean_of_squares", "variance, mean of squares", BLUE),
@@ -71,7 +55,7 @@ def bias(run: Run) -> Figure:
         ("bias_square_of_mean", "bias, square of the mean", PINK),
     )
     for axis, panel in zip(axes[0], shown, strict=True):
-        rows = panel.rows["min_norm", "none"]
+        rows = panel.exact
         for column, label, colour in parts:
             draw(axis, by_size(rows, column), label, colour)
         draw(axis, by_size(rows, "test_mse"), "test error", BLACK, band=0, linewidth=0.8)
@@ -84,12 +68,14 @@ def bias(run: Run) -> Figure:
     return figure
 
 
-def worst_mode(run: Run) -> Figure:
+def worst_mode(run: Run) -> Figure | None:
     """The largest share of one singular mode in the variance term of Eqn. 1, against N."""
-    shown = panels(run.results, raw=True)
+    shown = panels(run, raw=True)
+    if not swept(shown):
+        return None
     figure, axes = grid("Does one singular mode carry the divergence?", len(shown))
     for axis, panel in zip(axes[0], shown, strict=True):
-        curve = by_size(panel.rows["min_norm", "none"], "worst_mode_share")
+        curve = by_size(panel.exact, "worst_mode_share")
         draw(axis, curve, "largest share of one mode, median and quartiles", BLUE)
         draw_mean(axis, curve, "mean", BLUE)
         equal = 1 / np.minimum(curve.x, panel.P)

@@ -5,87 +5,64 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pandas import DataFrame
 
 from gdstudy.closed_form.solutions import min_norm_solution
 from gdstudy.data.dataset import Dataset
-from gdstudy.data.features import legendre
+from gdstudy.data.features import feature_map
 from gdstudy.data.loading import load_dataset
 from gdstudy.data.splits import split
-from gdstudy.experiment.tables import Run, Table
-from gdstudy.views.figures.style import (
-    BLUE,
-    EXACT,
-    FEATURES,
-    MSE,
-    ORANGE,
-    ROWS,
+from gdstudy.experiment.tables import Run
+from gdstudy.study.config import Study
+from gdstudy.study.models import MODELS, Model
+from gdstudy.views.figures.axes import (
     cell_edges,
     count_ticks,
-    draw,
-    draw_mean,
     fit_y,
-    grid,
     log_axes,
-    nearest,
     note_in,
-    readable,
-    several,
     shared_legend,
-    sign,
     threshold,
 )
-from gdstudy.views.summary import by_size, groups, select
+from gdstudy.views.figures.curves import draw, draw_mean
+from gdstudy.views.figures.labels import data_label, sign, training_label
+from gdstudy.views.figures.style import BLUE, EXACT, FEATURES, MSE, ORANGE, ROWS, grid
+from gdstudy.views.summary import by_size, groups, nearest, select, several
+from gdstudy.views.sweeps import main_training, parts
 
 _TYPICAL = 40  # the swept size that is held nearest to this
+_Map = tuple[tuple[str, str, float], Model, DataFrame]  # data set as it was seen, model, unablated rows
 
 
-def _maps(results: Table) -> list[tuple[str, str, Table]]:
-    """(data set, model, unablated rows) of each feature map with a P of its own."""
+def _maps(run: Run) -> list[_Map]:
+    """Each feature map with a P of its own."""
     found = []
-    for (dataset, model), rows in groups(results, "dataset", "model"):
-        if model in FEATURE_MAPS and model != "linear":
-            found.append((dataset, model, select(rows, ablation="none")))
+    for (dataset, preprocess, noise, name), (rows, _) in parts(run).items():
+        model = MODELS[name]
+        if not model.autoencoder and not model.plain:
+            found.append(((dataset, preprocess, noise), model, select(rows, ablation="none")))
     return found
 
 
-def wanted_polynomial(run: Run) -> bool:
-    return any(model == "legendre" and several(rows, "n_parameters") for _, model, rows in _maps(run.results))
-
-
-def wanted_grid(run: Run) -> bool:
-    return any(several(rows, "n_train", "n_parameters") for _, _, rows in _maps(run.results))
-
-
-def wanted_sweeps(run: Run) -> bool:
-    return bool(_swept(run.results))
-
-
-def _swept(results: Table) -> list[tuple[str, str, Table]]:
-    """Feature maps along N, or random ones along P: polynomials along P have a figure of their own."""
+def _polynomials(run: Run) -> list[tuple[int, _Map]]:
+    """Maps of one input, with the N at which they are shown, the middle one of several, and rows of X⁺y there."""
     found = []
-    for dataset, model, rows in _maps(results):
-        if several(rows, "n_train") or (model != "legendre" and several(rows, "n_parameters")):
-            found.append((dataset, model, rows))
-    return found
-
-
-def _polynomials(results: Table) -> list[tuple[str, int, Table]]:
-    """(data set, N, rows of X⁺y at that N): of several N, the one in the middle."""
-    found = []
-    for dataset, model, rows in _maps(results):
-        if model == "legendre":
+    for seen, model, rows in _maps(run):
+        if model.inputs == "interval":
             sizes = np.unique(rows["n_train"])
             n = int(sizes[len(sizes) // 2])
-            found.append((dataset, n, select(rows, estimator="min_norm", n_train=n)))
-    return found
+            found.append((n, (seen, model, select(rows, estimator="min_norm", n_train=n))))
+    return found if any(several(rows, "n_parameters") for _, (_, _, rows) in found) else []
 
 
-def polynomial_error(run: Run) -> Figure:
+def polynomial_error(run: Run) -> Figure | None:
     """Test and train MSE of the least-norm polynomial against its number of coefficients P (App. C)."""
-    shown = _polynomials(run.results)
+    shown = _polynomials(run)
+    if not shown:
+        return None
     figure, axes = grid("Does a polynomial without noise diverge too?", len(shown), height=3.4)
     figure.set_figwidth(max(7.5, 3.5 * len(shown)))
-    for axis, (dataset, n, rows) in zip(axes[0], shown, strict=True):
+    for axis, (n, (seen, _, rows)) in zip(axes[0], shown, strict=True):
         test = by_size(rows, "test_mse", size="n_parameters")
         draw(axis, test, "test, median and quartiles", BLUE)
         draw_mean(axis, test, "test, mean (may leave the panel)", BLUE)
@@ -94,33 +71,34 @@ def polynomial_error(run: Run) -> Figure:
         fit_y(axis, 1e-6 * float(rows["test_mse"].min()))
         threshold(axis, n, "threshold P = N")
         count_ticks(axis)
-        axis.set_title(f"{readable(dataset)} (N = {n})")
+        axis.set_title(f"{data_label(*seen)} (N = {n})")
     shared_legend(figure, *axes[0])
     return figure
 
 
-def polynomial_fits(run: Run) -> Figure:
+def polynomial_fits(run: Run) -> Figure | None:
     """The target, the training rows of seed 0 and the least-norm fit, below, at and above the threshold."""
-    dataset, n, rows = _polynomials(run.results)[0]
+    if not (shown := _polynomials(run)):
+        return None
+    n, ((dataset, preprocess, _), model, rows) = shown[0]
     studied = np.unique(rows["n_parameters"])
     widths = sorted({nearest(studied, p) for p in (n / 3, n, 200 / 15 * n)})
-    name, _, preprocess = dataset.partition("+")
-    loaded = load_dataset(name, preprocess or "none")
+    loaded = load_dataset(dataset, preprocess)
     train, _ = split(len(loaded.X), n, 0)
     figure, axes = grid("What do polynomials below, at and above the threshold look like?", len(widths), height=3)
     figure.set_figwidth(3.8 * len(widths))
     for axis, P in zip(axes[0], widths, strict=True):
-        _draw_fit(axis, loaded, train, P)
+        _draw_fit(axis, model, loaded, train, P)
         axis.set_title(f"P = {P} {sign(P, n)} N = {n}")
     shared_legend(figure, *axes[0])
     return figure
 
 
-def _draw_fit(axis: Axes, loaded: Dataset, train: np.ndarray, P: int) -> None:
-    W = min_norm_solution(legendre(loaded.X[train], P), loaded.Y[train])
+def _draw_fit(axis: Axes, model: Model, loaded: Dataset, train: np.ndarray, P: int) -> None:
+    W = min_norm_solution(feature_map(model, loaded.X[train], P, 0), loaded.Y[train])
     low, high = loaded.X.min(), loaded.X.max()
     x = np.linspace(low, high, 2001)[:, None]
-    fit = (legendre(x, P) @ W)[:, 0]
+    fit = (feature_map(model, x, P, 0) @ W)[:, 0]
     axis.plot(x[:, 0], fit, color=BLUE, linewidth=1.3, label="least-norm polynomial X⁺y")
     axis.plot(loaded.X[:, 0], loaded.Y[:, 0], **EXACT, label="target, all data")
     axis.plot(
@@ -133,15 +111,16 @@ def _draw_fit(axis: Axes, loaded: Dataset, train: np.ndarray, P: int) -> None:
         note_in(axis, f"clipped: the fit\nreaches |y| = {np.abs(fit).max():.2g}")
 
 
-def feature_grid(run: Run) -> Figure:
+def feature_grid(run: Run) -> Figure | None:
     """Median test MSE of X⁺y over N and P: the ridge follows N = P."""
-    shown = [m for m in _maps(run.results) if several(m[2], "n_train", "n_parameters")]
+    shown = [found for found in _maps(run) if several(found[2], "n_train", "n_parameters")]
+    if not shown:
+        return None
     figure, axes = grid("Does the divergence follow N = P whichever is swept?", len(shown), height=2.7)
-    for axis, (dataset, model, rows) in zip(axes[0], shown, strict=True):
+    for axis, (seen, model, rows) in zip(axes[0], shown, strict=True):
         exact = select(rows, estimator="min_norm")
         widths, sizes = np.unique(exact["n_parameters"]), np.unique(exact["n_train"])
-        curves_of = {P: by_size(part, "test_mse") for (P,), part in groups(exact, "n_parameters")}
-        medians = np.array([curves_of[P].median for P in widths])
+        medians = np.array([by_size(part, "test_mse").median for _, part in groups(exact, "n_parameters")])
         values = np.log10(np.where(np.isfinite(medians), medians, np.nan))
         image = axis.pcolormesh(cell_edges(sizes), cell_edges(widths), values, cmap="cividis", rasterized=True)
         log_axes(axis, ROWS, FEATURES)
@@ -150,36 +129,43 @@ def feature_grid(run: Run) -> Figure:
         count_ticks(axis, both=True)
         axis.grid(False)
         figure.colorbar(image, ax=axis, label="log₁₀ median test MSE", pad=0.02)
-        axis.set_title(f"{readable(dataset)}\n{readable(model)}")
+        axis.set_title(f"{data_label(*seen)}\n{model.label}")
     shared_legend(figure, *axes[0])
     return figure
 
 
-def feature_sweeps(run: Run) -> Figure:
+def feature_sweeps(run: Run) -> Figure | None:
     """Test MSE against N at a fixed P, and against P at a fixed N: X⁺y and trained GD."""
-    shown = _swept(run.results)
+    shown = [
+        (seen, model, rows)
+        for seen, model, rows in _maps(run)
+        # Polynomials along P have a figure of their own.
+        if several(rows, "n_train") or (model.inputs == "any" and several(rows, "n_parameters"))
+    ]
+    if not shown:
+        return None
     figure, axes = grid("Does the test error peak at N = P whichever is swept?", len(shown), 2, height=2.3)
-    for column, (dataset, model, rows) in zip(axes.T, shown, strict=True):
+    for column, (seen, model, rows) in zip(axes.T, shown, strict=True):
         P, N = (nearest(np.unique(rows[name]), _TYPICAL) for name in ("n_parameters", "n_train"))
         fixed = (
             (select(rows, n_parameters=P), "n_train", ROWS, P),
             (select(rows, n_train=N), "n_parameters", FEATURES, N),
         )
         for axis, (part, size, label, value) in zip(column, fixed, strict=True):
-            _draw_sweep(axis, part, size)
+            _draw_sweep(axis, run.study, part, size)
             log_axes(axis, label, "test MSE (squared units of y)")
             fit_y(axis)
             threshold(axis, value)
             count_ticks(axis)
-        column[0].set_title(f"{readable(dataset)}\n{readable(model)}, P = {P}")
-        column[1].set_title(f"{readable(model)}, N = {N}")
+        column[0].set_title(f"{data_label(*seen)}\n{model.label}, P = {P}")
+        column[1].set_title(f"{model.label}, N = {N}")
     shared_legend(figure, *axes.flat)
     return figure
 
 
-def _draw_sweep(axis: Axes, rows: Table, size: str) -> None:
-    trained = select(rows, estimator="gd")
+def _draw_sweep(axis: Axes, study: Study, rows: DataFrame, size: str) -> None:
+    main = main_training(study)
     draw(axis, by_size(select(rows, estimator="min_norm"), "test_mse", size), "X⁺y, median and quartiles", BLUE)
-    if len(trained["step"]):
-        curve = by_size(trained, "test_mse", size)
-        draw(axis, curve, "trained GD, median and quartiles", ORANGE, linestyle="--")
+    if len(trained := select(rows, estimator=main)):
+        label = f"trained {training_label(study, main)}, median and quartiles"
+        draw(axis, by_size(trained, "test_mse", size), label, ORANGE, linestyle="--")

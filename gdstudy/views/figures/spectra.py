@@ -8,23 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gdstudy.experiment.tables import Run
-from gdstudy.views.figures.style import (
-    BLUE,
-    DPI,
-    ORANGE,
-    ROWS,
-    SKY,
-    count_ticks,
-    draw,
-    draw_mean,
-    fit_y,
-    grid,
-    log_axes,
-    panels,
-    shared_legend,
-    sign,
-    threshold,
-)
+from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, shared_legend, threshold
+from gdstudy.views.figures.curves import draw, draw_mean
+from gdstudy.views.figures.labels import sign
+from gdstudy.views.figures.panels import panels, swept
+from gdstudy.views.figures.style import BLUE, DPI, ORANGE, ROWS, SKY, grid
 from gdstudy.views.summary import by_size
 
 _SCALES = np.array([1.0, 0.7, 0.5])  # standard deviations of the cloud's three features
@@ -32,12 +20,14 @@ _SIZES = (2, 3, 12)
 _SEEDS = 101
 
 
-def smallest_singular_value(run: Run) -> Figure:
+def smallest_singular_value(run: Run) -> Figure | None:
     """The smallest non-zero singular value of the training features against N (Fig. 5)."""
-    shown = panels(run.results, raw=True)
+    shown = panels(run, raw=True)
+    if not swept(shown):
+        return None
     figure, axes = grid("Where are the training features weakest?", len(shown))
     for axis, panel in zip(axes[0], shown, strict=True):
-        curve = by_size(panel.rows["min_norm", "none"], "smallest_singular_value")
+        curve = by_size(panel.exact, "smallest_singular_value")
         draw(axis, curve, "smallest non-zero singular value, median and quartiles", BLUE)
         draw_mean(axis, curve, "mean", BLUE)
         log_axes(axis, ROWS, "smallest non-zero σ (units of X)")
@@ -61,12 +51,14 @@ def typical_seed() -> int:
     return int(np.abs(ranks - _SEEDS // 2).sum(1).argmin())
 
 
-def singular_directions(run: Run) -> Figure:
+def singular_directions(run: Run) -> Figure | None:
     """Why σ_R is smallest at N = P, in three dimensions (App. A): a cloud, N of its rows, their directions.
 
     Fewer rows than features lie far apart and span few directions; many rows fill all of them. As many rows as
     features span all directions, but the last one only by what the other rows happen to leave of it.
     """
+    if not swept(panels(run)):
+        return None
     X = _cloud(typical_seed())
     figure = Figure(figsize=(11.5, 4.4), layout="constrained", dpi=DPI)
     figure.suptitle("Why is the smallest singular value smallest at N = P?")

@@ -11,8 +11,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
+from pandas import DataFrame
 
-from gdstudy.experiment.tables import Run, Table
+from gdstudy.experiment.tables import Run
+from gdstudy.study.models import MODELS, Model
+from gdstudy.views.figures.axes import cell_edges, count_ticks, fit_y, log_axes, shared_legend, threshold
+from gdstudy.views.figures.curves import draw
+from gdstudy.views.figures.labels import data_label, training_label
 from gdstudy.views.figures.style import (
     BLACK,
     BLUE,
@@ -23,20 +28,11 @@ from gdstudy.views.figures.style import (
     OWN,
     PINK,
     ROWS,
-    cell_edges,
-    count_ticks,
-    draw,
-    fit_y,
     grid,
     level_colours,
-    log_axes,
-    readable,
-    several,
-    shared_legend,
-    threshold,
-    trainer,
 )
-from gdstudy.views.summary import Sweep, best_by_training, by_size, groups, relative, select, sweeps, trained_rows
+from gdstudy.views.summary import best_by_training, by_size, groups, relative, select, several
+from gdstudy.views.sweeps import Sweep, main_training, parts, sweeps
 
 _TEST, _TRAIN = "relative_test_mse", "relative_train_mse"
 _UPDATE = (
@@ -45,17 +41,17 @@ _UPDATE = (
 )
 
 
+def _is_superposition(model: Model) -> bool:
+    return not model.has_threshold and not model.stalls
+
+
 def _sweeps(run: Run) -> list[Sweep]:
     """Along N at the smallest m."""
-    results = select(relative(run.results), model="superposition")
-    return [s for s in sweeps(results, run.curves) if s.size == "n_train" and several(s.rows, "n_train")]
+    found = [sweep for sweep in sweeps(run) if _is_superposition(sweep.model) and sweep.size == "n_train"]
+    return [sweep for sweep in found if several(sweep.rows, "n_train")]
 
 
-def wanted(run: Run) -> bool:
-    return bool(_sweeps(run))
-
-
-def _worst(rows: Table) -> int:
+def _worst(rows: DataFrame) -> int:
     """The N of the largest median test loss."""
     curve = by_size(rows, _TEST)
     return int(curve.x[curve.median.argmax()])
@@ -69,52 +65,56 @@ def _finish(axis: Axes, ylabel: str, worst: int | None = None) -> None:
     count_ticks(axis)
 
 
-def superposition_loss(run: Run) -> Figure:
+def superposition_loss(run: Run) -> Figure | None:
     """Along N: test and training loss, dimensions that data points and features have to themselves, ‖W‖."""
     shown = _sweeps(run)
+    if not shown:
+        return None
     title = "Where between memorising and generalising is the test loss worst?"
     figure, axes = grid(title, 3, len(shown), height=2.9)
     figure.set_figwidth(10.5)
     for (loss, dimension, norm), sweep in zip(axes, shown, strict=True):
         rows, worst = sweep.rows, _worst(sweep.rows)
-        m = int(rows["n_hidden"][0])
+        m = int(sweep.first("n_hidden"))
         draw(loss, sweep.median(rows, _TEST), "test", BLUE, linewidth=2)
         draw(loss, sweep.median(rows, _TRAIN), "train", ORANGE, linewidth=2)
         loss.axhline(1, color=BLACK, linestyle="--", linewidth=1, label="output of zero")
-        shared = rows | {"stored": rows["data_point_dimension"] * np.maximum(1, rows["n_train"] / m)}
+        shared = rows.assign(stored=rows["data_point_dimension"] * np.maximum(1, rows["n_train"] / m))
         draw(dimension, sweep.median(shared, "stored"), "a data point, times N/m", PINK, linewidth=2)
         draw(dimension, sweep.median(rows, "feature_dimension"), "a feature", GREEN, linewidth=2)
         draw(norm, sweep.median(rows, "weight_norm"), "norm of the weights", GREY, linewidth=2)
         _finish(loss, LOST, worst)
         _finish(dimension, OWN, worst)
         _finish(norm, "‖W‖ (no unit)", worst)
-        loss.set_title(f"{readable(sweep.dataset)}, m = {m}: loss")
+        loss.set_title(f"{data_label(*sweep.seen)}, m = {m}: loss")
         dimension.set_title("who shares the hidden dimensions")
         norm.set_title("size of the weights")
-    note = f"Trained with {trainer(shown[0].rows)}. Data points at 1: all N share the m dimensions. {_UPDATE}"
+    note = f"Trained with {_trained_by(run)}. Data points at 1: all N share the m dimensions. {_UPDATE}"
     shared_legend(figure, *axes.flat, note=note)
     return figure
 
 
-def _pictures(run: Run) -> list[tuple[Sweep, Table]]:
-    """Sweeps with pictures of two hidden units."""
-    found = []
+def _trained_by(run: Run) -> str:
+    return training_label(run.study, main_training(run.study))
+
+
+def _pictures(run: Run) -> tuple[Sweep, DataFrame] | None:
+    """The first sweep with pictures of two hidden units, and these."""
     for sweep in _sweeps(run):
-        pictures = select(run.arrays, dataset=sweep.dataset, model="superposition", n_hidden=2)
-        if len(pictures["name"]) and sweep.rows["n_hidden"][0] == 2:
-            found.append((sweep, pictures))
-    return found
+        dataset, preprocess, noise = sweep.seen
+        keys = {"dataset": dataset, "preprocess": preprocess, "input_noise": noise, "model": sweep.model.name}
+        pictures = select(run.arrays, **keys, n_hidden=2, estimator=sweep.main)
+        if len(pictures) and sweep.first("n_hidden") == 2:
+            return sweep, pictures
+    return None
 
 
-def wanted_pictures(run: Run) -> bool:
-    return bool(_pictures(run))
-
-
-def superposition_pictures(run: Run) -> Figure:
+def superposition_pictures(run: Run) -> Figure | None:
     """Hidden data points Wx above columns of W below, for two hidden units, at a small, the worst and a large N."""
-    sweep, pictures = _pictures(run)[0]
-    pictured = np.isin(sweep.rows["n_train"], pictures["n_train"])
-    worst = _worst({name: column[pictured] for name, column in sweep.rows.items()})
+    if (found := _pictures(run)) is None:
+        return None
+    sweep, pictures = found
+    worst = _worst(sweep.rows[sweep.rows["n_train"].isin(pictures["n_train"])])
     sizes = sorted({int(pictures["n_train"].min()), worst, int(pictures["n_train"].max())})
     figure, axes = grid("Do data points or features form polygons in the hidden plane?", len(sizes), 2, height=3.2)
     for column, n in zip(axes.T, sizes, strict=True):
@@ -124,7 +124,7 @@ def superposition_pictures(run: Run) -> Figure:
         _draw_rays(column[1], here["weight"].T, ORANGE, "feature: column of W")
         column[0].set_title(f"N = {n}, {place}: data points")
         column[1].set_title(f"N = {n}, {place}: features")
-    shared_legend(figure, *axes.flat, note=f"{readable(sweep.dataset)}, m = 2 hidden units, seed 0. {_UPDATE}")
+    shared_legend(figure, *axes.flat, note=f"{data_label(*sweep.seen)}, m = 2 hidden units, seed 0. {_UPDATE}")
     return figure
 
 
@@ -138,22 +138,20 @@ def _draw_rays(axis: Axes, points: np.ndarray, colour: str, label: str) -> None:
     axis.set(xlabel="hidden unit 1 (no unit)", ylabel="hidden unit 2 (no unit)")
 
 
-def _grids(run: Run) -> list[tuple[str, Table]]:
-    """(data set, unablated rows) studied at more than one N and more than one m."""
-    table = trained_rows(select(relative(run.results), model="superposition", ablation="none"))
-    return [(name, rows) for (name,), rows in groups(table, "dataset") if several(rows, "n_train", "n_hidden")]
-
-
-def wanted_grid(run: Run) -> bool:
-    return bool(_grids(run))
-
-
-def superposition_grid(run: Run) -> Figure:
+def superposition_grid(run: Run) -> Figure | None:
     """Median test loss over N and m."""
-    shown = _grids(run)
+    main = main_training(run.study)
+    shown = [
+        ((dataset, preprocess, noise), relative(rows))
+        for (dataset, preprocess, noise, name), (results, _) in parts(run).items()
+        if _is_superposition(MODELS[name])
+        if several(rows := select(results, estimator=main, ablation="none"), "n_train", "n_hidden")
+    ]
+    if not shown:
+        return None
     figure, axes = grid("Does the peak move with the number of hidden units?", len(shown), height=3.2)
     figure.set_figwidth(max(6.5, 4 * len(shown)))
-    for axis, (dataset, rows) in zip(axes[0], shown, strict=True):
+    for axis, (seen, rows) in zip(axes[0], shown, strict=True):
         widths, sizes = np.unique(rows["n_hidden"]), np.unique(rows["n_train"])
         medians = np.stack([by_size(part, _TEST).median for _, part in groups(rows, "n_hidden")])
         image = axis.pcolormesh(cell_edges(sizes), cell_edges(widths), medians, cmap="cividis", rasterized=True)
@@ -164,18 +162,16 @@ def superposition_grid(run: Run) -> Figure:
         axis.yaxis.set_minor_locator(NullLocator())
         axis.grid(False)
         figure.colorbar(image, ax=axis, label="median test loss (share of the inputs lost)", pad=0.02)
-        axis.set_title(readable(dataset))
+        axis.set_title(data_label(*seen))
     shared_legend(figure, *axes[0], note=_UPDATE)
     return figure
 
 
-def wanted_optimisation(run: Run) -> bool:
-    return any(sweep.trained_levels("learning_rate") or sweep.trained_levels("restarts") for sweep in _sweeps(run))
-
-
-def superposition_optimisation(run: Run) -> Figure:
+def superposition_optimisation(run: Run) -> Figure | None:
     """Test and training loss along N at each step size, at the one that trains each cell best, from the best start."""
-    shown = [s for s in _sweeps(run) if s.trained_levels("learning_rate") or s.trained_levels("restarts")]
+    shown = [sweep for sweep in _sweeps(run) if sweep.other_step_sizes or sweep.restarted]
+    if not shown:
+        return None
     figure, axes = grid("Is the peak an artefact of optimisation?", 2, len(shown), height=3.2)
     figure.set_figwidth(9)
     for line, sweep in zip(axes, shown, strict=True):
@@ -186,26 +182,26 @@ def superposition_optimisation(run: Run) -> Figure:
             axis.axhline(1, color=GREY, linestyle=":", linewidth=1, label="output of zero")
             _finish(axis, LOST)
             name = "test" if value == _TEST else "train"
-            axis.set_title(f"{readable(sweep.dataset)}, m = {int(sweep.rows['n_hidden'][0])}: {name}")
+            axis.set_title(f"{data_label(*sweep.seen)}, m = {sweep.first('n_hidden'):.0f}: {name}")
         log_axes(line[0], ROWS, LOST)
         fit_y(line[0])
         count_ticks(line[0], both=True)
-    note = f"{trainer(shown[0].rows)}. Medians over seeds; quartiles of what is chosen by training loss. {_UPDATE}"
+    note = f"{_trained_by(run)}. Medians over seeds; quartiles of what is chosen by training loss. {_UPDATE}"
     shared_legend(figure, *axes.flat, note=note)
     return figure
 
 
-def _optimised(sweep: Sweep) -> dict[str, tuple[Table, Any]]:
+def _optimised(sweep: Sweep) -> dict[str, tuple[DataFrame, Any]]:
     """What is compared: label → (rows, look)."""
-    base = float(sweep.rows["step_size"][0])
-    rates = dict(sorted({base: sweep.rows, **sweep.trained_levels("learning_rate")}.items()))
+    base = sweep.first("step_size")
+    rates = dict(sorted({base: sweep.rows, **sweep.other_step_sizes}.items()))
     colours = level_colours(list(rates))
-    found: dict[str, tuple[Table, Any]] = {}
+    found: dict[str, tuple[DataFrame, Any]] = {}
     for rate, rows in rates.items():
         found[f"step size {rate:.3g}"] = (rows, {"color": colours[rate], "band": 0, "linewidth": 1.4})
     if len(rates) > 1:
-        best = best_by_training(list(rates.values()))
+        best = best_by_training([sweep.rows, *sweep.other_step_sizes.values()])
         found["step size with the lowest training loss, by cell"] = (best, {"color": BLACK, "linestyle": "--"})
-    for k, rows in sweep.trained_levels("restarts").items():
-        found[f"best of {k:g} starts by training loss, step size {base:.3g}"] = (rows, {"color": ORANGE})
+    for k, rows in sweep.restarted.items():
+        found[f"best of {k} starts by training loss, step size {base:.3g}"] = (rows, {"color": ORANGE})
     return found

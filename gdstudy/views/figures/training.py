@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import cycle
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pandas import DataFrame
 
-from gdstudy.experiment.tables import Run, Table
+from gdstudy.experiment.tables import Run
+from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, shared_legend, threshold
+from gdstudy.views.figures.curves import decades, draw, draw_at_steps
+from gdstudy.views.figures.panels import Panel, panels, swept, trained_panels
 from gdstudy.views.figures.style import (
     BLACK,
     BLUE,
@@ -21,50 +26,26 @@ from gdstudy.views.figures.style import (
     ROUNDING,
     ROWS,
     TIME,
-    Panel,
-    count_ticks,
-    decades,
-    draw,
-    draw_at_steps,
-    fit_y,
     grid,
-    log_axes,
-    panels,
-    shared_legend,
-    swept,
-    threshold,
 )
-from gdstudy.views.summary import by_size, by_step, groups, quantiles, representative_sizes, select
+from gdstudy.views.summary import by_size, by_step, representative_sizes, select
 
 _TIMES = (10, 100, 1000, 10_000)
+_LINES = ("-", "-.", ":", (0, (6, 2)), (0, (3, 1, 1, 1, 1, 1)))  # of the first training and the others
 
 
-def wanted(run: Run) -> bool:
-    """A linear readout was trained."""
-    return bool(_trained(run))
-
-
-def wanted_sweep(run: Run) -> bool:
-    """A linear readout was trained, at more than one N."""
-    return swept([panel for panel, _ in _trained(run)])
-
-
-def _trained(run: Run) -> list[tuple[Panel, Table]]:
-    """Data sets with a trained linear readout, each with its checkpoints."""
-    checkpoints = {name: rows for (name, model), rows in groups(run.curves, "dataset", "model") if model == "linear"}
-    shown = panels(run.results, ("gd", "none"))
-    return [(panel, checkpoints[panel.dataset]) for panel in shown if panel.dataset in checkpoints]
-
-
-def mse_against_n(run: Run) -> Figure:
-    """Test and train MSE against N, trained GD over X⁺y of the same data."""
-    shown = _trained(run)
+def mse_against_n(run: Run) -> Figure | None:
+    """Test and train MSE against N of every training, over X⁺y of the same data."""
+    shown = [panel for panel in panels(run) if panel.trainings]
+    if not swept(shown):
+        return None
     figure, axes = grid("Does gradient descent from zero follow X⁺y, up to the divergence?", len(shown), height=2.7)
-    for axis, (panel, _) in zip(axes[0], shown, strict=True):
-        gd, exact = panel.rows["gd", "none"], panel.rows["min_norm", "none"]
+    for axis, panel in zip(axes[0], shown, strict=True):
         for value, colour in (("test_mse", BLUE), ("train_mse", ORANGE)):
-            draw(axis, by_size(gd, value), f"{value[:-4]}, trained GD", colour, linewidth=2)
-            draw(axis, by_size(exact, value), "X⁺y", band=0, **EXACT)
+            for (who, rows), line in zip(panel.trainings.items(), cycle(_LINES), strict=False):
+                label = f"{value[:-4]}, trained {who}"
+                draw(axis, by_size(rows, value), label, colour, linewidth=2, linestyle=line)
+            draw(axis, by_size(panel.exact, value), "X⁺y", band=0, **EXACT)
         log_axes(axis, ROWS, MSE)
         fit_y(axis, panel.floor(1e-6), ROUNDING + " or\ntolerance")
         threshold(axis, panel.P)
@@ -74,14 +55,16 @@ def mse_against_n(run: Run) -> Figure:
     return figure
 
 
-def test_mse_by_steps(run: Run) -> Figure:
+def test_mse_by_steps(run: Run) -> Figure | None:
     """Test MSE against N after t = 10, 10², … steps and at t = ∞: unfinished GD hides the spike."""
-    shown = _trained(run)
+    shown = trained_panels(run)
+    if not swept(shown):
+        return None
     figure, axes = grid("How many steps until gradient descent shows the spike at N = P?", len(shown), height=2.7)
-    steps = decades([rows for _, rows in shown])
-    for axis, (panel, rows) in zip(axes[0], shown, strict=True):
-        draw_at_steps(axis, rows, "test_mse", steps)
-        draw(axis, by_size(panel.rows["min_norm", "none"], "test_mse"), "t = ∞, X⁺y", band=0, **EXACT)
+    steps = decades([panel.curves for panel in shown])
+    for axis, panel in zip(axes[0], shown, strict=True):
+        draw_at_steps(axis, panel.curves, "test_mse", steps, panel.who)
+        draw(axis, by_size(panel.exact, "test_mse"), "t = ∞, X⁺y", band=0, **EXACT)
         log_axes(axis, ROWS, "median test MSE (squared units of y)")
         fit_y(axis)
         threshold(axis, panel.P)
@@ -91,17 +74,20 @@ def test_mse_by_steps(run: Run) -> Figure:
     return figure
 
 
-def distance_by_steps(run: Run) -> Figure:
+def distance_by_steps(run: Run) -> Figure | None:
     """Distance to X⁺y against t below, at and above the threshold, trained over predicted."""
-    shown = _trained(run)
+    shown = trained_panels(run)
+    if not shown:
+        return None
     figure, axes = grid("How long until gradient descent reaches X⁺y, and as predicted?", len(shown), height=2.7)
-    for axis, (panel, rows) in zip(axes[0], shown, strict=True):
-        sizes = representative_sizes(rows["n_train"], panel.P)
+    for axis, panel in zip(axes[0], shown, strict=True):
+        sizes = representative_sizes(panel.curves["n_train"].to_numpy(), panel.P)
         for n in sizes:
-            cells = select(rows, n_train=n)
+            cells = select(panel.curves, n_train=n)
             colour, place = _place(n, panel.P)
             draw(axis, by_step(cells, "distance"), f"{place}, trained", colour, linewidth=2.5, alpha=0.6)
-            draw(axis, by_step(cells, "exact_distance"), "predicted, exact iterate", band=0, **EXACT)
+            if panel.descends:
+                draw(axis, by_step(cells, "exact_distance"), "predicted, exact iterate", band=0, **EXACT)
         log_axes(axis, TIME, "‖W_t − X⁺y‖ / ‖X⁺y‖ (no unit)")
         fit_y(axis, 1e-16)
         axis.set_title(f"{panel.title()[:-1]}; N = {', '.join(map(str, sizes))})")
@@ -113,25 +99,24 @@ def _place(n: int, P: int) -> tuple[str, str]:
     return (GREEN, "N < P") if n < P else (ORANGE, "N = P") if n == P else (BLUE, "N > P")
 
 
-def _cut_and_trained(run: Run) -> list[tuple[Panel, Table, Table]]:
-    """Data sets trained at N = P and cut off there too: each with checkpoints and cutoff rows of N = P."""
+def _cut_and_trained(run: Run) -> list[tuple[Panel, DataFrame, DataFrame]]:
+    """Data sets trained by plain descent at N = P and cut off there too: each with checkpoints and cutoff rows of
+    N = P."""
     found = []
-    for panel, rows in _trained(run):
-        if ("min_norm", "singular_value_cutoff") in panel.rows:
-            trained = select(rows, n_train=panel.P)
+    for panel in trained_panels(run):
+        if panel.descends and ("min_norm", "singular_value_cutoff") in panel.rows:
+            trained = select(panel.curves, n_train=panel.P)
             cut = select(panel.rows["min_norm", "singular_value_cutoff"], n_train=panel.P)
-            if len(trained["step"]) and len(cut["level"]):
+            if len(trained) and len(cut):
                 found.append((panel, trained, cut))
     return found
 
 
-def wanted_stopping(run: Run) -> bool:
-    return bool(_cut_and_trained(run))
-
-
-def early_stopping(run: Run) -> Figure:
+def early_stopping(run: Run) -> Figure | None:
     """GD stopped after t steps learns the modes above σ₁/√t (as 1/√(ηt)): beside a hard cutoff there."""
     shown = _cut_and_trained(run)
+    if not shown:
+        return None
     figure = Figure(figsize=(max(2.9 * len(shown), 7) + 0.6, 6.4), layout="constrained", dpi=DPI)
     figure.suptitle("Does stopping early act like a cutoff of singular values?")
     cells = figure.add_gridspec(2, len(shown), height_ratios=(1, 1.25))
@@ -161,16 +146,16 @@ def _draw_filters(axis: Axes) -> None:
     axis.legend(loc="upper left", ncols=2)
 
 
-def _draw_cutoffs(axis: Axes, panel: Panel, trained: Table, cut: Table) -> None:
+def _draw_cutoffs(axis: Axes, panel: Panel, trained: DataFrame, cut: DataFrame) -> None:
     """Test MSE at N = P against the effective cutoff, 1/√(ηt) for GD; median and quartiles over seeds."""
-    whole = select(panel.rows["min_norm", "none"], n_train=panel.P)
-    eta = float(np.median(select(panel.rows["gd", "none"], n_train=panel.P)["step_size"]))
+    (gd, *_), whole = panel.trainings.values(), select(panel.exact, n_train=panel.P)
+    eta = float(select(gd, n_train=panel.P)["step_size"].median())
     curve = by_step(trained, "test_mse")
     started = replace(curve, x=1 / np.sqrt(eta * np.where(curve.x > 0, curve.x, np.nan)))
-    draw(axis, started, "trained GD after t steps, at 1/√(ηt)", BLUE, linewidth=2)
+    draw(axis, started, f"trained {panel.who} after t steps, at 1/√(ηt)", BLUE, linewidth=2)
     hard = by_size(cut, "test_mse", size="level")
     draw(axis, hard, "hard cutoff of σ (X⁺y)", ORANGE, marker="o", markersize=4)
-    level = float(quantiles(whole["test_mse"])[1])
+    level = float(by_size(whole, "test_mse").median[0])
     axis.axhline(level, color=BLACK, linestyle="--", linewidth=1, label="X⁺y, nothing cut off, median")
     log_axes(axis, "effective cutoff of σ (units of X)", "test MSE at N = P (squared units of y)")
     axis.set_title(panel.title().replace("(P", "(N = P"))

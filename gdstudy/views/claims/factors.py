@@ -1,0 +1,101 @@
+"""The paper's claims on its three factors, each taken out (Figs. 2–4), and on data made to be adversarial."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gdstudy.views.claims import rounding
+from gdstudy.views.claims.rule import Rule, at_least, at_most
+from gdstudy.views.sweeps import Sweep
+
+
+def _left(name: str, level: Callable[[np.ndarray], float]) -> Callable[[Sweep], float]:
+    """What an ablation leaves of the median test error at N = P, as a share of the unablated one."""
+
+    def number(sweep: Sweep) -> float:
+        ablated = sweep.ablation(name, level)
+        if ablated is None:
+            return np.nan
+        return sweep.at(ablated, sweep.threshold) / sweep.at(sweep.rows, sweep.threshold)
+
+    return number
+
+
+def _changed(name: str) -> Callable[[Sweep], float]:
+    return lambda sweep: abs(_left(name, np.min)(sweep) - 1)
+
+
+_AT_P = "median test MSE at N = P over that without the ablation"
+FACTORS = (
+    Rule(
+        claim="factor 1: without small singular values the spike goes (largest cutoff)",
+        source=("schaeffer2023",),
+        where="Fig. 2",
+        measure=_AT_P,
+        number=_left("singular_value_cutoff", np.max),
+        bound=at_most(0.1, partly=0.5),
+    ),
+    Rule(
+        claim="factor 1: the smallest cutoff leaves the spike",
+        source=("schaeffer2023",),
+        where="Fig. 2",
+        measure=_AT_P,
+        number=_left("singular_value_cutoff", np.min),
+        bound=at_least(0.9, partly=0.5),
+    ),
+    Rule(
+        claim="factor 2: test features in the leading modes, and the spike goes (fewest modes)",
+        source=("schaeffer2023",),
+        where="Fig. 3",
+        measure=_AT_P,
+        number=_left("leading_modes", np.min),
+        bound=at_most(0.1, partly=0.5),
+    ),
+    Rule(
+        claim="factor 2: the most modes leave the spike",
+        source=("schaeffer2023",),
+        where="Fig. 3",
+        measure=_AT_P,
+        number=_left("leading_modes", np.max),
+        bound=at_least(0.9, partly=0.5),
+    ),
+    Rule(
+        claim="factor 3: without residuals the spike goes",
+        source=("schaeffer2023",),
+        where="Fig. 4",
+        measure=_AT_P,
+        number=_left("no_residuals", np.max),
+        bound=at_most(1e-6, partly=0.5),
+        rounding=rounding.of_no_residuals,
+    ),
+    Rule(
+        claim="adversarial test data, moved along v_R, raise the spike (strongest)",
+        source=("schaeffer2023demystified",),
+        measure=_AT_P,
+        number=_left("adversarial_test", np.max),
+        bound=at_least(5, partly=1.5),
+    ),
+    Rule(
+        claim="adversarial test data of strength 0 change nothing (weakest)",
+        source=("schaeffer2023demystified",),
+        measure=_AT_P + ", minus 1",
+        number=_changed("adversarial_test"),
+        bound=at_most(1e-9, partly=0.1),
+    ),
+    Rule(
+        claim="adversarial training data, moved along u_R, raise the spike (strongest)",
+        source=("schaeffer2023demystified",),
+        measure=_AT_P,
+        number=_left("adversarial_train", np.max),
+        bound=at_least(5, partly=1.5),
+    ),
+    Rule(
+        claim="adversarial training data of strength 0 change nothing (weakest)",
+        source=("schaeffer2023demystified",),
+        measure=_AT_P + ", minus 1",
+        number=_changed("adversarial_train"),
+        bound=at_most(1e-9, partly=0.1),
+    ),
+)

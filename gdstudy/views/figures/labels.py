@@ -1,0 +1,45 @@
+"""What data sets, models and trainings are called in figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pandas import DataFrame
+
+from gdstudy.study.config import Study
+from gdstudy.study.datasets import DATASETS, PREPROCESSES
+from gdstudy.study.optimizers import OPTIMIZERS
+from gdstudy.views.summary import select
+from gdstudy.views.sweeps import main_training
+
+
+def data_label(dataset: str, preprocess: str, input_noise: float) -> str:
+    """A data set as a model saw it: `Diabetes, standardised`, `Digits, input noise σ = 0.5`."""
+    noise = f"input noise σ = {input_noise:g}" if input_noise else ""
+    return ", ".join(part for part in (DATASETS[dataset].label, PREPROCESSES[preprocess], noise) if part)
+
+
+def panel_title(seen: tuple[str, str, float], P: int, model: str = "", symbol: str = "P") -> str:
+    """Data set, model where it is to be told, and P, a line each. model: its label."""
+    names = ", ".join(name for name in (data_label(*seen), model) if name)
+    return f"{names} ({symbol} = {P})".replace(", ", "\n")
+
+
+def training_label(study: Study, name: str) -> str:
+    """The optimizer of a training, with the training's own name if an earlier one has the same: `GD`, `GD (single)`."""
+    optimizer = study.trained[name].optimizer
+    first = next(other for other, training in study.trained.items() if training.optimizer == optimizer)
+    label = OPTIMIZERS[optimizer].label
+    return label if name == first else f"{label} ({name})"
+
+
+def most_steps(study: Study, tables: Sequence[DataFrame]) -> str:
+    """A remark on how long the main training took, of the rows of these tables; none where it is in none of them."""
+    main = main_training(study)
+    last = max((rows["step"].max() for table in tables if len(rows := select(table, estimator=main))), default=None)
+    return "" if last is None else f"{training_label(study, main)} took at most {int(last):,} steps."
+
+
+def sign(n: int, P: int) -> str:
+    """How N compares to P."""
+    return "<" if n < P else "=" if n == P else ">"

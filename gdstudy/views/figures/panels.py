@@ -1,0 +1,85 @@
+"""What a panel of linear regression shows: one data set's rows, by estimator and ablation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pandas import DataFrame
+
+from gdstudy.experiment.tables import Run
+from gdstudy.study.config import Study
+from gdstudy.study.models import MODELS
+from gdstudy.study.optimizers import OPTIMIZERS
+from gdstudy.views.figures.labels import panel_title, training_label
+from gdstudy.views.summary import groups, select, several
+from gdstudy.views.sweeps import main_training, once, parts
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """seen: data set, preprocessing, noise; rows: by estimator and ablation; curves: of the main training."""
+
+    study: Study
+    seen: tuple[str, str, float]
+    P: int
+    rows: dict[tuple[str, str], DataFrame]
+    curves: DataFrame
+
+    @property
+    def exact(self) -> DataFrame:
+        """X⁺y, nothing ablated."""
+        return self.rows["min_norm", "none"]
+
+    @property
+    def who(self) -> str:
+        """The main training as it is called."""
+        return training_label(self.study, main_training(self.study))
+
+    @property
+    def trainings(self) -> dict[str, DataFrame]:
+        """Label → unablated rows of each training these data were given, the main one first."""
+        found = {name: self.rows.get((name, "none")) for name in self.study.trained}
+        return {training_label(self.study, name): rows for name, rows in found.items() if rows is not None}
+
+    @property
+    def descends(self) -> bool:
+        """The main training is plain gradient descent, which has an exact iterate."""
+        return OPTIMIZERS[self.study.trained[main_training(self.study)].optimizer].plain
+
+    def title(self) -> str:
+        return panel_title(self.seen, self.P)
+
+    def floor(self, share: float) -> float:
+        """This share of the smallest test error of X⁺y: what lies below counts as zero."""
+        return share * float(self.exact["test_mse"].min())
+
+
+@once
+def _all(run: Run) -> list[Panel]:
+    found = []
+    for (*seen, model), (results, curves) in parts(run).items():
+        if MODELS[model].regression:
+            rows = dict(groups(results, "estimator", "ablation"))
+            P, of = int(results["n_parameters"].iloc[0]), select(curves, estimator=main_training(run.study))
+            found.append(Panel(run.study, (seen[0], seen[1], seen[2]), P, rows, of))
+    return found
+
+
+def panels(run: Run, *needed: tuple[str, str], raw: bool = False) -> list[Panel]:
+    """Data sets with a linear readout that have all the (estimator, ablation) pairs, in the order of Fig. 1.
+
+    raw: only those as they are, without preprocessing, unless all have one.
+    """
+    found = [panel for panel in _all(run) if all(pair in panel.rows for pair in [("min_norm", "none"), *needed])]
+    plain = [panel for panel in found if panel.seen[1:] == ("none", 0)]
+    return plain if raw and plain else found
+
+
+def trained_panels(run: Run) -> list[Panel]:
+    """Those that the main training was given, with its checkpoints."""
+    return [panel for panel in panels(run, (main_training(run.study), "none")) if len(panel.curves)]
+
+
+def swept(found: list[Panel]) -> bool:
+    """Some of them were studied at more than one N, which a curve against N needs."""
+    return any(several(panel.exact, "n_train") for panel in found)

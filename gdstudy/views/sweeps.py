@@ -1,0 +1,193 @@
+"""What a run studied: each data set and model along N, along P, or along the hidden width."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from functools import cached_property, wraps
+from typing import TypeVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from pandas import DataFrame
+
+from gdstudy.experiment.tables import Run
+from gdstudy.study.config import Study
+from gdstudy.study.models import MODELS, Model
+from gdstudy.study.optimizers import OPTIMIZERS
+from gdstudy.views.summary import SEEN, Curve, by_size, groups, relative, seen_as, select, several
+
+# Estimators that are the limit of what is trained.
+REFERENCES = ("min_norm", "pca", "reduced_rank")
+_T = TypeVar("_T")
+
+
+def once(function: Callable[[Run], _T]) -> Callable[[Run], _T]:
+    """The same of each run, computed once and kept as long as the run is. What it returns must not hold the run."""
+    kept: WeakKeyDictionary[Run, _T] = WeakKeyDictionary()
+
+    @wraps(function)
+    def of(run: Run) -> _T:
+        if run not in kept:
+            kept[run] = function(run)
+        return kept[run]
+
+    return of
+
+
+def main_training(study: Study) -> str:
+    """The name of the study's first training, or nothing where none is wanted."""
+    return next(iter(study.trained), "")
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """Results of one data set and model along N, along P or along the hidden width, the others held.
+
+    size: the swept column; threshold: its value at N = P, or N where the hidden width is swept; rows: unablated closed
+    form of what is trained (X⁺y; a bottleneck's best map), or what was trained where there is none; results: every
+    estimator and ablation; checkpoints: of every training. Of autoencoders all have relative errors too.
+    """
+
+    study: Study
+    model: Model
+    size: str
+    threshold: int
+    rows: DataFrame
+    results: DataFrame
+    checkpoints: DataFrame
+
+    def first(self, column: str) -> float:
+        """A value that all rows share."""
+        return float(self.rows[column].iloc[0])
+
+    @property
+    def seen(self) -> tuple[str, str, float]:
+        """The data set as the model saw it: its name, preprocessing and input noise."""
+        dataset, preprocess, noise = (self.rows[name].iloc[0] for name in SEEN)
+        return str(dataset), str(preprocess), float(noise)
+
+    @property
+    def dataset(self) -> str:
+        """The data set as it is called in folders and tables."""
+        return seen_as(*self.seen)
+
+    @property
+    def noisy(self) -> bool:
+        return self.first("input_noise") > 0
+
+    @property
+    def reference(self) -> str:
+        """The estimator of `rows`."""
+        return str(self.rows["estimator"].iloc[0])
+
+    @property
+    def main(self) -> str:
+        """The estimator of the main training, whose rows `trained` and `curves` are."""
+        return main_training(self.study)
+
+    @cached_property
+    def by_training(self) -> dict[str, DataFrame]:
+        """Unablated rows of each training these data were given, in the study's order."""
+        rows = dict(groups(select(self.results, ablation="none"), "estimator"))
+        return {name: rows[name,] for name in self.study.trained if (name,) in rows}
+
+    @cached_property
+    def trained(self) -> DataFrame:
+        """Unablated rows of the main training."""
+        return self.by_training.get(self.main, self.results.iloc[:0])
+
+    @property
+    def descends(self) -> bool:
+        """The main training is plain gradient descent."""
+        return bool(self.main) and OPTIMIZERS[self.study.trained[self.main].optimizer].plain
+
+    @property
+    def other_step_sizes(self) -> dict[float, DataFrame]:
+        """Step size → rows of each training that differs from the main one in nothing else, in increasing order."""
+        found = {float(rows["step_size"].iloc[0]): rows for rows in self._differing_in("step_size").values()}
+        return {rate: found[rate] for rate in sorted(found)}
+
+    @property
+    def restarted(self) -> dict[int, DataFrame]:
+        """Number of starts → rows of each training that is the best of them, and otherwise the main one."""
+        trained = self.study.trained
+        starts = {trained[name].restarts: rows for name, rows in self._differing_in("restarts").items()}
+        return {k: starts[k] for k in sorted(starts) if k > 1}
+
+    def _differing_in(self, setting: str) -> dict[str, DataFrame]:
+        """Rows of the trainings that differ from the main one in one setting, whatever their hidden widths."""
+        if self.main not in self.by_training:
+            return {}
+        trained, keys = self.study.trained, [key.name for key in fields(self.study.trained[self.main])]
+
+        def differs(name: str) -> list[str]:
+            return [key for key in keys if getattr(trained[name], key) != getattr(trained[self.main], key)]
+
+        return {name: rows for name, rows in self.by_training.items() if {*differs(name)} - {"n_hidden"} == {setting}}
+
+    @cached_property
+    def curves(self) -> DataFrame:
+        """Checkpoints of the main training."""
+        return select(self.checkpoints, estimator=self.main)
+
+    def median(self, table: DataFrame, value: str = "test_mse") -> Curve:
+        return by_size(table, value, self.size)
+
+    def at(self, table: DataFrame, size: float, value: str = "test_mse") -> float:
+        """Median over seeds at one size, or NaN where it was not studied."""
+        here = select(table[[self.size, value, "status"]], **{self.size: size})
+        return float(self.median(here, value).median[0]) if len(here) else np.nan
+
+    def ablation(self, name: str, strongest: Callable[[np.ndarray], float]) -> DataFrame | None:
+        """X⁺y's rows of an ablation at one of its levels, or None where it was not studied."""
+        rows = select(self.results, estimator="min_norm", ablation=name)
+        if rows.empty or rows["level"].isna().all():
+            return None if rows.empty else rows
+        return select(rows, level=strongest(rows["level"].to_numpy()))
+
+
+@once
+def parts(run: Run) -> dict[tuple, tuple[DataFrame, DataFrame]]:
+    """(data set, preprocessing, noise, model) → its results and its checkpoints, in the order of Fig. 1."""
+    curves = dict(groups(run.curves, *SEEN, "model"))
+    return {key: (rows, curves.get(key, run.curves.iloc[:0])) for key, rows in groups(run.results, *SEEN, "model")}
+
+
+@once
+def sweeps(run: Run) -> tuple[Sweep, ...]:
+    """Each data set and model along N at its middle P and, where several P were studied, along P at its middle N.
+
+    Hidden widths are held at the smallest; where several were studied, there is a sweep of them at the middle N.
+    """
+    return tuple(
+        sweep
+        for (*_, model), (results, curves) in parts(run).items()
+        for sweep in _sweeps_of(run.study, MODELS[model], results, curves)
+    )
+
+
+def _sweeps_of(study: Study, model: Model, results: DataFrame, curves: DataFrame) -> Iterator[Sweep]:
+    if model.autoencoder:
+        results = relative(results)
+        curves = relative(curves, float(results["target_mean_square"].iloc[0]))
+    held = {name: _middle(np.unique(results[name])) for name in ("n_train", "n_parameters")}
+    if model.layered:
+        held["n_hidden"] = int(results["n_hidden"].min())
+    for size in held:
+        others = {name: value for name, value in held.items() if name != size}
+        part = select(results, **others)
+        rows = _reference(select(part, ablation="none"), list(study.trained))
+        if several(rows, size) or (size == "n_train" and not several(results, "n_parameters")):
+            threshold = held["n_parameters" if size == "n_train" else "n_train"]
+            yield Sweep(study, model, size, threshold, rows, part, select(curves, **others))
+
+
+def _middle(values: np.ndarray) -> int:
+    return int(values[np.abs(np.log(values / np.median(values))).argmin()])
+
+
+def _reference(unablated: DataFrame, trained: list[str]) -> DataFrame:
+    """Rows of the closed form, or of the first training that is there where there is none."""
+    found = (unablated[unablated["estimator"].isin(names)] for names in (REFERENCES, *([name] for name in trained)))
+    return next((rows for rows in found if len(rows)), unablated.iloc[:0])
