@@ -35,7 +35,7 @@ def report(run: Run, folder: Path) -> str:
             lines += ["", *_table(sweep, _columns(sweep) if sweep.model.has_threshold else _losses(sweep))]
             lines += _warnings(sweep)
     lines += [
-        f"\nresults   {folder / 'results.csv'} and results.sqlite",
+        f"\nresults   {folder / 'results.csv'} and batches/",
         f"figures   {folder / 'figures'}",
         f"browse    tensorboard --logdir {folder}",
         "          then open http://localhost:6006/?smoothing=0#timeseries",
