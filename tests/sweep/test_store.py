@@ -141,7 +141,7 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_stored(tmp_path):
 
 
 def test_a_disk_that_is_full_at_once_leaves_no_folder(tmp_path, monkeypatch, capsys):
-    def full(*_):
+    def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("gdstudy.sweep.store.write_whole", full)
