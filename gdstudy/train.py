@@ -61,7 +61,7 @@ def resume_study(run_dir: str | Path, quiet: bool = True) -> Path:
     from gdstudy.sweep.store import Store
 
     _check_device(study)
-    _finish(study, load_datasets(study, quiet), Store(folder, study, _provenance(study)), quiet)
+    _finish(study, load_datasets(study, quiet), Store(folder, study, provenance(study)), quiet)
     return folder
 
 
@@ -114,7 +114,7 @@ def _begin(study: Study, run_dir: str | Path | None, name: str) -> Store:
     made = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return Store(folder, study, _provenance(study))
+        return Store(folder, study, provenance(study))
     except OSError as error:
         with suppress(OSError):
             for path in made:
@@ -133,7 +133,7 @@ def _check_path(folder: Path) -> None:
         ) from None
 
 
-def _provenance(study: Study) -> dict[str, str]:
+def provenance(study: Study) -> dict[str, str]:
     """What computes: versions and machine, as config.yaml and every batch say."""
     try:
         found = subprocess.run(

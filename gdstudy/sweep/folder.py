@@ -20,8 +20,8 @@ _LOCK, _WRITER, _PART = "lock", "writer", ".part"
 
 
 def check_folder(run_dir: Path) -> None:
-    """StudyError for a folder that is no run, and for what could lead out of it: links, and files that are none."""
-    check_run(run_dir)
+    """StudyError for a run of version 0.1, and for what could lead out of a run: links, and files that are none."""
+    _refuse_old(run_dir)
     for folder, names, files in os.walk(run_dir):
         for name in (*names, *files):
             check_file(Path(folder, name))
@@ -40,12 +40,8 @@ def check_file(path: Path) -> None:
 
 def check_run(run_dir: Path) -> Path:
     """The folder of a run's batches. StudyError where there is none, or where it is a link."""
+    _refuse_old(run_dir)
     batches = run_dir / BATCHES
-    if is_old(run_dir):
-        raise StudyError(
-            f"{run_dir} is a run of gdstudy 0.1 ({OLD_STORE}), which this version does not read; use that version, or "
-            f"run the study anew with --config {run_dir / CONFIG}"
-        )
     for path in (batches, batches / STUDY):
         check_file(path)
     if not (batches / STUDY).is_file():
@@ -56,6 +52,14 @@ def check_run(run_dir: Path) -> Path:
 def is_old(run_dir: Path) -> bool:
     """Whether it is a run of version 0.1, whose store was one file."""
     return (run_dir / OLD_STORE).exists() and not (run_dir / BATCHES).exists()
+
+
+def _refuse_old(run_dir: Path) -> None:
+    if is_old(run_dir):
+        raise StudyError(
+            f"{run_dir} is a run of gdstudy 0.1 ({OLD_STORE}), which this version does not read; use that version, or "
+            f"run the study anew with --config {run_dir / CONFIG}"
+        )
 
 
 def is_unused(run_dir: Path) -> bool:
