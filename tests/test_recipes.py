@@ -1,7 +1,7 @@
 """CONTRIBUTING's recipes, followed: what is added from outside the package, through its table, in one place each.
 
-Each recipe is one function with everything it takes (a module: and its class of cells above it). What it adds is studied
-as any other: `Study`, `plan`, `run_batch`.
+Each recipe is one function with everything it takes (of a module, the class of cells above it too). What it adds is
+studied as any other: `Study`, `plan`, `run_batch`.
 """
 
 from dataclasses import replace
