@@ -119,8 +119,8 @@ def budget(study: Study, batch: Batch) -> tuple[int, int]:
 
 
 def n_starts(model: Model, restarts: int) -> int:
-    """How many starts differ: a start at zero, and that of a readout, is one."""
-    return restarts if model.layered and model.start != "zero" else 1
+    """How many starts differ: what is not drawn is one."""
+    return restarts if model.draws_start else 1
 
 
 def _stacks(study: Study, model: Model, P: int) -> Iterator[tuple[tuple[int, int], ...]]:

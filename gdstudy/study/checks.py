@@ -187,7 +187,8 @@ def _of_ablations(study: Study) -> Iterator[str]:
 
 def _of_trainings(study: Study) -> Iterator[str]:
     """What optimizers and models require of a training."""
-    several = [model for model in _models(study) if model.layered and model.start != "zero"]
+    near_a_saddle = any(model.start in ("small", "aligned") for model in _models(study))
+    several = any(model.draws_start for model in _models(study))
     used = _used(study)
     for group, training in _trainings(study):
         optimizer = OPTIMIZERS[training.optimizer]
@@ -208,7 +209,7 @@ def _of_trainings(study: Study) -> Iterator[str]:
             yield f"{group}step_size=auto is not known for {what}; give a number, such as 0.01"
         eps = 2.0**-52 if training.dtype == "float64" else 2.0**-23
         least = max(training.tolerance, 100 * eps)
-        if least > 0.1 * training.init_scale and any(model.start in ("small", "aligned") for model in several):
+        if near_a_saddle and least > 0.1 * training.init_scale:
             yield (
                 f"{group}init_scale={training.init_scale:g} must be at least ten times {least:.2g} ({group}tolerance, "
                 f"100 eps of {training.dtype}): else a saddle that is passed on the way counts as converged"

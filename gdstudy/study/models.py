@@ -61,6 +61,11 @@ class Model:
         return self.layered and self.start == "zero"
 
     @property
+    def draws_start(self) -> bool:
+        """Its layers start from random weights, of which there are others."""
+        return self.layered and self.start in ("small", "xavier")
+
+    @property
     def sees_noise(self) -> bool:
         """It has inputs beside its target, which noise can be put on."""
         return self.autoencoder and self.reference != "none"

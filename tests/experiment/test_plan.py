@@ -229,9 +229,16 @@ def test_a_training_is_done_at_its_own_hidden_widths_and_at_a_saddle_the_first_a
 
 @pytest.mark.parametrize(
     ("model", "starts"),
-    [("superposition", 5), ("bottleneck", 5), ("superposition_zero", 1), ("bottleneck_zero", 1), ("linear", 1)],
+    [
+        ("superposition", 5),
+        ("bottleneck", 5),
+        ("superposition_zero", 1),
+        ("bottleneck_zero", 1),
+        ("bottleneck_aligned", 1),
+        ("linear", 1),
+    ],
 )
-def test_only_random_starts_differ(model, starts):
+def test_only_starts_that_are_drawn_differ(model, starts):
     assert n_starts(MODELS[model], 5) == starts
     assert n_starts(MODELS[model], 1) == 1
 

@@ -4,27 +4,27 @@ import numpy as np
 import one_cell
 import pytest
 import torch
+from computed import at, autoencoders, computed
 from conftest import small_study
-from gdstudy.experiment.run_batch import run_batch
+from problems import everywhere
 from sklearn.metrics import mean_squared_error
 
 from gdstudy import (
     gd_iterate,
     gradient_descent,
-    load_curves,
     load_dataset,
-    load_results,
     min_norm_solution,
 )
+from gdstudy.data.dataset import Dataset
 from gdstudy.data.features import feature_map
 from gdstudy.data.splits import split
-from gdstudy.experiment.plan import plan
+from gdstudy.experiment.driver import run_batch
+from gdstudy.experiment.plan import Batch
 from gdstudy.linalg.metrics import row_space_leak
-from gdstudy.study import schema
+from gdstudy.study.ablations import ABLATIONS as FACTS
 from gdstudy.study.config import Ablations, Study, Synthetic, Training
+from gdstudy.study.models import MODELS
 from gdstudy.study.values import Sizes, StepSize
-from gdstudy.sweep.run import load_datasets
-from gdstudy.views.summary import relative, select
 
 ABLATIONS = Ablations(
     singular_value_cutoff=np.logspace(-3, 0, 7).tolist(),
@@ -37,23 +37,26 @@ ABLATIONS = Ablations(
 PAPER = ("student_teacher", "california_housing", "diabetes", "who_life_expectancy")
 
 
-def closed_form_errors(data, **changes):
-    """{(ablation, level, N, seed): test MSE of X⁺y} of a study without training."""
-    study = small_study(datasets=[data.name], estimators=["min_norm"], ablations=ABLATIONS, **changes)
-    errors = {}
-    for batch in plan(study, [data]):
-        (rows,) = run_batch(study, data, batch).results
-        levels = [None if np.isnan(level) else level for level in rows["level"].tolist()]
-        keys = zip(rows["ablation"].tolist(), levels, rows["n_train"].tolist(), rows["seed"].tolist(), strict=True)
-        errors.update(zip(keys, rows["test_mse"].tolist(), strict=True))
-    return errors
+def closed_form_errors(name, gd=None, **changes):
+    """{(ablation, level, N, seed): test MSE of X⁺y} of a study whose training, if any, is one step."""
+    estimators = ["min_norm", "gd"] if gd else ["min_norm"]
+    study = small_study(datasets=[name], estimators=estimators, ablations=ABLATIONS, gd=gd or Training(), **changes)
+    rows = at(computed(study).results, estimator="min_norm")
+    levels = [None if np.isnan(level) else level for level in rows["level"].tolist()]
+    keys = zip(rows["ablation"], levels, rows["n_train"], rows["seed"], strict=True)
+    return dict(zip(keys, rows["test_mse"], strict=True))
+
+
+def relative(rows):
+    """With the test error as a share of the mean square of the targets."""
+    return rows.assign(relative_test_mse=rows["test_mse"] / rows["target_mean_square"])
 
 
 @pytest.mark.parametrize("name", PAPER)
 def test_every_ablation_level_equals_the_computation_one_cell_at_a_time(name):
     data = load_dataset(name)
     sizes, seeds = range(1, 40), 3
-    stacked = closed_form_errors(data, n_train=Sizes(sizes), seeds=seeds, batch_cells=50)
+    stacked = closed_form_errors(name, n_train=Sizes(sizes), seeds=seeds, batch_cells=50)
     beta = np.linalg.lstsq(data.X, data.Y, rcond=None)[0]
     levels = [("none", None), *ABLATIONS.levels(name)]
     assert len(stacked) == len(sizes) * seeds * len(levels)
@@ -72,16 +75,19 @@ def test_every_ablation_level_equals_the_computation_one_cell_at_a_time(name):
                 )
 
 
+ONE_STEP = {dtype: Training(steps=1, dtype=dtype) for dtype in ("float32", "float64")}
+
+
 def test_the_precision_of_training_changes_nothing_in_closed_form():
-    data = load_dataset("diabetes")
     sizes = {"n_train": Sizes((5, 10, 40)), "seeds": 5}
-    assert closed_form_errors(data, **sizes, dtype="float32") == closed_form_errors(data, **sizes)
+    single, double = (closed_form_errors("diabetes", gd, **sizes) for gd in ONE_STEP.values())
+    assert single == double == closed_form_errors("diabetes", **sizes)
 
 
 def test_closed_forms_of_raw_housing_do_not_lose_modes_to_the_precision_of_training():
     """With 20,000 rows max(N, P)·eps of float32 is 2.4e-3, above four of its eight singular values."""
-    data = load_dataset("california_housing")
-    error = closed_form_errors(data, n_train=Sizes((20_000,)), seeds=1, dtype="float32")["none", None, 20_000, 0]
+    data, changes = load_dataset("california_housing"), {"n_train": Sizes((20_000,)), "seeds": 1}
+    error = closed_form_errors("california_housing", ONE_STEP["float32"], **changes)["none", None, 20_000, 0]
     train, test = split(data.n_rows, 20_000, 0)
     W = np.linalg.lstsq(data.X[train], data.Y[train], rcond=None)[0]
     assert error == pytest.approx(np.square(data.X[test] @ W - data.Y[test]).mean(), rel=1e-9)
@@ -92,8 +98,7 @@ def test_closed_forms_of_raw_housing_do_not_lose_modes_to_the_precision_of_train
 def test_eqn_1_sums_to_the_error_and_its_variance_makes_the_spike():
     data = load_dataset("student_teacher")
     study = small_study(datasets=["student_teacher"], estimators=["min_norm"], n_train=Sizes((10, 20, 40)), seeds=10)
-    rows = [run_batch(study, data, batch).results[0] for batch in plan(study, [data])]
-    table = {name: np.concatenate([np.atleast_1d(r[name]) for r in rows]) for name in rows[0] if name != "n_parameters"}
+    table = computed(study).results
     assert table["mode_sum_error"].max() < 1e-10
     beta = np.linalg.lstsq(data.X, data.Y, rcond=None)[0]
     for n, seed, *parts in zip(
@@ -114,37 +119,30 @@ def test_eqn_1_sums_to_the_error_and_its_variance_makes_the_spike():
 
 
 def test_gd_is_trained_under_each_ablation_and_tends_to_its_own_limit():
-    data = load_dataset("diabetes", "standardize")
     levels = {"singular_value_cutoff": [0.5], "leading_modes": [3], "no_residuals": True}
     ablations = Ablations(**levels, adversarial_test=[1], adversarial_train=[10])
-    gd = Training(steps=100_000, preprocess="standardize", ablations=list(schema.ABLATIONS))
+    gd = Training(steps=100_000, preprocess="standardize", ablations=list(FACTS))
     study = small_study(datasets=["diabetes"], ablations=ablations, gd=gd, n_train=Sizes((5, 40)), batch_cells=100)
-    _, batch = plan(study, [load_dataset("diabetes"), data])
-    results = run_batch(study, data, batch).results
-    closed, trained = results[0], {str(r["ablation"][0]): r for r in results[1:] if r["estimator"] == "gd"}
-    assert set(trained) == {"none", *schema.ABLATIONS}
-    for ablation, rows in trained.items():
-        assert (rows["status"] == "converged").all()
-        assert rows["distance"].max() < 1e-6
-        limit = closed["test_mse"][closed["ablation"] == ablation]
-        np.testing.assert_allclose(rows["test_mse"], limit, rtol=1e-5, atol=1e-9 * data.Y.var())
+    rows = at(computed(study).results, preprocess="standardize")
+    variance, errors = load_dataset("diabetes").Y.var(), []
+    for ablation in ("none", *FACTS):
+        trained, closed = (at(rows, ablation=ablation, estimator=name) for name in ("gd", "min_norm"))
+        assert len(trained) == len(closed) == 8
+        assert (trained["status"] == "converged").all()
+        assert trained["distance"].max() < 1e-6
+        np.testing.assert_allclose(trained["test_mse"], closed["test_mse"], rtol=1e-5, atol=1e-9 * variance)
+        errors.append(tuple(trained["test_mse"]))
     # Different problems, different numbers: no ablation is the unablated run under another name.
-    errors = [tuple(rows["test_mse"]) for rows in trained.values()]
     assert len(set(errors)) == len(errors)
 
 
 def test_theory_has_one_row_a_size_and_only_where_the_law_is_known():
-    study = small_study(estimators=["min_norm", "theory"], n_train=Sizes((5, 19, 20, 21, 40)), seeds=4, batch_cells=8)
-    for name, expected in (("student_teacher", [5, 19, 20, 21, 40]), ("diabetes", [])):
-        data = load_dataset(name)
-        batches = [
-            b for b in plan(study, [load_dataset("student_teacher"), load_dataset("diabetes")]) if b.dataset == name
-        ]
-        groups = [g for b in batches for g in run_batch(study, data, b).results if g["estimator"] == "theory"]
-        sizes = [n for group in groups for n in group["n_train"].tolist()]
-        risks = [risk for group in groups for risk in group["test_mse"].tolist()]
-        assert sizes == expected
-        assert [np.isinf(r) for r in risks] == [19 <= n <= 21 for n in sizes]
+    sizes = [5, 19, 20, 21, 40]
+    study = small_study(estimators=["min_norm", "theory"], n_train=Sizes(sizes), seeds=4, batch_cells=8)
+    theory = at(computed(study).results, estimator="theory")
+    assert set(theory["dataset"]) == {"student_teacher"}  # and not diabetes
+    assert theory["n_train"].tolist() == sizes
+    assert [np.isinf(risk) for risk in theory["test_mse"]] == [19 <= n <= 21 for n in sizes]
 
 
 @pytest.mark.parametrize("model", ["random_relu", "random_fourier"])
@@ -159,21 +157,23 @@ def test_random_features_spike_at_n_equal_p_whichever_is_swept(model):
         seeds=9,
         **sizes,
     )
-    error = {}
-    for batch in plan(study, [data]):
-        (rows,) = run_batch(study, data, batch).results
-        for n, seed, mse in zip(rows["n_train"], rows["seed"], rows["test_mse"], strict=True):
-            error.setdefault((n, batch.n_parameters), {})[seed] = mse
-    median = {key: np.median(list(values.values())) for key, values in error.items()}
+    error = computed(study).results.set_index(["n_train", "n_parameters", "seed"])["test_mse"]
+    median = error.groupby(level=[0, 1]).median()
     assert median[40, 40] > 3 * max(median[10, 40], median[160, 40], median[40, 10], median[40, 160])
     # One cell by hand: features of the seed, the paper's split, NumPy's pseudoinverse.
-    Phi, (train, test) = feature_map(model, data.X, 160, seed=3), split(1000, 40, 3)
+    Phi, (train, test) = feature_map(MODELS[model], data.X, 160, seed=3), split(1000, 40, 3)
     W = np.linalg.pinv(Phi[train]) @ data.Y[train]
-    assert error[40, 160][3] == pytest.approx(mean_squared_error(data.Y[test], Phi[test] @ W), rel=1e-8)
+    assert error[40, 160, 3] == pytest.approx(mean_squared_error(data.Y[test], Phi[test] @ W), rel=1e-8)
 
 
-def test_trained_cells_follow_the_exact_iterate_and_stay_in_the_row_space(run_dir):
-    curves = load_curves(run_dir)
+@pytest.fixture(scope="module")
+def small():
+    """The tables of the small study."""
+    return computed(small_study())
+
+
+def test_trained_cells_follow_the_exact_iterate_and_stay_in_the_row_space(small):
+    curves = small.curves
     assert curves["deviation"].max() < 1e-10
     assert curves["row_space_leak"].max() < 1e-10
     for value in ("test_mse", "distance"):
@@ -189,13 +189,10 @@ def test_the_row_space_leak_sees_a_leak():
 
 
 def test_the_certificate_predicts_the_steps_that_training_then_takes():
-    data = load_dataset("student_teacher")
-    values = {"datasets": ["student_teacher"], "n_train": Sizes((10, 40))}
-    short = small_study(gd=Training(steps=100), **values)
-    long = small_study(gd=Training(steps=100_000), **values)
-    (batch,) = plan(short, [data])
-    early = run_batch(short, data, batch).results[1]
-    late = run_batch(long, data, batch).results[1]
+    trainings = {"short": {"steps": 100}, "long": {"steps": 100_000}}
+    values = {"datasets": ["student_teacher"], "n_train": Sizes((10, 40)), "estimators": ["min_norm"]}
+    rows = computed(small_study(trainings=trainings, **values)).results
+    early, late = (at(rows, estimator=name).reset_index() for name in trainings)
     assert (early["status"] == "max_steps").all()
     assert (late["status"] == "converged").all()
     predicted = early["step"] + early["steps_to_tolerance"]
@@ -209,30 +206,31 @@ def test_the_certificate_predicts_the_steps_that_training_then_takes():
 def test_a_step_size_too_large_for_some_cells_ends_those_diverged_and_no_others():
     gd = Training(steps=2000, step_size=StepSize("0.02"))
     study = small_study(datasets=["student_teacher"], gd=gd, batch_cells=100)
-    data = load_dataset("student_teacher")
-    (batch,) = plan(study, [data])
-    rows = run_batch(study, data, batch).results[1]
+    rows = at(computed(study).results, estimator="gd")
     unstable = rows["step_size"] > rows["step_size_limit"]
     assert 0 < unstable.sum() < len(unstable)
     np.testing.assert_array_equal(rows["status"] == "diverged", unstable)
     assert np.isinf(rows["steps_to_tolerance"][unstable]).all()
 
 
-def test_the_spike_is_at_the_threshold(run_dir):
-    results = select(load_results(run_dir), estimator="min_norm")
+def test_the_spike_is_at_the_threshold(small):
     for name, P in (("student_teacher", 20), ("diabetes", 10)):
-        rows = select(results, dataset=name)
-        medians = {n: np.median(rows["test_mse"][rows["n_train"] == n]) for n in (3, P, 40)}
+        rows = at(small.results, estimator="min_norm", dataset=name)
+        medians = {n: at(rows, n_train=n)["test_mse"].median() for n in (3, P, 40)}
         assert medians[P] > 4 * max(medians[3], medians[40])
 
 
 def test_polynomials_diverge_at_p_equal_n_without_noise():
-    data = load_dataset("linear_plus_cosine")
     sizes = {"n_train": Sizes((15,)), "n_parameters": Sizes((1, 15, 200))}
     study = small_study(
-        datasets=[data.name], models=["legendre"], estimators=["min_norm"], seeds=400, batch_cells=400, **sizes
+        datasets=["linear_plus_cosine"],
+        models=["legendre"],
+        estimators=["min_norm"],
+        seeds=400,
+        batch_cells=400,
+        **sizes,
     )
-    medians = [np.median(run_batch(study, data, batch).results[0]["test_mse"]) for batch in plan(study, [data])]
+    medians = computed(study).results.groupby("n_parameters")["test_mse"].median().tolist()
     assert medians[0] == pytest.approx(0.51, abs=0.02)
     assert medians[1] > 1e5
     assert medians[2] == pytest.approx(0.56, abs=0.02)
@@ -243,43 +241,31 @@ def test_polynomials_diverge_at_p_equal_n_without_noise():
 
 def medians(study):
     """{(n_train, n_parameters): (median share of the inputs that is lost, ranks)} of the closed form."""
-    (data,) = load_datasets(study)
-    lost, ranks = {}, {}
-    for batch in plan(study, [data]):
-        rows = run_batch(study, data, batch).results[0]
-        shares = rows["test_mse"] / rows["target_mean_square"]
-        for n, share, rank in zip(rows["n_train"].tolist(), shares, rows["rank"].tolist(), strict=True):
-            lost.setdefault((n, batch.n_parameters), []).append(share)
-            ranks.setdefault((n, batch.n_parameters), set()).add(rank)
-    return {size: (float(np.median(values)), ranks[size]) for size, values in lost.items()}
+    rows = relative(at(computed(study).results, estimator="min_norm"))
+    groups = rows.groupby(["n_train", "n_parameters"])
+    return {size: (float(part["relative_test_mse"].median()), set(part["rank"])) for size, part in groups}
 
 
 @pytest.mark.parametrize("study", ["linear", "random_features"])
-def test_a_trained_autoencoder_is_its_exact_iterate_at_every_checkpoint_and_tends_to_the_closed_form(
-    study, autoencoder_run
-):
-    results, curves, _ = autoencoder_run(study)
+def test_a_trained_autoencoder_is_its_exact_iterate_at_every_checkpoint_and_tends_to_the_closed_form(study):
+    results, curves, _ = autoencoders(study)
     assert curves["deviation"].max() < 1e-10
     assert curves["deviation"].max() > 0
     assert curves["row_space_leak"].max() < 1e-10
     for value in ("train_mse", "test_mse", "distance"):
         np.testing.assert_allclose(curves[value], curves[f"exact_{value}"], rtol=1e-6, atol=1e-10)
-    trained = select(results, estimator="gd")
-    ended = trained["status"] == "converged"
+    trained = at(results, estimator="gd")
+    ended = at(trained, status="converged")
     assert set(trained["status"]) == {"converged", "max_steps"}  # near N = P κ² steps are more than there were
-    assert trained["distance"][ended].max() < 1e-6
+    assert ended["distance"].max() < 1e-6
     # Every data set, model and side of the threshold is among those that got there.
-    sides = np.sign(trained["n_train"] - trained["n_parameters"])
-    for model in np.unique(trained["model"]):
-        here = trained["model"] == model
-        names = trained["dataset"]
-        assert {(d, s) for d, s in zip(names[here & ended], sides[here & ended], strict=True)} >= {
-            (d, s) for d in np.unique(names[here]) for s in (-1, 1)
-        }
+    sides = [f.assign(side=np.sign(f["n_train"] - f["n_parameters"])) for f in (ended, trained)]
+    got, all_of = (set(f.groupby(["dataset", "input_noise", "model", "side"]).groups) for f in sides)
+    assert got >= {key for key in all_of if key[-1]}
     # What has not is on its way: still far from X⁺Y, yet where the exact iterate is.
-    exact = select(results, estimator="gd_closed_form")
+    exact = at(results, estimator="gd_closed_form")
     np.testing.assert_allclose(trained["distance"], exact["distance"], rtol=1e-6, atol=1e-10)
-    assert trained["distance"][~ended].max() > 1e-3
+    assert at(trained, status="max_steps")["distance"].max() > 1e-3
 
 
 @pytest.mark.parametrize("n", [8, 16, 40])
@@ -294,66 +280,73 @@ def test_a_linear_autoencoder_from_zero_ends_at_the_projector_on_its_rows(n):
     np.testing.assert_allclose(W, W.T, atol=1e-10)
 
 
-def test_a_linear_autoencoder_loses_nothing_from_n_equal_d_on_and_never_diverges(autoencoder_run):
-    results = autoencoder_run("linear").results
+def test_a_linear_autoencoder_loses_nothing_from_n_equal_d_on_and_never_diverges():
+    rows = relative(autoencoders("linear").results)
     for name in ("power_law", "isotropic"):
-        closed = relative(select(results, dataset=name, estimator="min_norm"))
-        lost = {n: closed["relative_test_mse"][closed["n_train"] == n] for n in np.unique(closed["n_train"])}
+        clean, noisy = (at(rows, dataset=name, input_noise=noise) for noise in (0, 0.5))
+        closed = at(clean, estimator="min_norm")
+        lost = {n: part["relative_test_mse"] for n, part in closed.groupby("n_train")}
         for n, shares in lost.items():
             assert (shares.max() < 1e-20) == (n >= 16)
-            assert np.median(shares) <= np.median(lost[4])
+            assert shares.median() <= lost[4].median()
         assert lost[12].min() > 1e-2
-        trained = relative(select(results, dataset=name, estimator="gd", status="converged"))
+        trained = at(clean, estimator="gd", status="converged")
         assert trained["relative_test_mse"][trained["n_train"] >= 24].max() < 1e-14
         # Control: noise on the inputs alone, and there is the spike, at N = D.
-        noisy = relative(select(results, dataset=f"{name}+noise0.5", estimator="min_norm"))
-        median = {n: np.median(noisy["relative_test_mse"][noisy["n_train"] == n]) for n in lost}
-        assert max(median, key=median.get) == 16
+        median = at(noisy, estimator="min_norm").groupby("n_train")["relative_test_mse"].median()
+        assert median.idxmax() == 16
         assert median[16] > 5 * max(median[8], median[32], median[4])
 
 
-def test_a_noisy_cell_equals_numpys_pinv_on_the_papers_split(autoencoder_run):
+def test_a_noisy_cell_equals_numpys_pinv_on_the_papers_split():
     """Inputs with the seed's noise on training and test rows, the target without; and what that is not."""
-    results = autoencoder_run("linear").results
+    rows = at(autoencoders("linear").results, dataset="power_law", input_noise=0.5, estimator="min_norm")
     data = load_dataset("power_law", input_noise=0.5, synthetic=Synthetic(n_rows=600))
     for n, seed in ((8, 2), (16, 5), (64, 0)):
-        row = select(results, dataset=data.name, estimator="min_norm", n_train=n, seed=seed)
+        (row,) = at(rows, n_train=n, seed=seed).to_dict("records")
         train, test = split(600, n, seed)
         noisy, clean = data.inputs(seed), data.X
         W = np.linalg.pinv(noisy[train]) @ clean[train]
-        assert row["test_mse"][0] == pytest.approx(mean_squared_error(clean[test], noisy[test] @ W), rel=1e-8)
+        assert row["test_mse"] == pytest.approx(mean_squared_error(clean[test], noisy[test] @ W), rel=1e-8)
         train_mse = mean_squared_error(clean[train], noisy[train] @ W)
-        assert row["train_mse"][0] == pytest.approx(train_mse, rel=1e-8, abs=1e-20)
-        assert row["weight_norm"][0] == pytest.approx(np.linalg.norm(W), rel=1e-8)
-        assert row["target_mean_square"][0] == pytest.approx(np.square(clean).mean())
+        assert row["train_mse"] == pytest.approx(train_mse, rel=1e-8, abs=1e-20)
+        assert row["weight_norm"] == pytest.approx(np.linalg.norm(W), rel=1e-8)
+        assert row["target_mean_square"] == pytest.approx(np.square(clean).mean())
         # Controls: clean test inputs, another seed's noise, and noise on the target give other numbers.
         others = [mean_squared_error(clean[test], x[test] @ W) for x in (clean, data.inputs(seed + 1))]
         others += [mean_squared_error(noisy[test], noisy[test] @ W)]
-        assert all(abs(row["test_mse"][0] / other - 1) > 1e-4 for other in others)
+        assert all(abs(row["test_mse"] / other - 1) > 1e-4 for other in others)
 
 
-def test_theory_has_rows_of_a_gaussian_autoencoder_and_none_where_it_is_not_known(autoencoder_run):
-    results = autoencoder_run("linear").results
-    theory = select(results, estimator="theory")
-    sizes = np.unique(results["n_train"]).tolist()
-    for name, expected in (
-        ("isotropic", sizes),
-        ("isotropic+noise0.5", sizes),
-        ("power_law+noise0.5", [16, 24, 32, 64]),  # other covariances have no formula below P, clean or noisy
-        ("power_law", [16, 24, 32, 64]),
+def test_theory_has_rows_of_a_gaussian_autoencoder_and_none_where_it_is_not_known():
+    results = autoencoders("linear").results
+    theory, sizes = at(results, estimator="theory"), sorted(set(results["n_train"]))
+    for name, noise, expected in (
+        ("isotropic", 0, sizes),
+        ("isotropic", 0.5, sizes),
+        ("power_law", 0.5, [16, 24, 32, 64]),  # other covariances have no formula below P, clean or noisy
+        ("power_law", 0, [16, 24, 32, 64]),
     ):
-        rows = select(theory, dataset=name)
+        rows = at(theory, dataset=name, input_noise=noise)
         assert rows["n_train"].tolist() == expected
-        assert np.isnan(rows["seed"]).all()
-        covariance = np.ones(16) if name.startswith("isotropic") else 1 / np.arange(1, 17)
+        assert rows["seed"].isna().all()
+        covariance = np.ones(16) if name == "isotropic" else 1 / np.arange(1, 17)
         np.testing.assert_allclose(rows["target_mean_square"], covariance.mean())
-        np.testing.assert_array_equal(np.isinf(rows["test_mse"]), ("noise" in name) & (rows["n_train"] == 16))
-    rows = select(theory, dataset="power_law+noise0.5", n_train=64)
+        np.testing.assert_array_equal(np.isinf(rows["test_mse"]), bool(noise) & (rows["n_train"] == 16))
+    rows = at(theory, dataset="power_law", input_noise=0.5, n_train=64)
     covariance = 1 / np.arange(1, 17)
     wiener = (covariance * 0.25 / (covariance + 0.25)).mean()
-    assert rows["test_mse"][0] == pytest.approx(wiener * 63 / 47)
-    # Random features have no law.
-    assert not len(select(autoencoder_run("random_features").results, estimator="theory")["seed"])
+    assert rows["test_mse"].item() == pytest.approx(wiener * 63 / 47)
+    # Random features have no law, though the data have one.
+    study = Study(
+        datasets=["isotropic"],
+        models=["linear_autoencoder", "random_relu_autoencoder"],
+        n_parameters=[8],
+        n_train=[4],
+        seeds=1,
+        estimators=["min_norm", "theory"],
+    )
+    assert set(at(computed(study).results, estimator="theory")["model"]) == {"linear_autoencoder"}
 
 
 def test_noisy_digits_diverge_at_n_equal_d():
@@ -423,39 +416,78 @@ def test_random_units_diverge_at_n_equal_p_without_noise_unless_they_can_give_th
         assert max(lost[64, P] for P in sizes["n_parameters"]) == lost[64, 16] < 1
 
 
-def test_degrees_of_freedom_are_divided_between_data_points_and_features(autoencoder_run):
+def test_degrees_of_freedom_are_divided_between_data_points_and_features():
     """Mean leverages R/N and R/P; of trained GD the trace of its own W."""
     for name in ("linear", "random_features"):
-        rows = select(autoencoder_run(name).results, estimator="min_norm")
+        rows = at(autoencoders(name).results, estimator="min_norm")
         np.testing.assert_allclose(rows["data_point_dimension"], rows["rank"] / rows["n_train"])
         np.testing.assert_allclose(rows["feature_dimension"], rows["rank"] / rows["n_parameters"])
         few = rows["n_train"] <= (8 if name == "linear" else 4)
         assert (rows["data_point_dimension"][few] == 1).all()
         assert (rows["feature_dimension"][few] < 1).all()
-    results = autoencoder_run("linear").results
-    data = load_dataset("power_law", synthetic=Synthetic(n_rows=600))
-    trained = select(results, dataset="power_law", estimator="gd")
-    X = data.X[split(600, 24, 1)[0]]
-    (row,) = np.flatnonzero((trained["n_train"] == 24) & (trained["seed"] == 1))
-    steps, eta = int(trained["step"][row]), trained["step_size"][row]
-    trace = np.trace(gd_iterate(X, X, eta, steps))
-    assert trained["data_point_dimension"][row] == pytest.approx(trace / 24, rel=1e-10)
+    trained = at(autoencoders("linear").results, dataset="power_law", estimator="gd")
+    clean, noisy = (at(trained, input_noise=noise) for noise in (0, 0.5))
+    X = load_dataset("power_law", synthetic=Synthetic(n_rows=600)).X[split(600, 24, 1)[0]]
+    (row,) = at(clean, n_train=24, seed=1).to_dict("records")
+    trace = np.trace(gd_iterate(X, X, row["step_size"], int(row["step"])))
+    assert row["data_point_dimension"] == pytest.approx(trace / 24, rel=1e-10)
     # It comes from below: early in training less is stored. With noise W is no projector, and nothing is said.
-    assert (trained["data_point_dimension"] <= 1 + 1e-9).all()
-    noisy = select(results, dataset="power_law+noise0.5", estimator="gd")
-    assert np.isnan(noisy["data_point_dimension"]).all()
+    assert (clean["data_point_dimension"] <= 1 + 1e-9).all()
+    assert noisy["data_point_dimension"].isna().all()
 
 
-def test_pictures_of_an_autoencoder_are_inputs_targets_and_outputs_of_test_rows(autoencoder_run):
-    arrays = autoencoder_run("linear").arrays
+def test_pictures_of_an_autoencoder_are_inputs_targets_and_outputs_of_test_rows():
+    arrays = autoencoders("linear").arrays
     data = load_dataset("power_law", input_noise=0.5, synthetic=Synthetic(n_rows=600))
     train, test = split(600, 24, 0)
     x, clean = data.inputs(0), data.X
     W = np.linalg.pinv(x[train]) @ clean[train]
     expected = {"inputs": x[test[:8]], "targets": clean[test[:8]], "outputs": x[test[:8]] @ W}
     for name, value in expected.items():
-        keys = {"dataset": data.name, "estimator": "min_norm", "n_train": 24, "name": name}
-        (stored_value,) = select(arrays, **keys)["value"]
-        np.testing.assert_allclose(stored_value, value, rtol=1e-5, atol=1e-6)
+        keys = {"dataset": "power_law", "input_noise": 0.5, "estimator": "min_norm", "n_train": 24, "name": name}
+        (found,) = at(arrays, **keys)["value"]
+        np.testing.assert_allclose(found, value, rtol=1e-9, atol=1e-12)
     assert set(arrays["seed"]) == {0}
     assert set(arrays["estimator"]) == {"min_norm", "gd"}
+
+
+# Problems with known answers
+
+
+def as_cell(known, seed=3, more=5):
+    """A data set of which this split trains on exactly the rows of a problem, and its batch of one cell."""
+    N, P = known.X.shape
+    train, test = split(N + more, N, seed)
+    X, Y = np.zeros((N + more, P)), np.zeros((N + more, known.Y.shape[1]))
+    X[train], Y[train] = known.X, known.Y
+    X[test] = known.largest * np.random.default_rng(0).standard_normal((more, P))
+    trained = (("gd", (("none", None),)),)
+    batch = Batch(0, "zoo", "none", 0.0, "linear", P, None, ((N, seed),), trained=trained)
+    return Dataset("zoo", X, Y), batch, X[test]
+
+
+@everywhere("zero_inputs")  # which no data set is
+@pytest.mark.parametrize("engine", ["gram", "autograd"])
+def test_rows_of_a_known_problem_hold_its_known_answers(known, engine):
+    data, batch, X_test = as_cell(known)
+    study = Study(n_train=[1], gd=Training(steps=40, step_size=known.step_size(), engine=engine))
+    closed, trained, exact = (
+        {name: np.ravel(value)[0] for name, value in rows.items()} for rows in run_batch(study, data, batch).results
+    )
+    assert [rows["estimator"] for rows in (closed, trained, exact)] == ["min_norm", "gd", "gd_closed_form"]
+    assert (closed["rank"], closed["n_train"]) == (known.rank, len(known.X))
+    assert closed["condition_number"] == pytest.approx(known.condition, rel=1e-8)
+    assert trained["step_size_limit"] == pytest.approx(2 / known.largest**2)
+    steps = int(trained["step"])
+    size = np.linalg.norm(X_test) * (1 if known.rank == 0 else known.condition)
+    iterate = known.iterate(known.step_size(), steps)
+    for rows, W in ((closed, known.W), (trained, iterate), (exact, iterate)):
+        rounding = 1e-11 * size * np.linalg.norm(known.W)
+        assert rows["weight_norm"] == pytest.approx(np.linalg.norm(W), rel=1e-8)
+        assert rows["test_mse"] ** 0.5 == pytest.approx(np.square(X_test @ W).mean() ** 0.5, rel=1e-7, abs=rounding)
+        residual = known.X.astype(float) @ W - known.Y
+        assert rows["train_mse"] ** 0.5 == pytest.approx(np.square(residual).mean() ** 0.5, rel=1e-7, abs=rounding)
+        gap = np.linalg.norm(W - known.W) / (np.linalg.norm(known.W) or 1)
+        assert rows["distance"] == pytest.approx(gap, rel=1e-6, abs=1e-9)
+    if known.condition > 1.5 and known.W.any():  # there is a way to go, and it has not been gone
+        assert trained["distance"] > 1e-6

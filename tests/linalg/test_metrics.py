@@ -10,6 +10,7 @@ from gdstudy import load_dataset
 from gdstudy.data.features import feature_map
 from gdstudy.data.splits import split, training_rows
 from gdstudy.linalg.metrics import AllRows, SplitErrors, dimensionality, frobenius, relative_distance, row_space_leak
+from gdstudy.study.models import MODELS
 
 
 def setting(tables, cells, draw=None):
@@ -90,7 +91,7 @@ def test_errors_of_readouts_on_real_data_equal_those_over_the_test_rows(name, to
 
 def test_each_cell_is_measured_on_its_own_draw_of_the_features():
     data = load_dataset("diabetes", "standardize")
-    tables = [np.hstack([feature_map("random_relu", data.X, 20, seed), data.Y]) for seed in (0, 1, 2)]
+    tables = [np.hstack([feature_map(MODELS["random_relu"], data.X, 20, seed), data.Y]) for seed in (0, 1, 2)]
     cells, draw = [(10, 0), (20, 1), (40, 2), (30, 0)], [0, 1, 2, 0]
     errors, test_rows = setting(tables, cells, draw)
     W = 100 * torch.from_numpy(np.random.default_rng(0).standard_normal((4, 20, 1)))

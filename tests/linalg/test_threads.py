@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import small_study
-from gdstudy.experiment.run_batch import run_batch
 
-from gdstudy import gradient_descent, train_module
+from gdstudy import gradient_descent, load_dataset, train_module
+from gdstudy.experiment.driver import run_batch
 from gdstudy.experiment.plan import plan
 from gdstudy.linalg.threads import SMALL_CELL, Pace, all_threads, intra_op
-from gdstudy.sweep.run import load_datasets
 from gdstudy.training.modules import LinearReadout
 
 
@@ -138,9 +137,16 @@ def test_training_gives_the_threads_back_at_every_state():
             assert torch.get_num_threads() == 4
     for _ in train_module(module, X, Y, [1, 10, 100], 0.01):
         assert torch.get_num_threads() == 4
-    study = small_study(n_train=[5], seeds=2)
-    (data, *_), found = load_datasets(study), []
-    run_batch(study, data, plan(study, load_datasets(study))[0], lambda *_: found.append(torch.get_num_threads()))
+    study, found = small_study(n_train=[5], seeds=2), []
+
+    class Monitor:
+        def start(self, cells, steps):
+            pass
+
+        def check(self, cell_steps, running):
+            found.append(torch.get_num_threads())
+
+    run_batch(study, load_dataset("student_teacher"), plan(study)[0], Monitor())
     assert 1 in found
     assert torch.get_num_threads() == 4
 

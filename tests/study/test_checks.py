@@ -142,11 +142,14 @@ BAD = [
     (READOUTS, {"gd": {"optimizer": "adam"}}, "gd.step_size=auto is not known for adam; give a number, such as 0.01"),
     (SUPERPOSITION, {"gd": {}}, "gd.step_size=auto is not known for superposition; give a number, such as 0.01"),
     (READOUTS, {"gd": {"restarts": 3}}, "gd.restarts=3 has no effect: linear has one start"),
-    (
-        {**BOTTLENECK, "models": ["bottleneck_zero"]},
-        {"gd": {"restarts": 3}},
-        "gd.restarts=3 has no effect: bottleneck_zero has one start",
-    ),
+    *[
+        (
+            {**BOTTLENECK, "models": [name]},
+            {"gd": {"restarts": 3}},
+            f"gd.restarts=3 has no effect: {name} has one start",
+        )
+        for name in ("bottleneck_zero", "bottleneck_aligned")
+    ],
     (BOTTLENECK, {"gd": {"n_hidden": [3]}}, "gd.n_hidden=3 is not studied; it must be one of n_hidden=2"),
     (
         BOTTLENECK,
