@@ -7,6 +7,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
+from gdstudy.figures import as_frames
 from gdstudy.study.config import Ablations, GradientDescent, Study, Synthetic
 from gdstudy.study.parser import as_yaml
 from gdstudy.study.schema import BOTTLENECKS, SUPERPOSITIONS
@@ -123,7 +124,12 @@ def stored(study, folder):
     datasets, store = load_datasets(study), Store(folder, config=as_yaml(study))
     run_missing(study, datasets, store, quiet=True)
     store.close()
-    return load_run(folder)
+    return loaded(folder)
+
+
+def loaded(folder):
+    """The run of a folder."""
+    return as_frames(folder, load_run(folder))  # SHIM: load_run(folder)
 
 
 @pytest.fixture(scope="session")
