@@ -319,5 +319,5 @@ def test_an_optimizer_without_an_exact_iterate_is_called_by_its_name_and_shows_n
     (axis, _) = panels(figures.FIGURES["distance_by_steps"](run))
     assert not lines(axis, "predicted, exact iterate")
     (axis, _) = panels(figures.FIGURES["mse_against_n"](run))
-    assert [line.get_label() for line in axis.lines if "trained" in line.get_label()][0] == "test, trained Adam"
+    assert next(line.get_label() for line in axis.lines if "trained" in line.get_label()) == "test, trained Adam"
     assert figures.FIGURES["early_stopping"](run) is None
