@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pandas import DataFrame
+from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
 from gdstudy.experiment.tables import Run
@@ -53,8 +56,7 @@ def write_board(run_dir: Path, texts: dict[str, str], run: Run, images: dict[str
                 folder = _folder(run_dir, sweep, estimator, ablation, level)
                 if first := folder not in writers:
                     writers[folder] = SummaryWriter(str(folder))
-                for tag, curve in _scalars(sweep, estimator, ablation, rows):
-                    _write_curve(writers[folder], tag, curve)
+                _write_curves(writers[folder], _scalars(sweep, estimator, ablation, rows))
                 if first and ablation == "none" and estimator != "theory":
                     _write_hparams(writers[folder], sweep, estimator, rows)
     finally:
@@ -112,14 +114,20 @@ def _convergence(sweep: Sweep, estimator: str, rows: DataFrame) -> Scalars:
                 yield tag, by_step(here, name)
 
 
-def _write_curve(writer: SummaryWriter, tag: str, curve: Curve) -> None:
-    bands = {tag: curve.median}
-    if not np.array_equal(curve.low, curve.high):
-        bands |= {f"{tag}_q25": curve.low, f"{tag}_q75": curve.high}
-    for name, values in bands.items():
-        for x, y in zip(curve.x.tolist(), values.tolist(), strict=True):
-            if np.isfinite(y):
-                writer.add_scalar(name, y, x)
+def _write_curves(writer: SummaryWriter, curves: Scalars) -> None:
+    """One event a step with the points of all curves there: an event a point would take several times as long."""
+    points: dict[int, list[Summary.Value]] = {}
+    for tag, curve in curves:
+        bands = {tag: curve.median}
+        if not np.array_equal(curve.low, curve.high):
+            bands |= {f"{tag}_q25": curve.low, f"{tag}_q75": curve.high}
+        for name, values in bands.items():
+            for x, y in zip(curve.x.tolist(), values.tolist(), strict=True):
+                if isfinite(y):
+                    points.setdefault(int(x), []).append(Summary.Value(tag=name, simple_value=y))
+    events: Any = writer.file_writer
+    for step in sorted(points):
+        events.add_summary(Summary(value=points[step]), step)
 
 
 def _write_hparams(writer: SummaryWriter, sweep: Sweep, estimator: str, rows: DataFrame) -> None:

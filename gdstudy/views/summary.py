@@ -81,8 +81,8 @@ def _over_seeds(x: np.ndarray, values: np.ndarray) -> Curve:
     """
     # Interpolation between infinities is no number, so a value beyond any finite one stands for them.
     seeds = pd.Series(np.where(np.isfinite(values), values, _INFINITE)).groupby(x)
-    bands = np.stack([*(seeds.quantile(q) for q in QUANTILES), seeds.mean()])
-    return Curve(np.unique(x), *np.where(bands < 1e-6 * _INFINITE, bands, np.inf))
+    bands = [*(seeds.quantile(q) for q in QUANTILES), seeds.mean()]
+    return Curve(bands[0].index.to_numpy(), *(np.where(band < 1e-6 * _INFINITE, band, np.inf) for band in bands))
 
 
 def by_size(table: DataFrame, value: str, size: str = "n_train") -> Curve:

@@ -68,6 +68,11 @@ class Sweep:
         return str(dataset), str(preprocess), float(noise)
 
     @property
+    def keys(self) -> dict[str, object]:
+        """What its rows in other tables of the run have in common."""
+        return dict(zip((*SEEN, "model"), (*self.seen, self.model.name), strict=True))
+
+    @property
     def dataset(self) -> str:
         """The data set as it is called in folders and tables."""
         return seen_as(*self.seen)

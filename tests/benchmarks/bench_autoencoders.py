@@ -13,18 +13,17 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from gdstudy.experiment.run_batch import run_batch
+from gdstudy.study.schema import BOTTLENECKS, NONLINEAR, SUPERPOSITIONS
 from torch import nn
 
 from gdstudy.data.features import feature_map
 from gdstudy.data.splits import split
 from gdstudy.experiment import plan
-from gdstudy.experiment.run_batch import run_batch
 from gdstudy.study.config import Ablations
 from gdstudy.study.parser import find_config, read_study
-from gdstudy.study.schema import BOTTLENECKS, NONLINEAR, SUPERPOSITIONS
 from gdstudy.study.values import Sizes
 from gdstudy.sweep.run import load_datasets
-from gdstudy.views.summary import CLOSED_FORMS
 
 CONFIGS = (
     "autoencoder",
@@ -75,9 +74,9 @@ def loop_rate(study, dataset, batch):
     return steps / (time.perf_counter() - started)
 
 
-def steps_of(batch, records):
+def steps_of(study, batch, records):
     """Cell-steps that were taken; the best of k starts took those of all k."""
-    trained = [group for group in records.results if group["estimator"] not in CLOSED_FORMS]
+    trained = [group for group in records.results if group["estimator"] in study.trained]
     total = sum(float(np.sum(group["step"])) for group in trained)
     return total * batch.trainings / max(1, len(trained))
 
@@ -93,7 +92,7 @@ def compare(name):
         started = time.perf_counter()
         records = run_batch(study, dataset, batch)
         stacked[batch.model] += time.perf_counter() - started
-        alone[batch.model] += steps_of(batch, records) / loop_rate(study, dataset, batch)
+        alone[batch.model] += steps_of(study, batch, records) / loop_rate(study, dataset, batch)
     for model in stacked:
         print(
             f"{name:27} {model:27} one at a time {alone[model]:7.0f} s, stacked {stacked[model]:6.1f} s, "

@@ -3,10 +3,11 @@ import functools
 import numpy as np
 import pytest
 from conftest import small_study
+from stand_in import with_second, with_trainings
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gdstudy import load_results
 from gdstudy.study.values import Sizes
+from gdstudy.sweep.store import load_run
 from gdstudy.train import run_study
 from gdstudy.views.board import write_board
 from gdstudy.views.summary import by_size, select
@@ -34,7 +35,8 @@ def test_sibling_runs_share_tags_so_that_trained_and_exact_overlay(run_dir):
 
 def test_sweep_tags_are_medians_over_seeds_against_n(run_dir):
     points = scalars(run_dir / "student_teacher/min_norm")["sweep/test_mse"]
-    curve = by_size(select(load_results(run_dir), dataset="student_teacher", estimator="min_norm"), "test_mse")
+    rows = select(load_run(run_dir).results, dataset="student_teacher", estimator="min_norm")
+    curve = by_size(rows, "test_mse")
     assert [p.step for p in points] == [3, 5, 10, 20, 40]
     np.testing.assert_allclose([p.value for p in points], curve.median, rtol=1e-6)
 
@@ -51,7 +53,8 @@ def test_each_level_of_an_ablation_overlays_the_unablated_run(paper_run):
     diabetes = paper_run / "diabetes/min_norm"
     levels = {path.parent.relative_to(diabetes).as_posix() for path in diabetes.rglob("events*")}
     assert {".", "no_residuals", "singular_value_cutoff/0.001", "leading_modes/5", "adversarial_train/31.6"} <= levels
-    rows = select(load_results(paper_run), dataset="diabetes", estimator="min_norm", ablation="leading_modes", level=5)
+    keys = {"dataset": "diabetes", "preprocess": "none", "estimator": "min_norm"}
+    rows = select(load_run(paper_run).results, **keys, ablation="leading_modes", level=5)
     points = scalars(diabetes / "leading_modes/5")["sweep/test_mse"]
     np.testing.assert_allclose([p.value for p in points], by_size(rows, "test_mse").median, rtol=1e-6)
     assert [p.step for p in points] == [p.step for p in scalars(diabetes)["sweep/test_mse"]]
@@ -75,6 +78,24 @@ def test_a_sweep_of_p_has_p_as_its_step(tmp_path):
     assert "sweep/test_mse" not in tags
 
 
+def test_every_training_is_a_run_of_its_own_with_its_exact_iterate_beside_it(run_dir, tmp_path):
+    one = load_run(run_dir)
+    write_board(tmp_path, {}, with_second(one, "single", step_size="0.1"), {})
+    folder = tmp_path / "diabetes"
+    assert {path.name for path in folder.iterdir()} == {
+        "gd",
+        "gd_closed_form",
+        "min_norm",
+        "single",
+        "single_closed_form",
+    }
+    for suffix in ("", "_closed_form"):
+        first, second = scalars(folder / f"gd{suffix}"), scalars(folder / f"single{suffix}")
+        assert "convergence/N=10/distance" in first
+        same = {tag: [(p.step, p.value) for p in points] for tag, points in first.items()}
+        assert same == {tag: [(p.step, p.value) for p in points] for tag, points in second.items()}
+
+
 # Autoencoders
 
 
@@ -85,22 +106,22 @@ def board(autoencoder_run, tmp_path_factory):
     def write(name):
         folder = tmp_path_factory.mktemp("board") / name
         run = autoencoder_run(name)
-        write_board(folder, {}, run.results, run.curves, {})
+        write_board(folder, {}, with_trainings(run) if name == "superposition_levels" else run, {})
         return folder
 
     return functools.cache(write)
 
 
 @pytest.mark.parametrize(
-    ("dataset", "model", "estimators"),
+    ("noise", "model", "estimators"),
     [
-        ("power_law", "bottleneck", ("gd", "pca")),
-        ("power_law", "bottleneck_aligned", ("gd", "gd_closed_form", "pca")),
-        ("power_law+noise0.5", "bottleneck", ("gd", "reduced_rank")),
+        (0, "bottleneck", ("gd", "pca")),
+        (0, "bottleneck_aligned", ("gd", "gd_closed_form", "pca")),
+        (0.5, "bottleneck", ("gd", "reduced_rank")),
     ],
 )
-def test_a_bottleneck_and_its_closed_forms_share_tags(dataset, model, estimators, board, autoencoder_run):
-    folder = board("bottleneck") / dataset / model
+def test_a_bottleneck_and_its_closed_forms_share_tags(noise, model, estimators, board, autoencoder_run):
+    folder = board("bottleneck") / ("power_law+noise0.5" if noise else "power_law") / model
     assert {path.name for path in folder.iterdir()} == set(estimators)
     runs = {e: scalars(folder / e) for e in estimators}
     errors = ("test_mse", "train_mse", "relative_test_mse", "relative_train_mse", "distance")
@@ -119,7 +140,7 @@ def test_a_bottleneck_and_its_closed_forms_share_tags(dataset, model, estimators
             if tag.startswith("sweep_hidden/"):
                 assert steps == [2, 4], tag
     # Medians over seeds, along N at the smallest width and along the width at the middle N.
-    rows = select(autoencoder_run("bottleneck").results, dataset=dataset, model=model, estimator=estimators[-1])
+    rows = select(autoencoder_run("bottleneck").results, input_noise=noise, model=model, estimator=estimators[-1])
     for tag, column, held in (("sweep", "n_train", {"n_hidden": 2}), ("sweep_hidden", "n_hidden", {"n_train": 16})):
         part = select(rows, **held)
         points = runs[estimators[-1]][f"{tag}/relative_test_mse"]
@@ -143,17 +164,17 @@ def test_the_convergence_of_a_bottleneck_ends_on_the_line_of_its_closed_form(boa
 
 
 def test_superposition_has_its_losses_dimensions_and_each_step_size_beside_it(board, autoencoder_run):
-    folder = board("superposition_levels") / "sparse_features/superposition/adamw"
-    levels = {path.parent.relative_to(folder).as_posix() for path in folder.rglob("events*")}
-    assert levels == {".", *(f"learning_rate/{x}" for x in (0.01, 0.03, 0.1)), *(f"restarts/{k}" for k in (1, 2, 3))}
-    tags = scalars(folder)
+    folder = board("superposition_levels") / "sparse_features/superposition"
+    others = {*(f"rate_{x}" for x in (0.01, 0.03, 0.1)), *(f"best_of_{k}" for k in (1, 2, 3))}
+    assert {path.parent.relative_to(folder).as_posix() for path in folder.rglob("events*")} == {"adamw", *others}
+    tags = scalars(folder / "adamw")
     losses, stored = ("relative_test_mse", "relative_train_mse"), ("data_point_dimension", "feature_dimension")
     for value in (*losses, *stored, "weight_norm"):
         assert [p.step for p in tags[f"sweep/{value}"]] == [5, 32, 128]
         assert [p.step for p in tags[f"sweep_hidden/{value}"]] == [2, 3]
     assert not any("distance" in tag or "singular" in tag for tag in tags)  # it has no closed form
     rows = select(autoencoder_run("superposition_levels").results, ablation="learning_rate", level=0.1)
-    points = scalars(folder / "learning_rate/0.1")["sweep/relative_test_mse"]
+    points = scalars(folder / "rate_0.1")["sweep/relative_test_mse"]
     expected = [np.median(rows["test_mse"][rows["n_train"] == T]) * 50 for T in (5, 32, 128)]
     np.testing.assert_allclose([p.value for p in points], expected, rtol=1e-6)
 

@@ -1,23 +1,33 @@
 """Each claim on autoencoders: its number computed from the tables another way, and its verdict when it fails."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from stand_in import with_trainings
 
 from gdstudy.views.claims import RULES, decide
 from gdstudy.views.claims.autoencoders import AUTOENCODERS
-from gdstudy.views.claims.least_squares import LEAST_SQUARES
+from gdstudy.views.claims.bottlenecks import BOTTLENECKS
+from gdstudy.views.claims.descent import DESCENT
 from gdstudy.views.claims.rule import DOES_NOT_HOLD, HOLDS
+from gdstudy.views.claims.superposition import SUPERPOSITION
 from gdstudy.views.summary import select
 from gdstudy.views.terminal import claims_markdown, claims_text
 
 RUNS = ("linear", "random_features", "bottleneck", "superposition", "superposition_levels")
-NAMES = {rule.claim for rule in AUTOENCODERS}
+NAMES = {rule.claim for rule in (*AUTOENCODERS, *BOTTLENECKS, *SUPERPOSITION)}
 
 
 @pytest.fixture(scope="module")
-def tables(autoencoder_run):
-    """Name of a run → its results and curves."""
-    return lambda name: autoencoder_run(name)[:2]
+def runs(autoencoder_run):
+    """Name of a run → its tables."""
+
+    def read(name):
+        run = autoencoder_run(name)
+        return with_trainings(run) if name == "superposition_levels" else run
+
+    return read
 
 
 def number(claims, words, dataset, model):
@@ -26,8 +36,8 @@ def number(claims, words, dataset, model):
     return claim.number
 
 
-def test_every_rule_is_decided_by_these_runs_and_holds_where_theory_says_so(tables):
-    claims = [claim for name in RUNS for claim in decide(*tables(name))]
+def test_every_rule_is_decided_by_these_runs_and_holds_where_theory_says_so(runs):
+    claims = [claim for name in RUNS for claim in decide(runs(name))]
     assert {claim.claim for claim in claims} >= NAMES
     exact = ("nothing is lost", "every data point", "every feature", "stored alone", "divides its dimensions")
     exact += ("ends at the best map", "follows its exact map", "stays there", "though the model is the same")
@@ -37,25 +47,29 @@ def test_every_rule_is_decided_by_these_runs_and_holds_where_theory_says_so(tabl
     assert {c.verdict for c in claims if "the peak goes" in c.claim} == {DOES_NOT_HOLD}
 
 
-def test_each_kind_of_model_has_the_claims_that_are_about_it(tables):
+def test_each_kind_of_model_has_the_claims_that_are_about_it(runs):
     for name in ("superposition", "superposition_levels", "bottleneck"):
-        spoken = {c.claim for c in decide(*tables(name))}
+        spoken = {c.claim for c in decide(runs(name))}
         assert spoken
         assert spoken <= NAMES  # least squares has nothing to say of them
     for name in ("linear", "random_features"):
-        spoken = {c.claim for c in decide(*tables(name))}
-        assert spoken & {rule.claim for rule in LEAST_SQUARES}  # they are readouts
+        spoken = {c.claim for c in decide(runs(name))}
+        assert spoken & {rule.claim for rule in DESCENT}  # they are readouts
         assert spoken & NAMES
-        assert not [c for c in decide(*tables(name)) if "label noise" in c.claim and c.model.startswith("mirrored")]
+        assert not [c for c in decide(runs(name)) if "label noise" in c.claim and c.model.startswith("mirrored")]
     assert len(RULES) == len({rule.claim for rule in RULES})
 
 
-def test_numbers_of_linear_autoencoders(tables):
-    results, curves = tables("linear")
-    claims = decide(results, curves)
+def test_numbers_of_linear_autoencoders(runs):
+    run = runs("linear")
+    results, claims = run.results, decide(run)
+
+    def rows_of(dataset, **keys):
+        name, _, noise = dataset.partition("+noise")
+        return select(results, dataset=name, input_noise=float(noise or 0), **keys)
 
     def median(dataset, n, value="test_mse"):
-        rows = select(results, dataset=dataset, estimator="min_norm", n_train=n)
+        rows = rows_of(dataset, estimator="min_norm", n_train=n)
         return np.median(rows[value] / rows["target_mean_square"] if value == "test_mse" else rows[value])
 
     for clean in ("power_law", "isotropic"):
@@ -71,13 +85,13 @@ def test_numbers_of_linear_autoencoders(tables):
         assert lost == max(medians[n] for n in (24, 32, 64))
         assert lost < 1e-20
         for dataset in (clean, noisy):
-            few, many = (select(results, dataset=dataset, estimator="min_norm", n_train=n) for n in (12, 24))
+            few, many = (rows_of(dataset, estimator="min_norm", n_train=n) for n in (12, 24))
             stored = number(claims, "every data point is stored", dataset, "linear_autoencoder")
             assert stored == (few["rank"] / 12).min() == 1
             known = number(claims, "every feature is known", dataset, "linear_autoencoder")
             assert known == (many["rank"] / 16).min() == 1
             assert number(claims, "no data point is stored alone", dataset, "linear_autoencoder") == 16 / 64
-        trained = select(results, dataset=clean, estimator="gd", status="converged")
+        trained = rows_of(clean, estimator="gd", status="converged")
         rank = np.minimum(trained["n_train"], 16)
         gap = number(claims, "divides its dimensions", clean, "linear_autoencoder")
         assert gap == pytest.approx(np.abs(trained["data_point_dimension"] - rank / trained["n_train"]).max())
@@ -87,9 +101,9 @@ def test_numbers_of_linear_autoencoders(tables):
             assert [names for claim, names in about.items() if words in claim] == [{"power_law", "isotropic"}]
 
 
-def test_numbers_of_random_features(tables):
-    results, curves = tables("random_features")
-    claims = decide(results, curves)
+def test_numbers_of_random_features(runs):
+    run = runs("random_features")
+    results, claims = run.results, decide(run)
 
     def median(model, n, P=16):
         rows = select(results, model=model, estimator="min_norm", n_train=n, n_parameters=P)
@@ -107,22 +121,22 @@ def test_numbers_of_random_features(tables):
     assert rise == pytest.approx(max(median(model, n) for n in (4, 8, 16, 24, 32, 64)) / median(model, 4))
 
 
-def test_numbers_of_bottlenecks(tables):
-    results, curves = tables("bottleneck")
-    claims = decide(results, curves)
+def test_numbers_of_bottlenecks(runs):
+    run = runs("bottleneck")
+    results, claims = run.results, decide(run)
     rows = select(results, n_hidden=2)  # the smallest of the widths
-    for dataset in ("power_law", "power_law+noise0.5"):
-        trained = select(rows, dataset=dataset, model="bottleneck", estimator="gd", status="converged")
+    for dataset, noise in (("power_law", 0), ("power_law+noise0.5", 0.5)):
+        trained = select(rows, input_noise=noise, model="bottleneck", estimator="gd", status="converged")
         found = number(claims, "ends at the best map", dataset, "bottleneck")
         assert found == trained["distance"].max()
         assert found > 0
         assert number(claims, "stays there", dataset, "bottleneck_zero") == 1
-    aligned = select(curves, dataset="power_law", model="bottleneck_aligned", n_hidden=2)
+    aligned = select(run.curves, input_noise=0, model="bottleneck_aligned", n_hidden=2)
     assert number(claims, "follows its exact map", "power_law", "bottleneck_aligned") == aligned["deviation"].max()
     assert not [c for c in claims if "follows" in c.claim and "noise" in c.dataset]  # there it has no exact map
 
     def median(n):
-        best = select(rows, dataset="power_law+noise0.5", model="bottleneck", estimator="reduced_rank", n_train=n)
+        best = select(rows, input_noise=0.5, model="bottleneck", estimator="reduced_rank", n_train=n)
         return np.median(best["test_mse"])
 
     found = number(claims, "best map of rank k from noisy inputs", "power_law+noise0.5", "bottleneck")
@@ -131,13 +145,14 @@ def test_numbers_of_bottlenecks(tables):
 
 def losses(results, value="test_mse", **keys):
     """{T: (seeds,)} losses of superposition, 1 for an output of zero."""
-    rows = select(results, model="superposition", n_hidden=2, **{"ablation": "none", **keys})
-    return {T: rows[value][rows["n_train"] == T] / rows["target_mean_square"][0] for T in np.unique(rows["n_train"])}
+    rows = select(results, model="superposition", n_hidden=2, **{"estimator": "adamw", **keys})
+    losses = rows[value] / rows["target_mean_square"]
+    return {T: losses[rows["n_train"] == T].to_numpy() for T in np.unique(rows["n_train"])}
 
 
-def test_numbers_of_superposition(tables):
-    results, curves = tables("superposition")
-    claims = decide(results, curves)
+def test_numbers_of_superposition(runs):
+    run = runs("superposition")
+    results, claims = run.results, decide(run)
     test, train = losses(results), losses(results, "train_mse")
     peak = np.mean((test[32] > test[5]) & (test[32] > test[500]))
     assert number(claims, "worst between two regimes", "sparse_features", "superposition") == peak
@@ -152,11 +167,11 @@ def test_numbers_of_superposition(tables):
     assert not [c for c in claims if "the peak goes" in c.claim]  # no other step size or start was tried
 
 
-def test_numbers_of_superposition_at_other_step_sizes_and_starts(tables):
-    results, curves = tables("superposition_levels")
-    claims = decide(results, curves)
-    keys = [{"ablation": "none"}, *({"ablation": "learning_rate", "level": x} for x in (0.01, 0.03, 0.1))]
-    test, train = ([losses(results, value, **k) for k in keys] for value in ("test_mse", "train_mse"))
+def test_numbers_of_superposition_at_other_step_sizes_and_starts(runs):
+    run = runs("superposition_levels")
+    results, claims = run.results, decide(run)
+    names = ["adamw", *(f"rate_{x}" for x in (0.01, 0.03, 0.1))]
+    test, train = ([losses(results, value, estimator=n) for n in names] for value in ("test_mse", "train_mse"))
     peak = max((5, 32, 128), key=lambda T: np.median(test[0][T]))
     best = {T: np.argmin([t[T] for t in train], axis=0) for T in (5, 32, 128)}
     assert len({int(level) for levels in best.values() for level in levels}) > 1  # no step size trains all best
@@ -164,48 +179,49 @@ def test_numbers_of_superposition_at_other_step_sizes_and_starts(tables):
     share = np.mean(chosen[peak] > np.maximum(chosen[5], chosen[128]))
     found = number(claims, "step size chosen by training loss", "sparse_features", "superposition")
     assert found == pytest.approx(share)
-    restarted = losses(results, ablation="restarts", level=3)
+    restarted = losses(results, estimator="best_of_3")
     share = np.mean(restarted[peak] > np.maximum(restarted[5], restarted[128]))
     found = number(claims, "best of several starts", "sparse_features", "superposition")
     assert found == pytest.approx(share)
 
 
-def test_a_peak_is_above_both_ends_seed_by_seed(tables):
+def test_a_peak_is_above_both_ends_seed_by_seed(runs):
     """Of ten seeds with a peak, one whose smallest T is worse and one whose largest T is have none."""
-    results, curves = tables("superposition")
+    run = runs("superposition")
+    results = run.results
     words = "worst between two regimes"
-    assert number(decide(results, curves), words, "sparse_features", "superposition") == 1
-    test_mse = results["test_mse"].copy()
-    for seed, T in ((3, 5), (7, 500)):
-        test_mse[(results["seed"] == seed) & (results["n_train"] == T)] = 1.0
-    changed = decide({**results, "test_mse": test_mse}, curves)
+    assert number(decide(run), words, "sparse_features", "superposition") == 1
+    flat = [(results["seed"] == seed) & (results["n_train"] == T) for seed, T in ((3, 5), (7, 500))]
+    changed = decide(replace(run, results=results.assign(test_mse=results["test_mse"].mask(flat[0] | flat[1], 1.0))))
     assert number(changed, words, "sparse_features", "superposition") == 0.8
 
 
-def test_the_best_of_the_most_starts_counts(tables):
-    results, curves = tables("superposition_levels")
+def test_the_best_of_the_most_starts_counts(runs):
+    run = runs("superposition_levels")
+    results = run.results
     for level, expected in ((1, 1), (2, 1), (3, 0)):
-        flat = (results["ablation"] == "restarts") & (results["level"] == level)
-        changed = decide({**results, "test_mse": np.where(flat, 1.0, results["test_mse"])}, curves)
+        flat = results["estimator"] == f"best_of_{level}"
+        changed = decide(replace(run, results=results.assign(test_mse=results["test_mse"].mask(flat, 1.0))))
         assert number(changed, "best of several starts", "sparse_features", "superposition") == expected
 
 
-def test_the_step_size_is_chosen_by_training_loss_and_nothing_else(tables):
+def test_the_step_size_is_chosen_by_training_loss_and_nothing_else(runs):
     """A step size that trains best and has no peak takes the peak away; one that trains worst changes nothing."""
-    results, curves = tables("superposition_levels")
+    run = runs("superposition_levels")
+    results = run.results
     words = "step size chosen by training loss"
-    before = number(decide(results, curves), words, "sparse_features", "superposition")
-    level = (results["ablation"] == "learning_rate") & (results["level"] == 0.1)
+    before = number(decide(run), words, "sparse_features", "superposition")
+    rate = results["estimator"] == "rate_0.1"
     for train_mse, expected in ((0.0, 0.0), (np.inf, None), (np.nan, None)):
-        changed = {name: column.copy() for name, column in results.items()}
-        changed["train_mse"][level] = train_mse
-        changed["test_mse"][level] = 1.0  # flat: no seed has a peak
-        found = number(decide(changed, curves), words, "sparse_features", "superposition")
+        changed = results.copy()
+        changed.loc[rate, "train_mse"] = train_mse
+        changed.loc[rate, "test_mse"] = 1.0  # flat: no seed has a peak
+        found = number(decide(replace(run, results=changed)), words, "sparse_features", "superposition")
         if expected is not None:
             assert found == expected
         else:
-            without = {name: column[~level] for name, column in results.items()}
-            assert found == number(decide(without, curves), words, "sparse_features", "superposition")
+            without = decide(replace(run, results=results[~rate]))
+            assert found == number(without, words, "sparse_features", "superposition")
     assert before == 1
 
 
@@ -238,18 +254,19 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("words", "run", "column", "values"), FAILURES)
-def test_a_claim_that_fails_is_shown_as_failing(words, run, column, values, tables):
-    results, curves = tables(run)
-    claims = [c for c in decide({**results, column: values(results)}, curves) if words in c.claim]
+def test_a_claim_that_fails_is_shown_as_failing(words, run, column, values, runs):
+    tables = runs(run)
+    changed = replace(tables, results=tables.results.assign(**{column: values(tables.results)}))
+    claims = [c for c in decide(changed) if words in c.claim]
     assert claims
     assert {claim.verdict for claim in claims} == {DOES_NOT_HOLD}
     assert f"[{DOES_NOT_HOLD}]" in claims_text(claims)
     assert claims_markdown(claims, "t").count(f"**{DOES_NOT_HOLD}**") == len(claims)
 
 
-def test_a_deviation_from_the_exact_map_is_shown_as_failing(tables):
-    results, curves = tables("bottleneck")
-    claims = decide(results, {**curves, "deviation": np.ones_like(curves["deviation"])})
+def test_a_deviation_from_the_exact_map_is_shown_as_failing(runs):
+    run = runs("bottleneck")
+    claims = decide(replace(run, curves=run.curves.assign(deviation=1.0)))
     assert {c.verdict for c in claims if "follows its exact map" in c.claim} == {DOES_NOT_HOLD}
 
 
@@ -259,26 +276,29 @@ def test_every_rule_has_a_table_that_makes_it_fail():
         assert any(words in claim for words in failing), claim
 
 
-def test_a_bottleneck_that_never_converged_has_no_distance_to_show(tables):
-    results, curves = tables("bottleneck")
-    cut = {**results, "status": np.where(results["status"] == "converged", "max_steps", results["status"])}
-    claims = decide(cut, curves)
+def test_a_bottleneck_that_never_converged_has_no_distance_to_show(runs):
+    run = runs("bottleneck")
+    results = run.results
+    status = results["status"].mask(results["status"] == "converged", "max_steps")
+    claims = decide(replace(run, results=results.assign(status=status)))
     assert not [c for c in claims if "ends at the best map" in c.claim]
     assert [c for c in claims if "stays there" in c.claim]
 
 
-def test_a_superposition_that_diverged_decides_nothing_about_its_regimes(tables):
-    results, curves = tables("superposition_levels")
-    gone = {**results, "status": np.where(results["ablation"] == "none", "diverged", results["status"])}
-    decided = {claim.claim for claim in decide(gone, curves)}
-    about = {claim.claim for claim in decide(results, curves)} - decided
+def test_a_superposition_that_diverged_decides_nothing_about_its_regimes(runs):
+    run = runs("superposition_levels")
+    results = run.results
+    status = results["status"].astype(str).mask(results["estimator"] == "adamw", "diverged")
+    decided = {claim.claim for claim in decide(replace(run, results=results.assign(status=status)))}
+    about = {claim.claim for claim in decide(run)} - decided
     for words in ("worst between two regimes", "few data", "many data: they are not", "the peak goes with a step size"):
         assert any(words in claim for claim in about), words
 
 
-def test_one_size_decides_nothing_about_a_sweep(tables):
+def test_one_size_decides_nothing_about_a_sweep(runs):
     for name, size in (("linear", 16), ("superposition", 32)):
-        one = [select(table, n_train=size) for table in tables(name)]
-        claims = " ".join(claim.claim for claim in decide(*one))
+        run = runs(name)
+        one = replace(run, results=select(run.results, n_train=size), curves=select(run.curves, n_train=size))
+        claims = " ".join(claim.claim for claim in decide(one))
         for words in ("no divergence", "no data point is stored alone", "few data", "many data", "worst between"):
             assert words not in claims

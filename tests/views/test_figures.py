@@ -1,11 +1,13 @@
 import ast
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
+from stand_in import with_second
 
 from gdstudy.figures import main, redraw
 from gdstudy.study.config import Ablations, Study, Training
@@ -80,10 +82,10 @@ def drawn(runs):
     """(run, figure name) → figure."""
     with matplotlib.rc_context(figures.STYLE):
         return {
-            (run, name): entry.draw(tables)
+            (run, name): figure
             for run, tables in runs.items()
-            for name, entry in figures.FIGURES.items()
-            if entry.wanted(tables)
+            for name, draw in figures.FIGURES.items()
+            if (figure := draw(tables)) is not None
         }
 
 
@@ -146,7 +148,7 @@ def test_thresholds_stand_at_n_equal_to_p(drawn):
 @pytest.mark.parametrize("name", ["singular_value_cutoff", "leading_modes", "adversarial_test", "adversarial_train"])
 def test_a_level_has_one_colour_in_all_panels_which_the_bar_shows(name, drawn, runs):
     figure = drawn["ablated", name]
-    results = select(runs["ablated"][0], estimator="min_norm", ablation=name)
+    results = select(runs["ablated"].results, preprocess="none", estimator="min_norm", ablation=name)
     (bar,) = set(figure.axes) - set(panels(figure))
     levels = [float(text.get_text()) for text in bar.get_yticklabels()]
     assert levels == np.unique(results["level"]).tolist()
@@ -162,7 +164,8 @@ def test_a_level_has_one_colour_in_all_panels_which_the_bar_shows(name, drawn, r
 
 
 def test_drawn_medians_are_those_of_the_rows(drawn, runs):
-    rows = select(runs["ablated"][0], dataset="diabetes", estimator="min_norm", ablation="singular_value_cutoff")
+    keys = {"dataset": "diabetes", "preprocess": "none", "estimator": "min_norm"}
+    rows = select(runs["ablated"].results, **keys, ablation="singular_value_cutoff")
     axis = panels(drawn["ablated", "singular_value_cutoff"])[1]
     for level, line in zip(CUTOFFS, lines(axis, "X⁺y, ablated"), strict=True):
         here = rows["level"] == level
@@ -175,7 +178,7 @@ def test_drawn_medians_are_those_of_the_rows(drawn, runs):
 
 
 def test_bands_are_the_quartiles(drawn, runs):
-    rows = select(runs["linear"][0], dataset="diabetes", estimator="min_norm")
+    rows = select(runs["linear"].results, dataset="diabetes", estimator="min_norm")
     axis = panels(drawn["linear", "divergence"])[1]
     vertices = axis.collections[0].get_paths()[0].vertices
     for n in np.unique(rows["n_train"]):
@@ -188,7 +191,7 @@ def test_the_exact_risk_is_drawn_where_there_is_one_and_its_infinity_is_shaded(d
     student, diabetes = panels(drawn["ablated", "divergence"])
     (band,) = [patch for patch in student.patches if patch.get_label() == "expectation infinite"]
     assert (band.get_x(), band.get_x() + band.get_width()) == (19, 21)
-    theory = select(runs["ablated"][0], estimator="theory")
+    theory = select(runs["ablated"].results, estimator="theory")
     finite = np.isfinite(theory["test_mse"])
     assert sorted(theory["n_train"][~finite]) == [19, 20, 21]
     exact = [line for line in student.lines if line.get_linestyle() == "--"]
@@ -212,11 +215,11 @@ def test_what_is_zero_up_to_rounding_lies_on_the_lower_edge_and_is_called_so(dra
 
 
 def test_early_stopping_puts_gd_and_cutoffs_on_one_axis(drawn, runs):
-    results, curves, _ = runs["ablated"]
+    run = runs["ablated"]
     top, student, _ = panels(drawn["ablated", "early_stopping"])
-    gd = {"dataset": "student_teacher+standardize", "estimator": "gd", "ablation": "none", "n_train": 20}
-    eta = np.median(select(results, **gd)["step_size"])
-    last = curves["step"].max()
+    gd = {"dataset": "student_teacher", "preprocess": "standardize", "estimator": "gd", "ablation": "none"}
+    eta = np.median(select(run.results, **gd, n_train=20)["step_size"])
+    last = run.curves["step"].max()
     (trained,) = lines(student, "trained GD after t steps, at 1/√(ηt)")
     assert trained.get_xdata().min() == pytest.approx(1 / np.sqrt(eta * last))
     (cut,) = lines(student, "hard cutoff of σ (X⁺y)")
@@ -240,7 +243,7 @@ def test_polynomials_of_enough_degrees_go_through_their_training_rows(drawn):
 
 
 def test_the_grid_shows_medians_where_they_belong(drawn, runs):
-    rows = select(runs["features"][0], model="random_relu", estimator="min_norm", n_train=40, n_parameters=20)
+    rows = select(runs["features"].results, model="random_relu", estimator="min_norm", n_train=40, n_parameters=20)
     axis = next(a for a in panels(drawn["features", "feature_grid"]) if "ReLU" in a.get_title())
     image = axis.collections[0].get_array().reshape(2, 3)
     assert image[0, 1] == pytest.approx(np.log10(np.median(rows["test_mse"])))
@@ -291,3 +294,29 @@ def test_views_import_nothing_that_trains():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gdstudy."):
                 assert node.module.split(".")[1] not in ("training", "sweep"), path.name
+
+
+def test_every_training_is_drawn_and_what_shows_one_shows_the_main_one(runs, drawn):
+    run = with_second(runs["linear"], "quick", step_size="0.1")
+    run.results.loc[run.results["estimator"] == "quick", "test_mse"] *= 3
+    first, second = ("test, trained GD", "test, trained GD (quick)")
+    for axis, before in zip(
+        panels(figures.FIGURES["mse_against_n"](run)), panels(drawn["linear", "mse_against_n"]), strict=True
+    ):
+        ((gd,), (quick,)) = (lines(axis, label) for label in (first, second))
+        np.testing.assert_array_equal(gd.get_ydata(), lines(before, first)[0].get_ydata())
+        np.testing.assert_allclose(quick.get_ydata(), 3 * gd.get_ydata())
+        assert quick.get_linestyle() != gd.get_linestyle()
+    for name in ("test_mse_by_steps", "distance_by_steps"):
+        for axis, before in zip(panels(figures.FIGURES[name](run)), panels(drawn["linear", name]), strict=True):
+            assert [line.get_label() for line in axis.lines] == [line.get_label() for line in before.lines]
+
+
+def test_an_optimizer_without_an_exact_iterate_is_called_by_its_name_and_shows_none(runs):
+    run = with_second(runs["ablated"], "again")
+    run.study.trained = {"again": replace(run.study.trained["gd"], optimizer="adam")}
+    (axis, _) = panels(figures.FIGURES["distance_by_steps"](run))
+    assert not lines(axis, "predicted, exact iterate")
+    (axis, _) = panels(figures.FIGURES["mse_against_n"](run))
+    assert next(line.get_label() for line in axis.lines if "trained" in line.get_label()) == "test, trained Adam"
+    assert figures.FIGURES["early_stopping"](run) is None

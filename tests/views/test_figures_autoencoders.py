@@ -2,6 +2,7 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
+from stand_in import with_trainings
 from test_figures import DRAWN, lines, panels
 
 from gdstudy.study.config import Ablations, Study, Synthetic, Training
@@ -91,7 +92,7 @@ def runs(tmp_path_factory):
         store = Store(folder, config=as_yaml(study))
         run_missing(study, load_datasets(study), store, quiet=True)
         store.close()
-        tables[name] = load_run(folder)
+        tables[name] = with_trainings(load_run(folder)) if name == "superposition" else load_run(folder)
     return tables
 
 
@@ -100,10 +101,10 @@ def drawn(runs):
     """(run, figure name) → figure."""
     with matplotlib.rc_context(figures.STYLE):
         return {
-            (run, name): entry.draw(tables)
+            (run, name): figure
             for run, tables in runs.items()
-            for name, entry in figures.FIGURES.items()
-            if entry.wanted(tables)
+            for name, draw in figures.FIGURES.items()
+            if (figure := draw(tables)) is not None
         }
 
 
@@ -192,7 +193,7 @@ def test_with_noise_the_expectation_is_drawn_and_its_infinity_shaded(drawn, runs
     digits, axis, *_ = panels(drawn["noisy", "denoising_autoencoder"])
     (band,) = [patch for patch in axis.patches if patch.get_label() == "expectation infinite"]
     assert (band.get_x(), band.get_x() + band.get_width()) == (5, 7)
-    theory = select(runs["noisy"].results, dataset="isotropic+noise0.5", estimator="theory")
+    theory = select(runs["noisy"].results, dataset="isotropic", estimator="theory")
     finite = np.isfinite(theory["test_mse"])
     assert sorted(theory["n_train"][~finite]) == [5, 6, 7]
     exact = [line for line in axis.lines if line.get_linestyle() == "--"]
@@ -207,7 +208,7 @@ def test_finite_times_are_medians_of_the_checkpoints(size, drawn, runs):
     relu = panels(drawn["random", "random_feature_autoencoder"])[0 if size == "n_train" else 2]
     other = {"n_train": "n_parameters", "n_parameters": "n_train"}[size]
     held = select(runs["random"].curves, model="random_relu_autoencoder", **{other: 8})
-    energy = runs["random"].results["target_mean_square"][0]
+    energy = runs["random"].results["target_mean_square"].iloc[0]
     for t in (10, 100):
         at_t = select(held, step=t)
         assert len(at_t["step"]) == 9, "no cell of this study has converged so early"
@@ -234,7 +235,7 @@ def test_reconstructions_are_the_stored_arrays(run, drawn, runs):
     rows |= {"trained GD": ("gd", "outputs")} if run != "untrained" else {}
     rows |= {"closed form": ("min_norm", "outputs")}
     sizes = (32, 64) if run == "untrained" else (32, 64, 128)
-    arrays = select(runs[run].arrays, dataset="digits+noise0.5" if run == "noisy" else "digits")
+    arrays = select(runs[run].arrays, dataset="digits")
     shown = panels(drawn[run, "reconstructions"])
     assert [text.get_text() for text in shown[0].get_yticklabels()] == list(rows)
     for axis, n in zip(shown, sizes, strict=True):
@@ -280,9 +281,9 @@ def test_dimensions_are_the_rank_divided_among_rows_and_features(drawn, runs):
 
 def test_bottlenecks_are_drawn_over_the_best_map_of_their_width(drawn, runs):
     plain, noisy = panels(drawn["bottleneck", "bottleneck_error"])
-    for axis, dataset, best in ((plain, "power_law", "pca"), (noisy, "power_law+noise0.5", "reduced_rank")):
+    for axis, noise, best in ((plain, 0, "pca"), (noisy, 0.5, "reduced_rank")):
         for k in (1, 2):
-            rows = select(runs["bottleneck"].results, dataset=dataset, model="bottleneck", n_hidden=k)
+            rows = select(runs["bottleneck"].results, input_noise=noise, model="bottleneck", n_hidden=k)
             (energy,) = np.unique(rows["target_mean_square"])
             for label, estimator in ((f"k = {k}, best map", best), (f"k = {k}, trained GD from a small start", "gd")):
                 (line,) = lines(axis, label)
@@ -294,7 +295,7 @@ def test_bottlenecks_are_drawn_over_the_best_map_of_their_width(drawn, runs):
 
 def test_modes_are_the_stored_strengths_without_noise(drawn, runs):
     small, aligned = panels(drawn["bottleneck", "bottleneck_modes"])
-    arrays = select(runs["bottleneck"].arrays, dataset="power_law", n_train=12, n_hidden=2)
+    arrays = select(runs["bottleneck"].arrays, input_noise=0, n_train=12, n_hidden=2)
     labels = {
         "mode_strengths": "trained GD",
         "exact_strengths": "exact map, step by step",
@@ -319,7 +320,7 @@ def test_modes_are_the_stored_strengths_without_noise(drawn, runs):
 
 def test_a_start_at_zero_stays_where_it_is_and_the_others_end_where_they_ended(drawn, runs):
     axis = panels(drawn["bottleneck", "bottleneck_starts"])[0]
-    held = select(runs["bottleneck"].results, dataset="power_law", estimator="gd", n_train=12, n_hidden=2)
+    held = select(runs["bottleneck"].results, input_noise=0, estimator="gd", n_train=12, n_hidden=2)
     (zero,) = lines(axis, "zero start (stalled)")
     assert set(zero.get_ydata()) == {1.0}
     for label, model in (("small start", "bottleneck"), ("aligned start", "bottleneck_aligned")):
@@ -331,8 +332,8 @@ def test_a_start_at_zero_stays_where_it_is_and_the_others_end_where_they_ended(d
 
 def test_superposition_shares_its_dimensions_among_all_data_points(drawn, runs):
     loss, dimension, norm = panels(drawn["superposition", "superposition_loss"])
-    rows = select(runs["superposition"].results, ablation="none", n_hidden=2)
-    energy = rows["target_mean_square"][0]
+    rows = select(runs["superposition"].results, estimator="adamw", n_hidden=2)
+    energy = rows["target_mean_square"].iloc[0]
     (test,) = lines(loss, "test")
     assert_line(test, {n: value / energy for n, value in medians(rows, "test_mse").items()})
     (stored,) = lines(dimension, "a data point, times N/m")
@@ -368,25 +369,25 @@ def test_the_grid_shows_medians_where_they_belong(drawn, runs):
     (axis,) = panels(drawn["superposition", "superposition_grid"])
     image = axis.collections[0].get_array().reshape(2, 3)
     for r, m in enumerate((2, 3)):
-        rows = select(runs["superposition"].results, ablation="none", n_hidden=m)
-        values = np.array(list(medians(rows, "test_mse").values())) / rows["target_mean_square"][0]
+        rows = select(runs["superposition"].results, estimator="adamw", n_hidden=m)
+        values = np.array(list(medians(rows, "test_mse").values())) / rows["target_mean_square"].iloc[0]
         np.testing.assert_allclose(image[r], values)
 
 
 def test_the_best_step_size_is_chosen_cell_by_cell_by_its_training_loss(drawn, runs):
     test, train = panels(drawn["superposition", "superposition_optimisation"])
     results = select(runs["superposition"].results, n_hidden=2)
-    energy = results["target_mean_square"][0]
+    energy = results["target_mean_square"].iloc[0]
     chosen, rates = {}, set()
     for n in (4, 12, 80):
         losses = []
         for seed in range(3):
             cell = select(results, n_train=n, seed=seed)
-            cell = {name: column[cell["ablation"] != "restarts"] for name, column in cell.items()}
-            assert len(cell["seed"]) == 3  # the study's own step size and two others
-            best = cell["train_mse"].argmin()
-            losses.append(cell["test_mse"][best] / energy)
-            rates.add(float(cell["step_size"][best]))
+            cell = cell[cell["estimator"] != "best_of_2"]
+            assert len(cell) == 3  # the main training's step size and two others
+            best = cell.iloc[cell["train_mse"].argmin()]
+            losses.append(best["test_mse"] / energy)
+            rates.add(best["step_size"])
         chosen[n] = np.median(losses)
     (line,) = lines(test, "step size with the lowest training loss, by cell")
     assert_line(line, chosen)
@@ -395,7 +396,7 @@ def test_the_best_step_size_is_chosen_cell_by_cell_by_its_training_loss(drawn, r
     assert not np.allclose(line.get_ydata(), own.get_ydata())
     assert {"step size 0.003", "step size 0.1"} <= {line.get_label() for line in test.lines}
     (starts,) = lines(train, "best of 2 starts by training loss, step size 0.01")
-    values = medians(select(results, ablation="restarts"), "train_mse")
+    values = medians(select(results, estimator="best_of_2"), "train_mse")
     assert_line(starts, {n: value / energy for n, value in values.items()})
 
 
@@ -406,6 +407,6 @@ def test_data_that_gd_alone_sees_stands_beside_the_studys_own_without_a_curve_th
     run_missing(study, load_datasets(study), store, quiet=True)
     store.close()
     run = load_run(tmp_path)
-    own, trained = panels(figures.FIGURES["denoising_autoencoder"].draw(run))[2:]
+    own, trained = panels(figures.FIGURES["denoising_autoencoder"](run))[2:]
     assert not [line for line in own.lines if line.get_label().startswith("GD")]
     assert [line for line in trained.lines if line.get_label().startswith("GD")]

@@ -1,12 +1,14 @@
 """What the terminal says at the end of a run: the numbers of its tables, and warnings where they are due."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import autoencoder_study, small_study
+from conftest import autoencoder_study
+from stand_in import joined, with_second, with_trainings
 
-from gdstudy import load_curves, load_results
+from gdstudy.sweep.store import load_run
 from gdstudy.views.summary import select
 from gdstudy.views.terminal import report
 
@@ -17,7 +19,7 @@ def said(autoencoder_run, tmp_path_factory):
 
     def read(name):
         run = autoencoder_run(name)
-        text = report(autoencoder_study(name), run.results, run.curves, tmp_path_factory.getbasetemp())
+        text = report(run, tmp_path_factory.getbasetemp())
         tables = {}
         for block in text.split("\n\n"):
             lines = block.strip("\n").splitlines()
@@ -81,7 +83,7 @@ def test_an_autoencoders_numbers_are_shares_of_its_inputs(said, autoencoder_run)
     tables, _ = said("bottleneck")
     (lines,) = tables["power_law", "bottleneck"]
     assert lines[0] == "power_law, bottleneck  (P = 8, 2 hidden; medians over 3 seeds)"
-    results = select(autoencoder_run("bottleneck").results, dataset="power_law", model="bottleneck", n_hidden=2)
+    results = select(autoencoder_run("bottleneck").results, input_noise=0, model="bottleneck", n_hidden=2)
     for n, (closed, trained, distance, converged) in numbers(lines).items():
         for value, estimator in ((closed, "pca"), (trained, "gd")):
             rows = select(results, estimator=estimator, n_train=n)
@@ -105,7 +107,9 @@ def test_cells_cut_off_are_counted_where_they_could_have_gone_on(said, autoencod
     """Not of another optimizer: it takes all its steps, as its schedule wants."""
     tables, _ = said("linear")
     for (dataset, model), (lines,) in tables.items():
-        rows = select(autoencoder_run("linear").results, dataset=dataset, model=model, estimator="gd")
+        name, _, noise = dataset.partition("+noise")
+        keys = {"dataset": name, "input_noise": float(noise or 0), "model": model}
+        rows = select(autoencoder_run("linear").results, **keys, estimator="gd")
         cut = (rows["status"] == "max_steps").sum()
         assert cut > 0
         assert lines[-1] == f"  {cut} of 42 cells were cut off at gd.steps=3,000"
@@ -122,21 +126,62 @@ def test_cells_cut_off_are_counted_where_they_could_have_gone_on(said, autoencod
 def test_cells_that_diverged_are_counted_with_what_to_do(name, estimator, remedy, autoencoder_run, tmp_path):
     run, study = autoencoder_run(name), autoencoder_study(name)
     here = (run.results["model"] == name) & (run.results["estimator"] == estimator) & (run.results["n_hidden"] == 2)
-    status = run.results["status"].copy()
-    status[np.flatnonzero(here)[:2]] = "diverged"
-    text = report(study, {**run.results, "status": status}, run.curves, tmp_path)
+    status = run.results["status"].astype(str)
+    status.iloc[np.flatnonzero(here)[:2]] = "diverged"
+    text = report(replace(run, results=run.results.assign(status=status)), tmp_path)
     (line,) = (line for line in text.splitlines() if "cells diverged" in line)
     total = len(study.n_train) * study.seeds
     assert re.match(rf"  2 of {total} cells diverged: " + remedy, line)
-    assert "cells diverged" not in report(study, run.results, run.curves, tmp_path)
+    assert "cells diverged" not in report(run, tmp_path)
 
 
 def test_a_regression_is_reported_as_before(run_dir, tmp_path):
-    results = load_results(run_dir)
-    text = report(small_study(), results, load_curves(run_dir), tmp_path)
+    run = load_run(run_dir)
+    text = report(run, tmp_path)
     assert "student_teacher  (P = 20; medians over 4 seeds)" in text
     assert "test MSE, X⁺y" in text
     assert "lost" not in text
     (line,) = (line for line in text.splitlines() if line.startswith("   20 = P"))
-    rows = select(results, dataset="student_teacher", estimator="min_norm", n_train=20)
+    rows = select(run.results, dataset="student_teacher", estimator="min_norm", n_train=20)
     assert float(line.split()[3]) == pytest.approx(np.median(rows["test_mse"]), rel=1e-3)
+
+
+def test_every_training_has_its_columns_and_of_many_all_but_the_first_have_their_errors(run_dir, tmp_path):
+    two = with_second(load_run(run_dir), "adam", optimizer="adam")
+    two.results.loc[two.results["estimator"] == "adam", "test_mse"] *= 2
+    progress = ["distance", "converged", "steps left"]
+
+    def table(run):
+        lines = report(run, tmp_path).splitlines()
+        (row,) = (line.split()[3:] for line in lines if line.startswith("   20 = P"))
+        return re.split(r"  +", lines[2].strip()), row
+
+    head, row = table(two)
+    assert head == ["N", "test MSE, X⁺y", "GD", *progress, "ADAM", *progress]
+    assert float(row[5]) == pytest.approx(2 * float(row[1]), rel=1e-3)
+    two.study.trained["third"] = replace(two.study.trained["gd"])
+    rows = select(two.results, estimator="gd").assign(estimator="third")
+    three = replace(two, results=joined(two.results, rows))
+    head, row = table(three)
+    assert head == ["N", "test MSE, X⁺y", "GD", *progress, "ADAM", "THIRD"]
+    assert row[5:] == [row[5], row[1]]
+
+
+def test_warnings_name_the_training_and_its_key_where_there_are_several(run_dir, tmp_path):
+    two = with_second(load_run(run_dir), "quick", steps=300)
+    cut = [line for line in report(two, tmp_path).splitlines() if "cut off" in line]
+    assert [re.sub(r"\d+ of \d+", "k of n", line) for line in cut[:2]] == [
+        "  k of n cells of gd were cut off at gd.steps=2,000",
+        "  k of n cells of quick were cut off at trainings.quick.steps=300",
+    ]
+
+
+def test_other_trainings_of_superposition_have_their_test_losses(autoencoder_run, tmp_path):
+    text = report(with_trainings(autoencoder_run("superposition_levels")), tmp_path)
+    (head,) = (line for line in text.splitlines() if "D·N/m" in line)
+    assert re.split(r"  +", head.strip())[5:] == [
+        "RATE_0.01",
+        "RATE_0.03",
+        "RATE_0.1",
+        *(f"BEST_OF_{k}" for k in (1, 2, 3)),
+    ]

@@ -66,7 +66,6 @@ _SPIKE = "median test error at the threshold over the larger of those at half an
 AUTOENCODERS = (
     Rule(
         claim="an autoencoder diverges without label noise",
-        source=("schaeffer2023",),
         where="App. C (1)",
         measure=_SPIKE,
         number=spike,
@@ -75,7 +74,6 @@ AUTOENCODERS = (
     ),
     Rule(
         claim="a linear autoencoder diverges where its inputs are noisy",
-        source=("schaeffer2023",),
         where="App. C (1), Eqn. 1",
         measure=_SPIKE,
         number=spike,
@@ -84,7 +82,6 @@ AUTOENCODERS = (
     ),
     Rule(
         claim="the best map of rank k from noisy inputs diverges too",
-        source=("schaeffer2023",),
         where="App. C (1), Eqn. 1",
         measure=_SPIKE,
         number=spike,
@@ -94,7 +91,6 @@ AUTOENCODERS = (
     ),
     Rule(
         claim="without residuals there is no divergence, though the model is the same",
-        source=("schaeffer2023",),
         where="App. C (1), Fig. 4",
         measure="largest median test error over that at the smallest size",
         number=_rise,
@@ -103,7 +99,6 @@ AUTOENCODERS = (
     ),
     Rule(
         claim="and nothing is lost once all directions were seen",
-        source=("schaeffer2023",),
         where="App. C (1), Fig. 4",
         measure="largest median share of the inputs that is lost, N above the largest rank",
         number=_left_beyond,
@@ -112,7 +107,6 @@ AUTOENCODERS = (
     ),
     Rule(
         claim="N < P: the Gram matrix is invertible, every data point is stored",
-        source=("schaeffer2023",),
         where="App. C (2)",
         measure="smallest mean leverage of a training row, R/N, N < P",
         number=_smallest("data_point_dimension", lambda t: t["n_train"] < t["n_parameters"]),
@@ -121,7 +115,6 @@ AUTOENCODERS = (
     ),
     Rule(
         claim="N > P: the second-moment matrix is invertible, every feature is known",
-        source=("schaeffer2023",),
         where="App. C (2)",
         measure="smallest mean leverage of a feature, R/P, N > P",
         number=_smallest("feature_dimension", lambda t: t["n_train"] > t["n_parameters"]),
@@ -130,7 +123,6 @@ AUTOENCODERS = (
     ),
     Rule(
         claim="N > P: no data point is stored alone",
-        source=("schaeffer2023",),
         where="App. C (2)",
         measure="median mean leverage of a training row at the largest N",
         number=_stored_alone,
@@ -139,7 +131,6 @@ AUTOENCODERS = (
     ),
     Rule(
         claim="trained GD divides its dimensions between data points as X⁺X does",
-        source=("schaeffer2023",),
         where="App. C (2), App. D",
         measure="largest |tr W − R|/N of converged cells",
         number=_trained_dimensions,

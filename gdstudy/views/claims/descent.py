@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from gdstudy.views.claims import rounding
@@ -44,60 +46,45 @@ def _early(sweep: Sweep) -> float:
     return float(after.median[0]) / sweep.at(sweep.rows, sweep.threshold)
 
 
+_rule = partial(Rule, where="App. D", about=_descends)
 DESCENT = (
-    Rule(
+    _rule(
         claim="trained GD from zero ends at X⁺y",
-        source=("schaeffer2023",),
-        where="App. D",
         measure="largest ‖W − X⁺y‖ / ‖X⁺y‖ of the converged cells",
         number=distance_of_converged,
         bound=at_most(1e-4, partly=1e-2),
-        about=_descends,
         rounding=rounding.of_distance,
     ),
-    Rule(
+    _rule(
         claim="GD from zero never leaves the row space",
-        source=("schaeffer2023",),
-        where="App. D",
         measure="largest ‖(I − X⁺X)W‖ / ‖W‖ of all trained cells",
         number=_leak,
         bound=at_most(1e-10, partly=1e-6),
-        about=_descends,
         rounding=rounding.of_leak,
     ),
-    Rule(
+    _rule(
         claim="trained GD is its closed form at every step",
-        source=("schaeffer2023",),
-        where="App. D",
         measure="largest ‖W_t − exact W_t‖ / ‖exact W_t‖ over all checkpoints",
         number=deviation,
         bound=at_most(1e-8, partly=1e-4),
-        about=_descends,
         rounding=rounding.of_deviation,
     ),
-    Rule(
+    _rule(
         claim="with N < P, GD fits the training data exactly",
-        source=("schaeffer2023",),
-        where="App. D",
         measure="largest train over test MSE of converged cells, N < P",
         number=_train_error_below,
         bound=at_most(1e-9, partly=1e-4),
-        about=_descends,
         rounding=rounding.of_train_error,
     ),
-    Rule(
+    _rule(
         claim="GD is slowest at N = P",
-        source=("schaeffer2023",),
-        where="App. D",
         measure="median steps to the tolerance at N = P over those at 2 P",
         number=_slowest,
         bound=at_least(5, partly=2),
         about=_spikes,
     ),
-    Rule(
+    _rule(
         claim="GD stopped early hides the spike",
-        source=("schaeffer2023",),
-        where="App. D",
         measure="median test MSE after 100 steps at N = P over that of X⁺y",
         number=_early,
         bound=at_most(0.5, partly=0.9),

@@ -31,7 +31,6 @@ _AT_P = "median test MSE at N = P over that without the ablation"
 FACTORS = (
     Rule(
         claim="factor 1: without small singular values the spike goes (largest cutoff)",
-        source=("schaeffer2023",),
         where="Fig. 2",
         measure=_AT_P,
         number=_left("singular_value_cutoff", np.max),
@@ -39,7 +38,6 @@ FACTORS = (
     ),
     Rule(
         claim="factor 1: the smallest cutoff leaves the spike",
-        source=("schaeffer2023",),
         where="Fig. 2",
         measure=_AT_P,
         number=_left("singular_value_cutoff", np.min),
@@ -47,7 +45,6 @@ FACTORS = (
     ),
     Rule(
         claim="factor 2: test features in the leading modes, and the spike goes (fewest modes)",
-        source=("schaeffer2023",),
         where="Fig. 3",
         measure=_AT_P,
         number=_left("leading_modes", np.min),
@@ -55,7 +52,6 @@ FACTORS = (
     ),
     Rule(
         claim="factor 2: the most modes leave the spike",
-        source=("schaeffer2023",),
         where="Fig. 3",
         measure=_AT_P,
         number=_left("leading_modes", np.max),
@@ -63,7 +59,6 @@ FACTORS = (
     ),
     Rule(
         claim="factor 3: without residuals the spike goes",
-        source=("schaeffer2023",),
         where="Fig. 4",
         measure=_AT_P,
         number=_left("no_residuals", np.max),

@@ -32,7 +32,6 @@ def _bias_beyond_threshold(sweep: Sweep) -> float:
 LEAST_SQUARES = (
     Rule(
         claim="the test error spikes at the interpolation threshold",
-        source=("schaeffer2023",),
         where="Fig. 1, App. C",
         measure="median test MSE at N = P over the larger of those at half and twice",
         number=spike,
@@ -40,7 +39,6 @@ LEAST_SQUARES = (
     ),
     Rule(
         claim="the test error is largest at the threshold",
-        source=("schaeffer2023",),
         where="Fig. 1, App. C",
         measure="distance from N = P of the largest median test MSE, in rows or parameters",
         number=lambda s: _offset(s, "test_mse", np.argmax),
@@ -48,7 +46,6 @@ LEAST_SQUARES = (
     ),
     Rule(
         claim="smallest non-zero singular value: smallest near N = P",
-        source=("schaeffer2023",),
         where="Fig. 5, App. A",
         measure="distance from N = P of the smallest median σ_R, in rows or parameters",
         number=lambda s: _offset(s, "smallest_singular_value", np.argmin),
@@ -56,7 +53,6 @@ LEAST_SQUARES = (
     ),
     Rule(
         claim="prediction error = sum over modes + bias",
-        source=("schaeffer2023",),
         where="Eqn. 1",
         measure="largest relative RMS of what modes and bias leave of ŷ − y*, over all cells",
         number=lambda s: float(s.rows["mode_sum_error"].max()),
@@ -65,7 +61,6 @@ LEAST_SQUARES = (
     ),
     Rule(
         claim="the variance term makes the spike",
-        source=("schaeffer2023",),
         where="Eqn. 1",
         measure="median share of X⁺E's mean square in the test MSE at N = P",
         number=_median_at_threshold(lambda rows: rows["variance_mean_of_squares"] / rows["test_mse"]),
@@ -73,7 +68,6 @@ LEAST_SQUARES = (
     ),
     Rule(
         claim="a single mode carries most of it",
-        source=("schaeffer2023",),
         where="Eqn. 1",
         measure="median share of the worst mode at N = P",
         number=_median_at_threshold(lambda rows: rows["worst_mode_share"]),
@@ -81,7 +75,6 @@ LEAST_SQUARES = (
     ),
     Rule(
         claim="no bias once N ≥ P",
-        source=("schaeffer2023",),
         where="Eqn. 1",
         measure="largest bias (mean of squares) over test MSE, cells with N ≥ P of full rank",
         number=_bias_beyond_threshold,

@@ -71,7 +71,7 @@ class Rule:
     that miss it are within rounding, the run cannot tell."""
 
     claim: str
-    source: tuple[str, ...]
+    source: tuple[str, ...] = ("schaeffer2023",)  # the paper
     where: str = ""
     measure: str
     number: Callable[[Sweep], float]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from pandas import DataFrame
@@ -63,59 +64,50 @@ def _gap_at_largest(sweep: Sweep) -> float:
 
 
 _SEEDS = "share of seeds whose test loss at the worst T is above that at the smallest and at the largest T"
+_rule = partial(Rule, source=("henighan2023", "schaeffer2023"), about=_is_superposition)
 SUPERPOSITION = (
-    Rule(
+    _rule(
         claim="the test loss is worst between two regimes",
-        source=("henighan2023", "schaeffer2023"),
         where="App. C",
         measure=_SEEDS,
         number=lambda s: _peaks(s, s.rows),
         bound=at_least(0.9, partly=0.5),
-        about=_is_superposition,
     ),
-    Rule(
+    _rule(
         claim="few data: data points are stored",
-        source=("henighan2023", "schaeffer2023"),
         where="App. C (2)",
         measure="median dimensionality of data points over that of all alike (m/T, at most 1), smallest T",
         number=_stored(0),
         bound=at_least(0.8, partly=0.5),
-        about=_is_superposition,
     ),
-    Rule(
+    _rule(
         claim="many data: they are not",
-        source=("henighan2023", "schaeffer2023"),
         where="App. C (2)",
         measure="median dimensionality of data points over that of all alike, largest T",
         number=_stored(-1),
         bound=at_most(0.2, partly=0.5),
-        about=_is_superposition,
     ),
-    Rule(
+    _rule(
         claim="many data: what is stored generalises",
-        source=("henighan2023", "schaeffer2023"),
         where="App. C (2)",
         measure="median test loss over median training loss, largest T",
         number=_gap_at_largest,
         bound=at_most(1.1, partly=1.3),
-        about=_is_superposition,
     ),
-    Rule(
+    _rule(
         claim="the peak goes with a step size chosen by training loss",
         source=("henighan2023",),
         where="update of July 2023",
         measure=_SEEDS,
         number=_peaks_of_best_rate,
         bound=at_most(0.1, partly=0.5),
-        about=_is_superposition,
     ),
-    Rule(
+    _rule(
         claim="the peak goes with the best of several starts by training loss",
         source=("henighan2023",),
         where="update of July 2023",
         measure=_SEEDS,
         number=_peaks_of_best_start,
         bound=at_most(0.1, partly=0.5),
-        about=_is_superposition,
     ),
 )

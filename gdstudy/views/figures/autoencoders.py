@@ -18,18 +18,8 @@ from gdstudy.study.datasets import DATASETS
 from gdstudy.study.models import MODELS
 from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, shared_legend, threshold
 from gdstudy.views.figures.curves import decades, draw, draw_at_steps, draw_expectation, draw_mean
-from gdstudy.views.figures.labels import data_label, most_steps, panel_title, sign, training_label
-from gdstudy.views.figures.style import (
-    BLUE,
-    EXACT,
-    FEATURES,
-    LOST,
-    ORANGE,
-    OWN,
-    ROUNDING,
-    ROWS,
-    grid,
-)
+from gdstudy.views.figures.labels import data_label, main_label, most_steps, panel_title, sign
+from gdstudy.views.figures.style import BLUE, EXACT, FEATURES, LOST, ORANGE, OWN, ROUNDING, ROWS, grid
 from gdstudy.views.summary import representative_sizes, select, several
 from gdstudy.views.sweeps import Sweep, sweeps
 
@@ -62,14 +52,6 @@ def _model(sweep: Sweep) -> str:
     return "" if sweep.model.plain else sweep.model.label
 
 
-def _trained_by(shown: list[Sweep]) -> str:
-    return training_label(shown[0].study, shown[0].main)
-
-
-def _most_steps(shown: list[Sweep]) -> str:
-    return most_steps(shown[0].study, [sweep.results for sweep in shown])
-
-
 def _finish(axis: Axes, sweep: Sweep, left: bool = False) -> None:
     """Axes, range and threshold of a panel of errors. left: a note is to stand there."""
     along_n = sweep.size == "n_train"
@@ -97,7 +79,7 @@ def autoencoder(run: Run) -> Figure | None:
                 draw(
                     axis,
                     sweep.median(sweep.trained, value),
-                    f"{name}, trained {_trained_by(shown)}",
+                    f"{name}, trained {main_label(run.study)}",
                     colour,
                     linewidth=2,
                 )
@@ -109,7 +91,9 @@ def autoencoder(run: Run) -> Figure | None:
             draw_expectation(axis, theory, sweep.threshold, _TEST, shade=False, **thick)
         _finish(axis, sweep)
         axis.set_title(panel_title(sweep.seen, sweep.threshold))
-    shared_legend(figure, *axes[0], note="P: columns of the data. " + _most_steps(shown))
+    shared_legend(
+        figure, *axes[0], note="P: columns of the data. " + most_steps(run.study, [sweep.results for sweep in shown])
+    )
     return figure
 
 
@@ -129,14 +113,14 @@ def denoising_autoencoder(run: Run) -> Figure | None:
         if (theory := _theory(sweep)) is not None:
             draw_expectation(column[0], theory, sweep.threshold, _TEST)
         if trained:
-            draw_at_steps(column[1], sweep.curves, _TEST, decades(trained), _trained_by(shown))
+            draw_at_steps(column[1], sweep.curves, _TEST, decades(trained), main_label(run.study))
             draw(column[1], test, "t = ∞, closed form X̃⁺X", band=0, **EXACT)
         for axis in column:
             _finish(axis, sweep, left=True)
         column[0].set_title(panel_title(sweep.seen, sweep.threshold))
     note = "Above: the closed form X̃⁺X of noisy inputs X̃ and clean targets X. "
     if trained:
-        note += f"Below: trained {_trained_by(shown)}, medians of test errors."
+        note += f"Below: trained {main_label(run.study)}, medians of test errors."
     shared_legend(figure, *axes.flat, note=note)
     return figure
 
@@ -153,12 +137,14 @@ def random_feature_autoencoder(run: Run) -> Figure | None:
     for line, found in zip(axes, rows, strict=True):
         for axis, sweep in zip(line, found, strict=True):
             if trained:
-                draw_at_steps(axis, sweep.curves, _TEST, decades(trained), _trained_by(found), sweep.size)
+                draw_at_steps(axis, sweep.curves, _TEST, decades(trained), main_label(run.study), sweep.size)
             draw(axis, sweep.median(sweep.rows, _TEST), "t = ∞, closed form H⁺X, median and quartiles", **EXACT)
             _finish(axis, sweep, left=True)
             held = f"P = {sweep.threshold}" if sweep.size == "n_train" else f"N = {sweep.threshold}"
             axis.set_title(f"{data_label(*sweep.seen)}\n{sweep.model.label}, {held}")
-    shared_legend(figure, *axes.flat, note=f"H: random features of the training rows. {_trained_by(rows[0])}: medians.")
+    shared_legend(
+        figure, *axes.flat, note=f"H: random features of the training rows. {main_label(run.study)}: medians."
+    )
     return figure
 
 
@@ -174,7 +160,7 @@ def dimensions(run: Run) -> Figure | None:
         for value, name, colour in kinds:
             draw(axis, sweep.median(sweep.rows, value), name, colour, linewidth=2.2, alpha=0.6)
             if np.isfinite(own[value]).any():
-                label = f"{name.replace('R', 'tr W')} of trained {_trained_by(shown)}"
+                label = f"{name.replace('R', 'tr W')} of trained {main_label(run.study)}"
                 style = {"linestyle": "", "marker": "o", "markersize": 3.5, "markerfacecolor": "none"}
                 draw(axis, sweep.median(own, value), label, colour, band=0, **style)
         axis.set(xscale="log", xlabel=ROWS, ylabel=OWN, ylim=(0, 1.05))
@@ -183,7 +169,7 @@ def dimensions(run: Run) -> Figure | None:
         axis.set_title(panel_title(sweep.seen, sweep.threshold, _model(sweep)))
     note = (
         "R: rank of the training features. Data points at 1: the Gram matrix is invertible. Features at 1: "
-        f"the second-moment matrix is. {_most_steps(shown)}"
+        f"the second-moment matrix is. {most_steps(run.study, [sweep.results for sweep in shown])}"
     )
     shared_legend(figure, *axes[0], note=note)
     return figure
@@ -193,10 +179,8 @@ def _pictured(run: Run) -> list[tuple[Sweep, int, DataFrame]]:
     """Sweeps of N on pictures, each with their side in pixels and the arrays of its P."""
     found = []
     for sweep in _sweeps(run, "n_train"):
-        dataset, preprocess, noise = sweep.seen
-        keys = {"dataset": dataset, "preprocess": preprocess, "input_noise": noise, "model": sweep.model.name}
-        pictures = select(run.arrays, **keys, n_parameters=sweep.threshold)
-        if len(pictures) and (side := DATASETS[dataset].image_side):
+        pictures = select(run.arrays, **sweep.keys, n_parameters=sweep.threshold)
+        if len(pictures) and (side := DATASETS[sweep.seen[0]].image_side):
             found.append((sweep, side, pictures))
     return found
 
@@ -242,7 +226,7 @@ def _draw_pictures(axis: Axes, sweep: Sweep, side: int, pictures: DataFrame) -> 
     if sweep.noisy:
         rows["target"] = values["min_norm", "targets"]
     if (sweep.main, "outputs") in values:
-        rows[f"trained {training_label(sweep.study, sweep.main)}"] = values[sweep.main, "outputs"]
+        rows[f"trained {main_label(sweep.study)}"] = values[sweep.main, "outputs"]
     rows["closed form"] = values["min_norm", "outputs"]
     axis.imshow(mosaic(list(rows.values()), side), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axis.set_yticks([(side + 1) * r + (side - 1) / 2 for r in range(len(rows))], list(rows))

@@ -13,7 +13,7 @@ from gdstudy.experiment.tables import Run
 from gdstudy.study.models import MODELS, Model
 from gdstudy.views.figures.axes import count_ticks, fit_y, level_bar, log_axes, shared_legend, threshold
 from gdstudy.views.figures.curves import draw
-from gdstudy.views.figures.labels import data_label, most_steps, panel_title, training_label
+from gdstudy.views.figures.labels import data_label, main_label, most_steps, panel_title
 from gdstudy.views.figures.style import BLACK, BLUE, EXACT, GREEN, GREY, LOST, ROWS, TIME, grid, level_colours
 from gdstudy.views.summary import SEEN, by_size, by_step, groups, nearest, relative, seen_as, select, several
 from gdstudy.views.sweeps import REFERENCES, main_training, parts
@@ -55,7 +55,7 @@ def bottleneck_error(run: Run) -> Figure | None:
             here = select(rows, n_hidden=k)
             closed = here[here["estimator"].isin(REFERENCES)]
             if len(trained := select(here, estimator=main_training(run.study))):
-                label = f"k = {k}, trained {_trained_by(run)} from a small start"
+                label = f"k = {k}, trained {main_label(run.study)} from a small start"
                 draw(axis, by_size(trained, "relative_test_mse"), label, colours[k], linewidth=3.5, alpha=0.4)
             darker = tuple(0.65 * part for part in colours[k][:3])
             style: Any = {"color": darker, "linestyle": "--", "linewidth": 1.5}
@@ -72,10 +72,6 @@ def bottleneck_error(run: Run) -> Figure | None:
     )
     shared_legend(figure, *axes[0], note=note)
     return figure
-
-
-def _trained_by(run: Run) -> str:
-    return training_label(run.study, main_training(run.study))
 
 
 def _modes(run: Run) -> list[list[DataFrame]]:
@@ -98,7 +94,7 @@ def bottleneck_modes(run: Run) -> Figure | None:
     colours = level_colours(range(1, n_modes + 1))
     for line, tables in zip(axes, shown, strict=True):
         for axis, table in zip(line, tables, strict=True):
-            _draw_modes(axis, table, colours, _trained_by(run))
+            _draw_modes(axis, table, colours, main_label(run.study))
             start, _ = _STARTS[MODELS[table["model"].iloc[0]].start]
             axis.set_title(f"{_what(table)}: {start}")
     level_bar(figure, axes, colours, "component, strongest first (number)")

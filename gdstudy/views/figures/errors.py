@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from gdstudy.experiment.tables import Run
 from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, shared_legend, threshold
 from gdstudy.views.figures.curves import draw, draw_expectation, draw_mean
-from gdstudy.views.figures.panels import panels, swept
+from gdstudy.views.figures.panels import against_n, panels, swept
 from gdstudy.views.figures.style import BLACK, BLUE, MSE, ORANGE, PINK, ROWS, grid
 from gdstudy.views.summary import by_size
 
@@ -59,11 +59,7 @@ def bias(run: Run) -> Figure | None:
         for column, label, colour in parts:
             draw(axis, by_size(rows, column), label, colour)
         draw(axis, by_size(rows, "test_mse"), "test error", BLACK, band=0, linewidth=0.8)
-        log_axes(axis, ROWS, "mean over test rows (squared units of y)")
-        fit_y(axis, panel.floor(1e-6))
-        threshold(axis, panel.P)
-        count_ticks(axis)
-        axis.set_title(panel.title())
+        against_n(axis, panel, "mean over test rows (squared units of y)", panel.floor(1e-6))
     shared_legend(figure, *axes[0])
     return figure
 

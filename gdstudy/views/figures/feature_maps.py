@@ -15,17 +15,9 @@ from gdstudy.data.splits import split
 from gdstudy.experiment.tables import Run
 from gdstudy.study.config import Study
 from gdstudy.study.models import MODELS, Model
-from gdstudy.views.figures.axes import (
-    cell_edges,
-    count_ticks,
-    fit_y,
-    log_axes,
-    note_in,
-    shared_legend,
-    threshold,
-)
+from gdstudy.views.figures.axes import cell_edges, count_ticks, fit_y, log_axes, note_in, shared_legend, threshold
 from gdstudy.views.figures.curves import draw, draw_mean
-from gdstudy.views.figures.labels import data_label, sign, training_label
+from gdstudy.views.figures.labels import data_label, main_label, sign
 from gdstudy.views.figures.style import BLUE, EXACT, FEATURES, MSE, ORANGE, ROWS, grid
 from gdstudy.views.summary import by_size, groups, nearest, select, several
 from gdstudy.views.sweeps import main_training, parts
@@ -164,8 +156,7 @@ def feature_sweeps(run: Run) -> Figure | None:
 
 
 def _draw_sweep(axis: Axes, study: Study, rows: DataFrame, size: str) -> None:
-    main = main_training(study)
     draw(axis, by_size(select(rows, estimator="min_norm"), "test_mse", size), "X⁺y, median and quartiles", BLUE)
-    if len(trained := select(rows, estimator=main)):
-        label = f"trained {training_label(study, main)}, median and quartiles"
+    if len(trained := select(rows, estimator=main_training(study))):
+        label = f"trained {main_label(study)}, median and quartiles"
         draw(axis, by_size(trained, "test_mse", size), label, ORANGE, linestyle="--")

@@ -33,11 +33,16 @@ def training_label(study: Study, name: str) -> str:
     return label if name == first else f"{label} ({name})"
 
 
+def main_label(study: Study) -> str:
+    """The main training as it is called."""
+    return training_label(study, main_training(study))
+
+
 def most_steps(study: Study, tables: Sequence[DataFrame]) -> str:
     """A remark on how long the main training took, of the rows of these tables; none where it is in none of them."""
     main = main_training(study)
     last = max((rows["step"].max() for table in tables if len(rows := select(table, estimator=main))), default=None)
-    return "" if last is None else f"{training_label(study, main)} took at most {int(last):,} steps."
+    return "" if last is None else f"{main_label(study)} took at most {int(last):,} steps."
 
 
 def sign(n: int, P: int) -> str:

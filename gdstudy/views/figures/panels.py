@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from matplotlib.axes import Axes
 from pandas import DataFrame
 
 from gdstudy.experiment.tables import Run
 from gdstudy.study.config import Study
 from gdstudy.study.models import MODELS
 from gdstudy.study.optimizers import OPTIMIZERS
-from gdstudy.views.figures.labels import panel_title, training_label
+from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, threshold
+from gdstudy.views.figures.labels import main_label, panel_title, training_label
+from gdstudy.views.figures.style import ROUNDING, ROWS
 from gdstudy.views.summary import groups, select, several
 from gdstudy.views.sweeps import main_training, once, parts
 
@@ -33,7 +36,7 @@ class Panel:
     @property
     def who(self) -> str:
         """The main training as it is called."""
-        return training_label(self.study, main_training(self.study))
+        return main_label(self.study)
 
     @property
     def trainings(self) -> dict[str, DataFrame]:
@@ -52,6 +55,15 @@ class Panel:
     def floor(self, share: float) -> float:
         """This share of the smallest test error of X⁺y: what lies below counts as zero."""
         return share * float(self.exact["test_mse"].min())
+
+
+def against_n(axis: Axes, panel: Panel, ylabel: str, floor: float = 0.0, note: str = ROUNDING) -> None:
+    """Axes, range, threshold and title of a panel whose curves are drawn."""
+    log_axes(axis, ROWS, ylabel)
+    fit_y(axis, floor, note)
+    threshold(axis, panel.P)
+    count_ticks(axis)
+    axis.set_title(panel.title())
 
 
 @once

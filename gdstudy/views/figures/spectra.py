@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gdstudy.experiment.tables import Run
-from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, shared_legend, threshold
+from gdstudy.views.figures.axes import shared_legend
 from gdstudy.views.figures.curves import draw, draw_mean
 from gdstudy.views.figures.labels import sign
-from gdstudy.views.figures.panels import panels, swept
-from gdstudy.views.figures.style import BLUE, DPI, ORANGE, ROWS, SKY, grid
+from gdstudy.views.figures.panels import against_n, panels, swept
+from gdstudy.views.figures.style import BLUE, DPI, ORANGE, SKY, grid
 from gdstudy.views.summary import by_size
 
 _SCALES = np.array([1.0, 0.7, 0.5])  # standard deviations of the cloud's three features
@@ -30,11 +30,7 @@ def smallest_singular_value(run: Run) -> Figure | None:
         curve = by_size(panel.exact, "smallest_singular_value")
         draw(axis, curve, "smallest non-zero singular value, median and quartiles", BLUE)
         draw_mean(axis, curve, "mean", BLUE)
-        log_axes(axis, ROWS, "smallest non-zero σ (units of X)")
-        fit_y(axis)
-        threshold(axis, panel.P)
-        count_ticks(axis)
-        axis.set_title(panel.title())
+        against_n(axis, panel, "smallest non-zero σ (units of X)")
     shared_legend(figure, *axes[0])
     return figure
 

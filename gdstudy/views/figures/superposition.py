@@ -17,20 +17,8 @@ from gdstudy.experiment.tables import Run
 from gdstudy.study.models import MODELS, Model
 from gdstudy.views.figures.axes import cell_edges, count_ticks, fit_y, log_axes, shared_legend, threshold
 from gdstudy.views.figures.curves import draw
-from gdstudy.views.figures.labels import data_label, training_label
-from gdstudy.views.figures.style import (
-    BLACK,
-    BLUE,
-    GREEN,
-    GREY,
-    LOST,
-    ORANGE,
-    OWN,
-    PINK,
-    ROWS,
-    grid,
-    level_colours,
-)
+from gdstudy.views.figures.labels import data_label, main_label
+from gdstudy.views.figures.style import BLACK, BLUE, GREEN, GREY, LOST, ORANGE, OWN, PINK, ROWS, grid, level_colours
 from gdstudy.views.summary import best_by_training, by_size, groups, relative, select, several
 from gdstudy.views.sweeps import Sweep, main_training, parts, sweeps
 
@@ -89,21 +77,15 @@ def superposition_loss(run: Run) -> Figure | None:
         loss.set_title(f"{data_label(*sweep.seen)}, m = {m}: loss")
         dimension.set_title("who shares the hidden dimensions")
         norm.set_title("size of the weights")
-    note = f"Trained with {_trained_by(run)}. Data points at 1: all N share the m dimensions. {_UPDATE}"
+    note = f"Trained with {main_label(run.study)}. Data points at 1: all N share the m dimensions. {_UPDATE}"
     shared_legend(figure, *axes.flat, note=note)
     return figure
-
-
-def _trained_by(run: Run) -> str:
-    return training_label(run.study, main_training(run.study))
 
 
 def _pictures(run: Run) -> tuple[Sweep, DataFrame] | None:
     """The first sweep with pictures of two hidden units, and these."""
     for sweep in _sweeps(run):
-        dataset, preprocess, noise = sweep.seen
-        keys = {"dataset": dataset, "preprocess": preprocess, "input_noise": noise, "model": sweep.model.name}
-        pictures = select(run.arrays, **keys, n_hidden=2, estimator=sweep.main)
+        pictures = select(run.arrays, **sweep.keys, n_hidden=2, estimator=sweep.main)
         if len(pictures) and sweep.first("n_hidden") == 2:
             return sweep, pictures
     return None
@@ -140,12 +122,11 @@ def _draw_rays(axis: Axes, points: np.ndarray, colour: str, label: str) -> None:
 
 def superposition_grid(run: Run) -> Figure | None:
     """Median test loss over N and m."""
-    main = main_training(run.study)
     shown = [
         ((dataset, preprocess, noise), relative(rows))
         for (dataset, preprocess, noise, name), (results, _) in parts(run).items()
         if _is_superposition(MODELS[name])
-        if several(rows := select(results, estimator=main, ablation="none"), "n_train", "n_hidden")
+        if several(rows := select(results, estimator=main_training(run.study), ablation="none"), "n_train", "n_hidden")
     ]
     if not shown:
         return None
@@ -186,7 +167,7 @@ def superposition_optimisation(run: Run) -> Figure | None:
         log_axes(line[0], ROWS, LOST)
         fit_y(line[0])
         count_ticks(line[0], both=True)
-    note = f"{_trained_by(run)}. Medians over seeds; quartiles of what is chosen by training loss. {_UPDATE}"
+    note = f"{main_label(run.study)}. Medians over seeds; quartiles of what is chosen by training loss. {_UPDATE}"
     shared_legend(figure, *axes.flat, note=note)
     return figure
 

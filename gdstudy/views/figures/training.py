@@ -12,22 +12,10 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from gdstudy.experiment.tables import Run
-from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, shared_legend, threshold
+from gdstudy.views.figures.axes import fit_y, log_axes, shared_legend
 from gdstudy.views.figures.curves import decades, draw, draw_at_steps
-from gdstudy.views.figures.panels import Panel, panels, swept, trained_panels
-from gdstudy.views.figures.style import (
-    BLACK,
-    BLUE,
-    DPI,
-    EXACT,
-    GREEN,
-    MSE,
-    ORANGE,
-    ROUNDING,
-    ROWS,
-    TIME,
-    grid,
-)
+from gdstudy.views.figures.panels import Panel, against_n, panels, swept, trained_panels
+from gdstudy.views.figures.style import BLACK, BLUE, DPI, EXACT, GREEN, MSE, ORANGE, ROUNDING, TIME, grid
 from gdstudy.views.summary import by_size, by_step, representative_sizes, select
 
 _TIMES = (10, 100, 1000, 10_000)
@@ -46,11 +34,7 @@ def mse_against_n(run: Run) -> Figure | None:
                 label = f"{value[:-4]}, trained {who}"
                 draw(axis, by_size(rows, value), label, colour, linewidth=2, linestyle=line)
             draw(axis, by_size(panel.exact, value), "X⁺y", band=0, **EXACT)
-        log_axes(axis, ROWS, MSE)
-        fit_y(axis, panel.floor(1e-6), ROUNDING + " or\ntolerance")
-        threshold(axis, panel.P)
-        count_ticks(axis)
-        axis.set_title(panel.title())
+        against_n(axis, panel, MSE, panel.floor(1e-6), ROUNDING + " or\ntolerance")
     shared_legend(figure, *axes[0])
     return figure
 
@@ -65,11 +49,7 @@ def test_mse_by_steps(run: Run) -> Figure | None:
     for axis, panel in zip(axes[0], shown, strict=True):
         draw_at_steps(axis, panel.curves, "test_mse", steps, panel.who)
         draw(axis, by_size(panel.exact, "test_mse"), "t = ∞, X⁺y", band=0, **EXACT)
-        log_axes(axis, ROWS, "median test MSE (squared units of y)")
-        fit_y(axis)
-        threshold(axis, panel.P)
-        count_ticks(axis)
-        axis.set_title(panel.title())
+        against_n(axis, panel, "median test MSE (squared units of y)")
     shared_legend(figure, *axes[0])
     return figure
 

@@ -1,0 +1,59 @@
+"""Studies with several trainings, as views see them, of runs that were trained in one way."""
+
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+
+from gdstudy.study.values import StepSize
+
+
+@dataclass(frozen=True)
+class Training:
+    optimizer: str = "gd"
+    step_size: StepSize = StepSize("auto")
+    steps: int = 100
+    restarts: int = 1
+    n_hidden: tuple | None = None
+
+
+def study(run, **trainings):
+    """The run's study with these trainings, the first of them the main one."""
+    return SimpleNamespace(seeds=run.study.seeds, trained=trainings)
+
+
+def with_second(run, name, **settings):
+    """The run with a training beside its own, `gd`, that did the same but for its name and settings."""
+    tables = {}
+    for table in ("results", "curves"):
+        rows = getattr(run, table)
+        more = rows[rows["estimator"].isin(["gd", "gd_closed_form"])]
+        more = more.assign(estimator=more["estimator"].astype(str).str.replace("gd", name, n=1))
+        tables[table] = joined(rows, more)
+    own = Training(steps=run.study.gd.steps, step_size=run.study.gd.step_size)
+    return replace(run, study=study(run, gd=own, **{name: replace(own, **settings)}), **tables)
+
+
+def joined(*tables):
+    """Tables one under the other, their texts as categories again."""
+    rows = pd.concat([table.astype({"estimator": str, "ablation": str}) for table in tables], ignore_index=True)
+    return rows.astype({"estimator": "category", "ablation": "category"})
+
+
+def with_trainings(run):  # SHIM: until superposition's other step sizes and starts are trainings
+    """A run of one optimizer at several levels of `learning_rate` and `restarts`, each as a training of its own."""
+    gd = run.study.gd
+    main = Training(gd.optimizer, gd.step_size, gd.steps)
+    trainings, parts = {gd.optimizer: main}, []
+    for (ablation, level), rows in run.results.groupby(["ablation", "level"], observed=True, dropna=False):
+        if ablation == "learning_rate":
+            name, training = f"rate_{level:g}", replace(main, step_size=StepSize(f"{level:g}"))
+        elif ablation == "restarts":
+            name, training = f"best_of_{level:g}", replace(main, restarts=int(level), n_hidden=(2,))
+        else:
+            parts.append(rows)
+            continue
+        trainings[name] = training
+        parts.append(rows.assign(estimator=name, ablation="none", level=np.nan))
+    return replace(run, study=study(run, **trainings), results=joined(*parts))
