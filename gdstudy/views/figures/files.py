@@ -8,11 +8,17 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
 from PIL import Image
 
 
 def as_files(figure: Figure) -> tuple[np.ndarray, bytes, bytes]:
     """A figure as pixels (H, W, 3) uint8, as PNG and as PDF."""
+    for axis in figure.axes:
+        for scale, (low, high) in ((axis.xaxis, axis.get_xlim()), (axis.yaxis, axis.get_ylim())):
+            # Minor ticks over many decades say little, and take most of the time of a drawing.
+            if scale.get_scale() == "log" and high > 100 * low:
+                scale.set_minor_locator(NullLocator())
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     figure.set_layout_engine("none")  # the layout stands; PDF need not find it again
