@@ -15,7 +15,7 @@ from gdstudy.experiment.tables import Run
 from gdstudy.study.config import Study
 from gdstudy.study.models import MODELS, Model
 from gdstudy.study.optimizers import OPTIMIZERS
-from gdstudy.views.summary import SEEN, Curve, by_size, groups, relative, seen_as, select, several
+from gdstudy.views.summary import SEEN, Curve, Seen, by_size, groups, relative, seen_as, select, several
 
 # Estimators that are the limit of what is trained.
 REFERENCES = ("min_norm", "pca", "reduced_rank")
@@ -62,7 +62,7 @@ class Sweep:
         return float(self.rows[column].iloc[0])
 
     @property
-    def seen(self) -> tuple[str, str, float]:
+    def seen(self) -> Seen:
         """The data set as the model saw it: its name, preprocessing and input noise."""
         dataset, preprocess, noise = (self.rows[name].iloc[0] for name in SEEN)
         return str(dataset), str(preprocess), float(noise)
@@ -153,10 +153,13 @@ class Sweep:
 
 
 @once
-def parts(run: Run) -> dict[tuple, tuple[DataFrame, DataFrame]]:
-    """(data set, preprocessing, noise, model) → its results and its checkpoints, in the order of Fig. 1."""
-    curves = dict(groups(run.curves, *SEEN, "model"))
-    return {key: (rows, curves.get(key, run.curves.iloc[:0])) for key, rows in groups(run.results, *SEEN, "model")}
+def parts(run: Run) -> dict[tuple[Seen, Model], tuple[DataFrame, DataFrame]]:
+    """(data set as it was seen, model) → its results and its checkpoints, in the order of Fig. 1."""
+    curves, none = dict(groups(run.curves, *SEEN, "model")), run.curves.iloc[:0]
+    return {
+        ((dataset, preprocess, noise), MODELS[model]): (rows, curves.get((dataset, preprocess, noise, model), none))
+        for (dataset, preprocess, noise, model), rows in groups(run.results, *SEEN, "model")
+    }
 
 
 @once
@@ -165,11 +168,7 @@ def sweeps(run: Run) -> tuple[Sweep, ...]:
 
     Hidden widths are held at the smallest; where several were studied, there is a sweep of them at the middle N.
     """
-    return tuple(
-        sweep
-        for (*_, model), (results, curves) in parts(run).items()
-        for sweep in _sweeps_of(run.study, MODELS[model], results, curves)
-    )
+    return tuple(sweep for (_, model), part in parts(run).items() for sweep in _sweeps_of(run.study, model, *part))
 
 
 def _sweeps_of(study: Study, model: Model, results: DataFrame, curves: DataFrame) -> Iterator[Sweep]:

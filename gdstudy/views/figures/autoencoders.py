@@ -76,13 +76,8 @@ def autoencoder(run: Run) -> Figure | None:
         for value, colour in ((_TEST, BLUE), (_TRAIN, ORANGE)):
             name = "test" if value == _TEST else "train"
             if len(sweep.trained):
-                draw(
-                    axis,
-                    sweep.median(sweep.trained, value),
-                    f"{name}, trained {main_label(run.study)}",
-                    colour,
-                    linewidth=2,
-                )
+                label = f"{name}, trained {main_label(run.study)}"
+                draw(axis, sweep.median(sweep.trained, value), label, colour, linewidth=2)
                 draw(axis, sweep.median(sweep.rows, value), "X⁺X", band=0, **EXACT)
             else:
                 draw(axis, sweep.median(sweep.rows, value), f"{name}, X⁺X", colour)
@@ -91,9 +86,8 @@ def autoencoder(run: Run) -> Figure | None:
             draw_expectation(axis, theory, sweep.threshold, _TEST, shade=False, **thick)
         _finish(axis, sweep)
         axis.set_title(panel_title(sweep.seen, sweep.threshold))
-    shared_legend(
-        figure, *axes[0], note="P: columns of the data. " + most_steps(run.study, [sweep.results for sweep in shown])
-    )
+    note = "P: columns of the data. " + most_steps(run.study, [sweep.results for sweep in shown])
+    shared_legend(figure, *axes[0], note=note)
     return figure
 
 
@@ -142,9 +136,8 @@ def random_feature_autoencoder(run: Run) -> Figure | None:
             _finish(axis, sweep, left=True)
             held = f"P = {sweep.threshold}" if sweep.size == "n_train" else f"N = {sweep.threshold}"
             axis.set_title(f"{data_label(*sweep.seen)}\n{sweep.model.label}, {held}")
-    shared_legend(
-        figure, *axes.flat, note=f"H: random features of the training rows. {main_label(run.study)}: medians."
-    )
+    note = f"H: random features of the training rows. {main_label(run.study)}: medians."
+    shared_legend(figure, *axes.flat, note=note)
     return figure
 
 

@@ -15,7 +15,7 @@ from gdstudy.views.figures.axes import count_ticks, fit_y, level_bar, log_axes, 
 from gdstudy.views.figures.curves import draw
 from gdstudy.views.figures.labels import data_label, main_label, most_steps, panel_title
 from gdstudy.views.figures.style import BLACK, BLUE, EXACT, GREEN, GREY, LOST, ROWS, TIME, grid, level_colours
-from gdstudy.views.summary import SEEN, by_size, by_step, groups, nearest, relative, seen_as, select, several
+from gdstudy.views.summary import SEEN, Seen, by_size, by_step, groups, nearest, relative, select, several
 from gdstudy.views.sweeps import REFERENCES, main_training, parts
 
 _STARTS = {"small": ("small start", BLUE), "aligned": ("aligned start", GREEN), "zero": ("zero start", BLACK)}
@@ -41,9 +41,9 @@ def _what(table: DataFrame) -> str:
 def bottleneck_error(run: Run) -> Figure | None:
     """Test error against N for each hidden width k: trained from a small start, over the best map of rank k."""
     shown = [
-        ((dataset, preprocess, noise), relative(select(rows, ablation="none")))
-        for (dataset, preprocess, noise, name), (rows, _) in parts(run).items()
-        if _is_bottleneck(MODELS[name]) and MODELS[name].start == "small" and several(rows, "n_train")
+        (seen, relative(select(rows, ablation="none")))
+        for (seen, model), (rows, _) in parts(run).items()
+        if _is_bottleneck(model) and model.start == "small" and several(rows, "n_train")
     ]
     if not shown:
         return None
@@ -122,11 +122,11 @@ def _draw_modes(axis: Axes, table: DataFrame, colours: dict[float, Any], trained
 
 def _starts(run: Run) -> list[dict[str, DataFrame]]:
     """For each data set, checkpoints of the starts at one N and k; where there is more than one start."""
-    found: dict[str, dict[str, DataFrame]] = {}
-    for (*seen, model), (_, curves) in parts(run).items():
+    found: dict[Seen, dict[str, DataFrame]] = {}
+    for (seen, model), (_, curves) in parts(run).items():
         rows = select(curves, estimator=main_training(run.study))
-        if _is_bottleneck(MODELS[model]) and len(rows):
-            found.setdefault(seen_as(*seen), {})[MODELS[model].start] = _held(rows)
+        if _is_bottleneck(model) and len(rows):
+            found.setdefault(seen, {})[model.start] = _held(rows)
     return [tables for tables in found.values() if len(tables) > 1]
 
 

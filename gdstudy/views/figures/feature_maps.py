@@ -14,26 +14,22 @@ from gdstudy.data.loading import load_dataset
 from gdstudy.data.splits import split
 from gdstudy.experiment.tables import Run
 from gdstudy.study.config import Study
-from gdstudy.study.models import MODELS, Model
+from gdstudy.study.models import Model
 from gdstudy.views.figures.axes import cell_edges, count_ticks, fit_y, log_axes, note_in, shared_legend, threshold
 from gdstudy.views.figures.curves import draw, draw_mean
 from gdstudy.views.figures.labels import data_label, main_label, sign
 from gdstudy.views.figures.style import BLUE, EXACT, FEATURES, MSE, ORANGE, ROWS, grid
-from gdstudy.views.summary import by_size, groups, nearest, select, several
+from gdstudy.views.summary import Seen, by_size, groups, nearest, select, several
 from gdstudy.views.sweeps import main_training, parts
 
 _TYPICAL = 40  # the swept size that is held nearest to this
-_Map = tuple[tuple[str, str, float], Model, DataFrame]  # data set as it was seen, model, unablated rows
+_Map = tuple[Seen, Model, DataFrame]  # data set as it was seen, model, unablated rows
 
 
 def _maps(run: Run) -> list[_Map]:
     """Each feature map with a P of its own."""
-    found = []
-    for (dataset, preprocess, noise, name), (rows, _) in parts(run).items():
-        model = MODELS[name]
-        if not model.autoencoder and not model.plain:
-            found.append(((dataset, preprocess, noise), model, select(rows, ablation="none")))
-    return found
+    found = [(seen, model, rows) for (seen, model), (rows, _) in parts(run).items()]
+    return [(s, m, select(rows, ablation="none")) for s, m, rows in found if not m.autoencoder and not m.plain]
 
 
 def _polynomials(run: Run) -> list[tuple[int, _Map]]:

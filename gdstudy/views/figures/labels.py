@@ -9,7 +9,7 @@ from pandas import DataFrame
 from gdstudy.study.config import Study
 from gdstudy.study.datasets import DATASETS, PREPROCESSES
 from gdstudy.study.optimizers import OPTIMIZERS
-from gdstudy.views.summary import select
+from gdstudy.views.summary import Seen, select
 from gdstudy.views.sweeps import main_training
 
 
@@ -19,7 +19,7 @@ def data_label(dataset: str, preprocess: str, input_noise: float) -> str:
     return ", ".join(part for part in (DATASETS[dataset].label, PREPROCESSES[preprocess], noise) if part)
 
 
-def panel_title(seen: tuple[str, str, float], P: int, model: str = "", symbol: str = "P") -> str:
+def panel_title(seen: Seen, P: int, model: str = "", symbol: str = "P") -> str:
     """Data set, model where it is to be told, and P, a line each. model: its label."""
     names = ", ".join(name for name in (data_label(*seen), model) if name)
     return f"{names} ({symbol} = {P})".replace(", ", "\n")

@@ -9,12 +9,11 @@ from pandas import DataFrame
 
 from gdstudy.experiment.tables import Run
 from gdstudy.study.config import Study
-from gdstudy.study.models import MODELS
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, threshold
 from gdstudy.views.figures.labels import main_label, panel_title, training_label
 from gdstudy.views.figures.style import ROUNDING, ROWS
-from gdstudy.views.summary import groups, select, several
+from gdstudy.views.summary import Seen, groups, select, several
 from gdstudy.views.sweeps import main_training, once, parts
 
 
@@ -23,7 +22,7 @@ class Panel:
     """seen: data set, preprocessing, noise; rows: by estimator and ablation; curves: of the main training."""
 
     study: Study
-    seen: tuple[str, str, float]
+    seen: Seen
     P: int
     rows: dict[tuple[str, str], DataFrame]
     curves: DataFrame
@@ -69,11 +68,11 @@ def against_n(axis: Axes, panel: Panel, ylabel: str, floor: float = 0.0, note: s
 @once
 def _all(run: Run) -> list[Panel]:
     found = []
-    for (*seen, model), (results, curves) in parts(run).items():
-        if MODELS[model].regression:
+    for (seen, model), (results, curves) in parts(run).items():
+        if model.regression:
             rows = dict(groups(results, "estimator", "ablation"))
             P, of = int(results["n_parameters"].iloc[0]), select(curves, estimator=main_training(run.study))
-            found.append(Panel(run.study, (seen[0], seen[1], seen[2]), P, rows, of))
+            found.append(Panel(run.study, seen, P, rows, of))
     return found
 
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import NullLocator
 from pandas import DataFrame
 
 from gdstudy.experiment.tables import Run
-from gdstudy.study.models import MODELS, Model
+from gdstudy.study.models import Model
 from gdstudy.views.figures.axes import cell_edges, count_ticks, fit_y, log_axes, shared_legend, threshold
 from gdstudy.views.figures.curves import draw
 from gdstudy.views.figures.labels import data_label, main_label
@@ -123,9 +123,9 @@ def _draw_rays(axis: Axes, points: np.ndarray, colour: str, label: str) -> None:
 def superposition_grid(run: Run) -> Figure | None:
     """Median test loss over N and m."""
     shown = [
-        ((dataset, preprocess, noise), relative(rows))
-        for (dataset, preprocess, noise, name), (results, _) in parts(run).items()
-        if _is_superposition(MODELS[name])
+        (seen, relative(rows))
+        for (seen, model), (results, _) in parts(run).items()
+        if _is_superposition(model)
         if several(rows := select(results, estimator=main_training(run.study), ablation="none"), "n_train", "n_hidden")
     ]
     if not shown:
