@@ -11,16 +11,14 @@ import time
 from collections import defaultdict
 from dataclasses import replace
 
-import numpy as np
 import torch
-from gdstudy.experiment.run_batch import run_batch
-from gdstudy.study.schema import BOTTLENECKS, NONLINEAR, SUPERPOSITIONS
 from torch import nn
 
 from gdstudy.data.features import feature_map
 from gdstudy.data.splits import split
 from gdstudy.experiment import plan
-from gdstudy.study.config import Ablations
+from gdstudy.experiment.driver import run_batch
+from gdstudy.study.models import MODELS
 from gdstudy.study.parser import find_config, read_study
 from gdstudy.study.values import Sizes
 from gdstudy.sweep.run import load_datasets
@@ -50,20 +48,21 @@ def loop_rate(study, dataset, batch):
     n_train, seed = batch.cells[len(batch.cells) // 2]
     rows, _ = split(dataset.n_rows, n_train, seed)
     x = dataset.inputs(seed)
-    features = x if batch.model in NONLINEAR else feature_map(batch.model, x, batch.n_parameters, seed)
-    X, Y = (torch.from_numpy(a[rows]).to(getattr(torch, study.dtype)) for a in (features, dataset.clean()))
+    model_facts, training = MODELS[batch.model], next(iter(study.trained.values()))
+    features = feature_map(model_facts, x, batch.n_parameters, seed)
+    X, Y = (torch.from_numpy(a[rows]).to(getattr(torch, training.dtype)) for a in (features, dataset.clean()))
     D = Y.shape[1]
-    if batch.model in SUPERPOSITIONS:
+    if model_facts.start == "xavier":
         model = Superposition(D, batch.n_hidden)
-    elif batch.model in BOTTLENECKS:
+    elif model_facts.layered:
         k = batch.n_hidden
         model = nn.Sequential(nn.Linear(D, k, bias=False, dtype=X.dtype), nn.Linear(k, D, bias=False, dtype=X.dtype))
     else:
         model = nn.Linear(X.shape[1], D, bias=False, dtype=X.dtype)
-    if study.gd.optimizer == "gd":
+    if training.optimizer == "gd":
         optimizer = torch.optim.SGD(model.parameters(), lr=1e-3 / float(X.square().sum()))
     else:
-        optimizer = torch.optim.AdamW(model.parameters(), lr=float(study.gd.step_size.value))
+        optimizer = torch.optim.AdamW(model.parameters(), lr=float(training.step_size.value))
     started, steps = time.perf_counter(), 0
     while time.perf_counter() - started < LOOP_SECONDS:
         for _ in range(20):
@@ -74,25 +73,30 @@ def loop_rate(study, dataset, batch):
     return steps / (time.perf_counter() - started)
 
 
-def steps_of(study, batch, records):
-    """Cell-steps that were taken; the best of k starts took those of all k."""
-    trained = [group for group in records.results if group["estimator"] in study.trained]
-    total = sum(float(np.sum(group["step"])) for group in trained)
-    return total * batch.trainings / max(1, len(trained))
+class Steps:
+    """Counts cell-steps as they are taken."""
+
+    taken = 0
+
+    def start(self, cells, steps):
+        pass
+
+    def check(self, cell_steps, running):
+        self.taken += cell_steps
 
 
 def compare(name):
     study = read_study(find_config(f"{name}.yaml"))
-    datasets = {data.name: data for data in load_datasets(study)}
+    datasets = load_datasets(study)
     stacked, alone = defaultdict(float), defaultdict(float)
-    for batch in plan.plan(study, list(datasets.values())):
-        if batch.model.endswith("_zero"):
-            continue  # stalled at once: nothing to time
-        dataset = datasets[batch.dataset]
+    for batch in plan.plan(study):
+        if MODELS[batch.model].stalls:
+            continue  # at once: nothing to time
+        dataset, steps = datasets[batch.dataset, batch.preprocess, batch.input_noise], Steps()
         started = time.perf_counter()
-        records = run_batch(study, dataset, batch)
+        run_batch(study, dataset, batch, steps)
         stacked[batch.model] += time.perf_counter() - started
-        alone[batch.model] += steps_of(study, batch, records) / loop_rate(study, dataset, batch)
+        alone[batch.model] += steps.taken / loop_rate(study, dataset, batch)
     for model in stacked:
         print(
             f"{name:27} {model:27} one at a time {alone[model]:7.0f} s, stacked {stacked[model]:6.1f} s, "
@@ -109,15 +113,15 @@ def by_stack_size():
     ):
         study = read_study(find_config(f"{config}.yaml"))
         hidden = Sizes((min(study.n_hidden),))
-        study = replace(study, models=[model], n_hidden=hidden, ablations=Ablations(), **changes)
+        study = replace(study, models=[model], n_hidden=hidden, **changes)
         study.gd.steps = 300
         datasets = load_datasets(study)
         for power in range(14, 23, 2):
             plan.STACK_NUMBERS = 1 << power
-            batches = plan.plan(study, datasets)
+            batches = plan.plan(study)
             started = time.perf_counter()
             for batch in batches:
-                run_batch(study, datasets[0], batch)
+                run_batch(study, next(iter(datasets.values())), batch)
             seconds = time.perf_counter() - started
             print(f"{model}, 2^{power} numbers a stack: {len(batches):3} stacks, {seconds:.2f} s", flush=True)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from gdstudy.experiment.driver import run_batch
 from gdstudy.experiment.plan import plan
-from gdstudy.experiment.run_batch import run_batch
-from gdstudy.study.parser import as_yaml, find_config, read_study
+from gdstudy.study.parser import find_config, read_study
 from gdstudy.sweep.run import load_datasets
 from gdstudy.sweep.store import Store
 
@@ -28,13 +28,15 @@ def main() -> None:
     study = read_study(find_config("paper.yaml"))
     study.estimators = ["min_norm", "theory"]
     datasets = load_datasets(study)
-    batches = plan(study, datasets)
-    by_name = {data.name: data for data in datasets}
+    batches = plan(study)
+
+    def of(batch):
+        return datasets[batch.dataset, batch.preprocess, batch.input_noise]
 
     one_at_a_time, n_errors = 0.0, 0
-    for data in datasets:
-        levels = next(batch.closed for batch in batches if batch.dataset == data.name)
-        cells = [cell for batch in batches if batch.dataset == data.name for cell in batch.cells]
+    for (name, *_), data in datasets.items():
+        levels = next(batch.closed for batch in batches if batch.dataset == name)
+        cells = [cell for batch in batches if batch.dataset == name for cell in batch.cells]
         started = time.perf_counter()
         beta = np.linalg.lstsq(data.X, data.Y, rcond=None)[0]
         for n, seed in cells[::EVERY]:
@@ -45,11 +47,11 @@ def main() -> None:
     times = []
     for _ in range(5):  # the median: at a second each, what else the machine does would count
         started = time.perf_counter()
-        records = [run_batch(study, by_name[batch.dataset], batch) for batch in batches]
+        records = [run_batch(study, of(batch), batch) for batch in batches]
         times.append(time.perf_counter() - started)
     stacked = float(np.median(times))
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder), config=as_yaml(study))
+        store = Store(Path(folder), study)
         started = time.perf_counter()
         for batch, record in zip(batches, records, strict=True):
             store.write(batch, record)

@@ -13,7 +13,7 @@ import torch
 from gdstudy import load_results
 from gdstudy.data.loading import load_dataset
 from gdstudy.data.splits import split
-from gdstudy.study.parser import as_yaml, find_config, read_study
+from gdstudy.study.parser import find_config, read_study
 from gdstudy.sweep.run import load_datasets, run_missing
 from gdstudy.sweep.store import Store
 
@@ -44,7 +44,7 @@ def main() -> None:
     before = loop_rate()
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        store = Store(Path(folder), config=as_yaml(study))
+        store = Store(Path(folder), study)
         run_missing(study, load_datasets(study), store, quiet=True)
         store.close()
         seconds = time.perf_counter() - started

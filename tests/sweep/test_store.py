@@ -20,7 +20,7 @@ from gdstudy import figures, load_arrays, load_curves, load_results
 from gdstudy.experiment.plan import Batch
 from gdstudy.experiment.rows import Records
 from gdstudy.study.columns import TABLES
-from gdstudy.study.config import Ablations, Study, Synthetic, Training
+from gdstudy.study.config import Study, Synthetic, Training
 from gdstudy.study.errors import StudyError
 from gdstudy.study.parser import as_yaml
 from gdstudy.study.values import StepSize
@@ -412,7 +412,7 @@ def small(model):
         models = ["bottleneck", "bottleneck_aligned"]
         sizes |= {"seeds": 4, "batch_cells": 4}
         return Study(datasets=["power_law"], models=models, gd=Training(**gd), **sizes)
-    sizes |= {"seeds": 4, "batch_cells": 2, "ablations": Ablations(restarts=[2])}
+    sizes |= {"seeds": 4, "batch_cells": 2, "trainings": {"best_of_2": {"restarts": 2}}}
     gd = Training(**gd, **ADAMW, step_size=StepSize("0.01"))
     return Study(datasets=["sparse_features"], models=["superposition"], gd=gd, **sizes)
 

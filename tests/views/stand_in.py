@@ -3,7 +3,6 @@
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
-import numpy as np
 import pandas as pd
 
 from gdstudy.study.values import StepSize
@@ -39,21 +38,3 @@ def joined(*tables):
     """Tables one under the other, their texts as categories again."""
     rows = pd.concat([table.astype({"estimator": str, "ablation": str}) for table in tables], ignore_index=True)
     return rows.astype({"estimator": "category", "ablation": "category"})
-
-
-def with_trainings(run):  # SHIM: until superposition's other step sizes and starts are trainings
-    """A run of one optimizer at several levels of `learning_rate` and `restarts`, each as a training of its own."""
-    gd = run.study.gd
-    main = Training(gd.optimizer, gd.step_size, gd.steps)
-    trainings, parts = {gd.optimizer: main}, []
-    for (ablation, level), rows in run.results.groupby(["ablation", "level"], observed=True, dropna=False):
-        if ablation == "learning_rate":
-            name, training = f"rate_{level:g}", replace(main, step_size=StepSize(f"{level:g}"))
-        elif ablation == "restarts":
-            name, training = f"best_of_{level:g}", replace(main, restarts=int(level), n_hidden=(2,))
-        else:
-            parts.append(rows)
-            continue
-        trainings[name] = training
-        parts.append(rows.assign(estimator=name, ablation="none", level=np.nan))
-    return replace(run, study=study(run, **trainings), results=joined(*parts))

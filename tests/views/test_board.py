@@ -3,7 +3,7 @@ import functools
 import numpy as np
 import pytest
 from conftest import small_study
-from stand_in import with_second, with_trainings
+from stand_in import with_second
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gdstudy.study.values import Sizes
@@ -106,7 +106,7 @@ def board(autoencoder_run, tmp_path_factory):
     def write(name):
         folder = tmp_path_factory.mktemp("board") / name
         run = autoencoder_run(name)
-        write_board(folder, {}, with_trainings(run) if name == "superposition_levels" else run, {})
+        write_board(folder, {}, run, {})
         return folder
 
     return functools.cache(write)
@@ -165,7 +165,7 @@ def test_the_convergence_of_a_bottleneck_ends_on_the_line_of_its_closed_form(boa
 
 def test_superposition_has_its_losses_dimensions_and_each_step_size_beside_it(board, autoencoder_run):
     folder = board("superposition_levels") / "sparse_features/superposition"
-    others = {*(f"rate_{x}" for x in (0.01, 0.03, 0.1)), *(f"best_of_{k}" for k in (1, 2, 3))}
+    others = {"slow", "fast", "best_of_2", "best_of_3"}
     assert {path.parent.relative_to(folder).as_posix() for path in folder.rglob("events*")} == {"adamw", *others}
     tags = scalars(folder / "adamw")
     losses, stored = ("relative_test_mse", "relative_train_mse"), ("data_point_dimension", "feature_dimension")
@@ -173,8 +173,8 @@ def test_superposition_has_its_losses_dimensions_and_each_step_size_beside_it(bo
         assert [p.step for p in tags[f"sweep/{value}"]] == [5, 32, 128]
         assert [p.step for p in tags[f"sweep_hidden/{value}"]] == [2, 3]
     assert not any("distance" in tag or "singular" in tag for tag in tags)  # it has no closed form
-    rows = select(autoencoder_run("superposition_levels").results, ablation="learning_rate", level=0.1)
-    points = scalars(folder / "rate_0.1")["sweep/relative_test_mse"]
+    rows = select(autoencoder_run("superposition_levels").results, estimator="fast")
+    points = scalars(folder / "fast")["sweep/relative_test_mse"]
     expected = [np.median(rows["test_mse"][rows["n_train"] == T]) * 50 for T in (5, 32, 128)]
     np.testing.assert_allclose([p.value for p in points], expected, rtol=1e-6)
 

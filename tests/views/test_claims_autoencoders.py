@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from stand_in import with_trainings
 
 from gdstudy.views.claims import RULES, decide
 from gdstudy.views.claims.autoencoders import AUTOENCODERS
@@ -24,8 +23,7 @@ def runs(autoencoder_run):
     """Name of a run → its tables."""
 
     def read(name):
-        run = autoencoder_run(name)
-        return with_trainings(run) if name == "superposition_levels" else run
+        return autoencoder_run(name)
 
     return read
 

@@ -2,10 +2,9 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
-from stand_in import with_trainings
 from test_figures import DRAWN, lines, panels
 
-from gdstudy.study.config import Ablations, Study, Synthetic, Training
+from gdstudy.study.config import Study, Synthetic, Training
 from gdstudy.study.parser import as_yaml
 from gdstudy.study.values import Levels, Sizes, StepSize
 from gdstudy.sweep.run import load_datasets, run_missing
@@ -65,7 +64,11 @@ STUDIES = {
     "superposition": Study(
         **SPARSE,
         n_hidden=Sizes((2, 3)),
-        ablations=Ablations(learning_rate=Levels((0.003, 0.1)), restarts=Sizes((2,))),
+        trainings={
+            "slow": {"step_size": 0.003, "n_hidden": 2},
+            "fast": {"step_size": 0.1, "n_hidden": 2},
+            "best_of_2": {"restarts": 2, "n_hidden": 2},
+        },
     ),
     "bare": Study(**SPARSE, n_hidden=Sizes((3,))),
 }
@@ -89,10 +92,10 @@ def runs(tmp_path_factory):
     tables = {}
     for name, study in STUDIES.items():
         folder = tmp_path_factory.mktemp(name)
-        store = Store(folder, config=as_yaml(study))
+        store = Store(folder, study)
         run_missing(study, load_datasets(study), store, quiet=True)
         store.close()
-        tables[name] = with_trainings(load_run(folder)) if name == "superposition" else load_run(folder)
+        tables[name] = load_run(folder)
     return tables
 
 

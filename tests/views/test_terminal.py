@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import autoencoder_study
-from stand_in import joined, with_second, with_trainings
+from stand_in import joined, with_second
 
 from gdstudy.sweep.store import load_run
 from gdstudy.views.summary import select
@@ -177,7 +177,7 @@ def test_warnings_name_the_training_and_its_key_where_there_are_several(run_dir,
 
 
 def test_other_trainings_of_superposition_have_their_test_losses(autoencoder_run, tmp_path):
-    text = report(with_trainings(autoencoder_run("superposition_levels")), tmp_path)
+    text = report(autoencoder_run("superposition_levels"), tmp_path)
     (head,) = (line for line in text.splitlines() if "D·N/m" in line)
     assert re.split(r"  +", head.strip())[5:] == [
         "RATE_0.01",
