@@ -10,6 +10,7 @@ from conftest import autoencoder_study
 from gdstudy import load_dataset
 from gdstudy.experiment.driver import run_batch
 from gdstudy.experiment.plan import plan
+from gdstudy.experiment.tables import Run, frame
 
 
 class Tables(NamedTuple):
@@ -29,6 +30,13 @@ def computed(study, batches=None):
     """The tables of a study, one row a row, in the order in which they are made."""
     every = [records for _, records in records_of(study, batches)]
     return Tables(*(table([g for r in every for g in getattr(r, name)]) for name in Tables._fields))
+
+
+def as_run(study):
+    """The same as views take it."""
+    every = [records for _, records in records_of(study)]
+    tables = {name: [g for r in every for g in getattr(r, name)] for name in Tables._fields}
+    return Run(study, *(frame(name, groups) for name, groups in tables.items()))
 
 
 def table(groups):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from computed import at, computed
+from computed import as_run, at, computed
+from matplotlib.figure import Figure
 from problems import ZOO
 
 from gdstudy import load_dataset
@@ -22,6 +23,9 @@ from gdstudy.study.laws import LAWS, Law
 from gdstudy.study.models import MODELS, Model
 from gdstudy.study.optimizers import OPTIMIZERS, Optimizer
 from gdstudy.study.parser import as_yaml, study_of
+from gdstudy.views.claims import HOLDS, RULES, Rule, decide
+from gdstudy.views.claims.rule import at_least
+from gdstudy.views.figures import FIGURES, draw_figures
 
 GD = Training(steps=300, checkpoints_per_decade=2)
 
@@ -290,7 +294,50 @@ def test_everything_at_once_is_one_study_that_can_be_written_down(monkeypatch):
     assert found["linear", "theory"] == 1
 
 
-# A figure and a claim are added to the tables of `views`, in the same way: their recipes stand here.
+def add_a_figure(monkeypatch):
+    """A function that gives the figure, or None where a run lacks what it shows, and its line in FIGURES."""
+
+    def toy_losses(run):
+        rows = run.results[run.results["estimator"] == "toy"]
+        if rows.empty:
+            return None
+        figure = Figure()
+        figure.suptitle("Does the toy lose?")
+        figure.subplots().plot(rows["n_train"], rows["test_mse"], "o")
+        return figure
+
+    monkeypatch.setitem(FIGURES, "toy_losses", toy_losses)
+
+
+def test_to_add_a_figure_is_a_function_and_its_line(monkeypatch):
+    trained = {"datasets": ["diabetes"], "n_train": [4, 12], "seeds": 2, "gd": GD}
+    with_toy = as_run(Study(**trained, trainings={"toy": {"steps": 5}}))
+    assert "toy_losses" not in [name for name, *_ in draw_figures(with_toy)]
+    add_a_figure(monkeypatch)
+    drawn = {name: pixels for name, pixels, *_ in draw_figures(with_toy)}
+    assert drawn["toy_losses"].shape[2] == 3
+    assert "toy_losses" not in [name for name, *_ in draw_figures(as_run(Study(**trained)))]
+
+
+def add_a_claim(monkeypatch):
+    """A rule with its number, its bound and its source in references.bib."""
+    rule = Rule(
+        claim="training errors are finite",
+        measure="share of finite training errors",
+        number=lambda sweep: float(np.isfinite(sweep.rows["train_mse"]).mean()),
+        bound=at_least(1, 0.5),
+        where="nowhere",
+    )
+    monkeypatch.setattr("gdstudy.views.claims.RULES", [*RULES, rule])
+
+
+def test_to_add_a_claim_is_a_rule(monkeypatch):
+    run = as_run(Study(datasets=["diabetes"], n_train=[4, 10, 20], seeds=2, gd=GD))
+    before = decide(run)
+    add_a_claim(monkeypatch)
+    (added,) = [claim for claim in decide(run) if claim not in before]
+    assert (added.claim, added.number, added.verdict) == ("training errors are finite", 1, HOLDS)
+    assert added.source.endswith("nowhere")
 
 
 def test_what_a_recipe_adds_is_gone_afterwards():
