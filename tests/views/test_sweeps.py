@@ -4,8 +4,14 @@ from conftest import loaded
 from stand_in import Training, study, with_second, with_trainings
 
 from gdstudy.study.values import StepSize
+from gdstudy.views.board import write_board
+from gdstudy.views.claims import decide
+from gdstudy.views.figures import FIGURES
 from gdstudy.views.summary import select
-from gdstudy.views.sweeps import main_training, once, sweeps
+from gdstudy.views.sweeps import REFERENCES, main_training, once, sweeps
+from gdstudy.views.terminal import report
+
+OF_TRAINING = {"bottleneck_modes", "bottleneck_starts"}
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +77,21 @@ def test_a_median_at_a_size_that_was_not_studied_is_none(small):
     rows = select(sweep.rows, n_train=20)
     assert sweep.at(sweep.rows, 20) == pytest.approx(np.median(rows["test_mse"]))
     assert np.isnan(sweep.at(sweep.rows, 21))
+
+
+@pytest.mark.parametrize("name", ["linear", "random_features", "bottleneck"])
+def test_a_study_that_trains_nothing_is_shown_by_its_closed_forms_alone(name, autoencoder_run, tmp_path):
+    run = autoencoder_run(name)
+    closed = run.results[run.results["status"] == "closed_form"]
+    closed = closed[closed["estimator"] != "gd_closed_form"]
+    untrained = type(run)(study(run), closed, run.curves.iloc[:0], run.arrays[run.arrays["estimator"] != "gd"])
+    assert main_training(untrained.study) == ""
+    found = {sweep.model.name for sweep in sweeps(untrained)}
+    assert found == {sweep.model.name for sweep in sweeps(run)}
+    assert not any(sweep.descends or len(sweep.trained) or len(sweep.curves) for sweep in sweeps(untrained))
+    assert decide(untrained)
+    assert "converged" not in report(untrained, tmp_path)
+    drawn = {figure for figure, draw in FIGURES.items() if draw(untrained) is not None}
+    assert drawn == {figure for figure, draw in FIGURES.items() if draw(run) is not None} - OF_TRAINING
+    write_board(tmp_path, {}, untrained, {})
+    assert {path.parent.name for path in tmp_path.rglob("events*")} <= {*REFERENCES, "theory", tmp_path.name}
