@@ -1,11 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from stand_in import Training, study, with_second, with_trainings
+from stand_in import study, with_second
 
 from gdstudy.study.values import StepSize
 from gdstudy.sweep.store import load_run
+from gdstudy.views.board import write_board
+from gdstudy.views.claims import decide
+from gdstudy.views.figures import FIGURES
 from gdstudy.views.summary import select
-from gdstudy.views.sweeps import main_training, once, sweeps
+from gdstudy.views.sweeps import REFERENCES, main_training, once, sweeps
+from gdstudy.views.terminal import report
+
+OF_TRAINING = {"bottleneck_modes", "bottleneck_starts"}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +58,7 @@ def test_a_sweep_says_what_its_data_are_without_a_name_being_read(small, autoenc
 
 
 def test_trainings_that_differ_in_one_setting_are_told_from_those_that_differ_in_more(autoencoder_run):
-    run = with_trainings(autoencoder_run("superposition_levels"))
+    run = autoencoder_run("superposition_levels")
     (along_n,) = (sweep for sweep in sweeps(run) if sweep.size == "n_train")
     assert list(along_n.other_step_sizes) == [0.01, 0.1]  # 0.03 is the main one's
     assert list(along_n.restarted) == [2, 3]
@@ -58,8 +66,8 @@ def test_trainings_that_differ_in_one_setting_are_told_from_those_that_differ_in
         assert set(rows["step_size"]) == {rate}
         assert len(rows) == 9
     main = next(iter(run.study.trained.values()))
-    both = Training(main.optimizer, StepSize("0.1"), main.steps, restarts=3)
-    changed = {**run.study.trained, "rate_0.1": both, "best_of_3": both}
+    both = replace(main, step_size=StepSize("0.1"), restarts=3)
+    changed = {**run.study.trained, "fast": both, "best_of_3": both}
     other = type(run)(study(run, **changed), run.results, run.curves, run.arrays)
     (along_n,) = (sweep for sweep in sweeps(other) if sweep.size == "n_train")
     assert list(along_n.other_step_sizes) == [0.01]
@@ -71,3 +79,21 @@ def test_a_median_at_a_size_that_was_not_studied_is_none(small):
     rows = select(sweep.rows, n_train=20)
     assert sweep.at(sweep.rows, 20) == pytest.approx(np.median(rows["test_mse"]))
     assert np.isnan(sweep.at(sweep.rows, 21))
+
+
+@pytest.mark.parametrize("name", ["linear", "random_features", "bottleneck"])
+def test_a_study_that_trains_nothing_is_shown_by_its_closed_forms_alone(name, autoencoder_run, tmp_path):
+    run = autoencoder_run(name)
+    closed = run.results[run.results["status"] == "closed_form"]
+    closed = closed[closed["estimator"] != "gd_closed_form"]
+    untrained = type(run)(study(run), closed, run.curves.iloc[:0], run.arrays[run.arrays["estimator"] != "gd"])
+    assert main_training(untrained.study) == ""
+    found = {sweep.model.name for sweep in sweeps(untrained)}
+    assert found == {sweep.model.name for sweep in sweeps(run)}
+    assert not any(sweep.descends or len(sweep.trained) or len(sweep.curves) for sweep in sweeps(untrained))
+    assert decide(untrained)
+    assert "converged" not in report(untrained, tmp_path)
+    drawn = {figure for figure, draw in FIGURES.items() if draw(untrained) is not None}
+    assert drawn == {figure for figure, draw in FIGURES.items() if draw(run) is not None} - OF_TRAINING
+    write_board(tmp_path, {}, untrained, {})
+    assert {path.parent.name for path in tmp_path.rglob("events*")} <= {*REFERENCES, "theory", tmp_path.name}

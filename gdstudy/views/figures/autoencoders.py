@@ -136,7 +136,7 @@ def random_feature_autoencoder(run: Run) -> Figure | None:
             _finish(axis, sweep, left=True)
             held = f"P = {sweep.threshold}" if sweep.size == "n_train" else f"N = {sweep.threshold}"
             axis.set_title(f"{data_label(*sweep.seen)}\n{sweep.model.label}, {held}")
-    note = f"H: random features of the training rows. {main_label(run.study)}: medians."
+    note = "H: random features of the training rows." + (f" {main_label(run.study)}: medians." if trained else "")
     shared_legend(figure, *axes.flat, note=note)
     return figure
 
