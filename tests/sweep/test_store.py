@@ -34,11 +34,12 @@ DESIGN_COLUMNS = [
     *["train_mse", "test_mse", "distance", "weight_norm", "row_space_leak"],
     *["smallest_singular_value", "condition_number", "rank", "status"],
 ]
-BATCH = Batch(0, "d", "m", 2, None, ((1, 0), (2, 0)))
+BATCH = Batch(0, "d", "none", 0.0, "m", 2, None, ((1, 0), (2, 0)))
 
 
 def records(value):
-    keys = {"dataset": "d", "model": "m", "ablation": "none", "n_parameters": 2, "rank": 1, "status": "converged"}
+    keys = {"dataset": "d", "preprocess": "none", "model": "m", "ablation": "none", "n_parameters": 2}
+    keys |= {"rank": 1, "status": "converged"}
     row = {**keys, "estimator": "gd", "n_train": np.array([1, 2]), "seed": np.array([0, 0]), "test_mse": value}
     return Records([row], [])
 
@@ -123,7 +124,7 @@ def curves():
 
 def test_a_full_disk_is_one_line_and_keeps_what_was_stored(tmp_path):
     """Imitated by a limit on the size of files, beyond which the system refuses to write."""
-    store, second = Store(tmp_path, Study()), Batch(1, "d", "m", 2, None, ())
+    store, second = Store(tmp_path, Study()), Batch(1, "d", "none", 0.0, "m", 2, None, ())
     store.write(BATCH, records(1.0))
     big = records(1.0)
     n = 10_000
@@ -345,7 +346,8 @@ def main_or_raise(folder):
 
 def with_arrays(**values):
     """One row of results, and an array of each name at step 7."""
-    keys = {"dataset": "d", "model": "m", "ablation": "none", "level": np.array([np.nan]), "n_parameters": 2}
+    keys = {"dataset": "d", "preprocess": "none", "model": "m", "ablation": "none", "level": np.array([np.nan])}
+    keys |= {"n_parameters": 2}
     keys |= {"n_hidden": 3, "n_train": np.array([1]), "seed": np.array([0]), "estimator": "gd", "step": 7}
     row = {**keys, "test_mse": 1.0, "status": "converged"}
     return Records([row], [], [{**keys, "name": name, "value": value} for name, value in values.items()])
@@ -361,7 +363,7 @@ def test_arrays_come_back_with_their_shapes_and_single_precision_values(tmp_path
         "e": np.empty((0, 3)),
     }
     store = Store(tmp_path, Study())
-    batch = Batch(0, "d", "m", 2, 3, ((1, 0),))
+    batch = Batch(0, "d", "none", 0.0, "m", 2, 3, ((1, 0),))
     store.write(batch, with_arrays(**values))
     store.write(batch, with_arrays(**values))  # again: the same
     store.close()

@@ -11,7 +11,6 @@ from stand_in import with_second
 
 from gdstudy.figures import main, redraw
 from gdstudy.study.config import Ablations, Study, Training
-from gdstudy.study.parser import as_yaml
 from gdstudy.study.values import Levels, Sizes
 from gdstudy.sweep.run import load_datasets, run_missing
 from gdstudy.sweep.store import Store, load_run
@@ -71,7 +70,7 @@ def runs(run_dir, tmp_path_factory):
     folders = {"linear": run_dir}
     for name, study in (("ablated", ABLATED), ("polynomial", POLYNOMIAL), ("features", FEATURES)):
         folders[name] = tmp_path_factory.mktemp(name)
-        store = Store(folders[name], config=as_yaml(study))
+        store = Store(folders[name], study)
         run_missing(study, load_datasets(study), store, quiet=True)
         store.close()
     return {name: load_run(folder) for name, folder in folders.items()}

@@ -5,7 +5,6 @@ from matplotlib.colors import to_rgba
 from test_figures import DRAWN, lines, panels
 
 from gdstudy.study.config import Study, Synthetic, Training
-from gdstudy.study.parser import as_yaml
 from gdstudy.study.values import Levels, Sizes, StepSize
 from gdstudy.sweep.run import load_datasets, run_missing
 from gdstudy.sweep.store import Store, load_run
@@ -21,6 +20,7 @@ SPARSE = {
     "synthetic": Synthetic(n_inputs=10, n_rows=200, p_nonzero=0.2),
     "n_train": Sizes((4, 12, 80)),
     "seeds": 3,
+    "estimators": ["min_norm"],
     "gd": Training(steps=60, checkpoints_per_decade=1, optimizer="adamw", step_size=StepSize("0.01")),
 }
 STUDIES = {
@@ -65,12 +65,13 @@ STUDIES = {
         **SPARSE,
         n_hidden=Sizes((2, 3)),
         trainings={
+            "adamw": {},
             "slow": {"step_size": 0.003, "n_hidden": 2},
             "fast": {"step_size": 0.1, "n_hidden": 2},
             "best_of_2": {"restarts": 2, "n_hidden": 2},
         },
     ),
-    "bare": Study(**SPARSE, n_hidden=Sizes((3,))),
+    "bare": Study(**SPARSE, n_hidden=Sizes((3,)), trainings={"adamw": {}}),
 }
 OF_LINEAR = {"reconstructions", "dimensions"}
 DRAWN_AUTOENCODERS = {
@@ -351,7 +352,7 @@ def test_superposition_shares_its_dimensions_among_all_data_points(drawn, runs):
 
 
 def test_polygons_are_exactly_the_stored_points(drawn, runs):
-    arrays = select(runs["superposition"].arrays, n_hidden=2)
+    arrays = select(runs["superposition"].arrays, estimator="adamw", n_hidden=2)
     shown = panels(drawn["superposition", "superposition_pictures"])
     sizes = [int(axis.get_title().split(",")[0].removeprefix("N = ")) for axis in shown[: len(shown) // 2]]
     assert {4, 80} <= set(sizes)
@@ -406,7 +407,7 @@ def test_the_best_step_size_is_chosen_cell_by_cell_by_its_training_loss(drawn, r
 def test_data_that_gd_alone_sees_stands_beside_the_studys_own_without_a_curve_there(tmp_path):
     gd = Training(steps=20, checkpoints_per_decade=1, preprocess="standardize")
     study = Study(**LINEAR, datasets=["power_law"], input_noise=Levels((0.5,)), n_train=Sizes((3, 6, 12)), gd=gd)
-    store = Store(tmp_path, config=as_yaml(study))
+    store = Store(tmp_path, study)
     run_missing(study, load_datasets(study), store, quiet=True)
     store.close()
     run = load_run(tmp_path)
