@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from gdstudy.study.entries import Code
 
@@ -36,53 +36,25 @@ class DatasetFacts:
         return self.rows is None
 
 
-_NAMED, _SYNTHETIC = "gdstudy.data.named:", "gdstudy.data.synthetic:"
+def _entry(room: str, name: str, label: str, **facts: Any) -> DatasetFacts:
+    """A data set that is loaded by the function of its name in a room of `data`."""
+    return DatasetFacts(name=name, label=label, load=f"gdstudy.data.{room}:{name}", **facts)
+
+
+_HOUSING, _WHO = (f"gdstudy.data.downloads:missing_{name}" for name in ("housing", "who"))
 # In the order of Fig. 1.
 DATASETS: dict[str, DatasetFacts] = {
     facts.name: facts
     for facts in (
-        DatasetFacts(
-            name="student_teacher",
-            label="Student–teacher",
-            load=f"{_SYNTHETIC}student_teacher",
-            rows=1000,
-            columns=20,
-        ),
-        DatasetFacts(
-            name="california_housing",
-            label="California housing",
-            load=f"{_NAMED}california_housing",
-            rows=20640,
-            columns=8,
-            missing="gdstudy.data.downloads:missing_housing",
-        ),
-        DatasetFacts(name="diabetes", label="Diabetes", load=f"{_NAMED}diabetes", rows=442, columns=10),
-        DatasetFacts(
-            name="who_life_expectancy",
-            label="WHO life expectancy",
-            load=f"{_NAMED}who_life_expectancy",
-            rows=1649,
-            columns=17,
-            missing="gdstudy.data.downloads:missing_who",
-        ),
-        DatasetFacts(
-            name="linear_plus_cosine",
-            label="y = 2x + cos 25x",
-            load=f"{_SYNTHETIC}linear_plus_cosine",
-            rows=1000,
-            columns=1,
-            inputs="interval",
-        ),
-        DatasetFacts(name="digits", label="Digits", load=f"{_NAMED}digits", rows=1797, columns=64, image_side=8),
-        DatasetFacts(name="isotropic", label="Isotropic inputs", load=f"{_SYNTHETIC}isotropic", has_targets=False),
-        DatasetFacts(name="power_law", label="Power-law inputs", load=f"{_SYNTHETIC}power_law", has_targets=False),
-        DatasetFacts(
-            name="sparse_features",
-            label="Sparse features",
-            load=f"{_SYNTHETIC}sparse_features",
-            has_targets=False,
-            sparse=True,
-        ),
+        _entry("synthetic", "student_teacher", "Student–teacher", rows=1000, columns=20),
+        _entry("named", "california_housing", "California housing", rows=20640, columns=8, missing=_HOUSING),
+        _entry("named", "diabetes", "Diabetes", rows=442, columns=10),
+        _entry("named", "who_life_expectancy", "WHO life expectancy", rows=1649, columns=17, missing=_WHO),
+        _entry("synthetic", "linear_plus_cosine", "y = 2x + cos 25x", rows=1000, columns=1, inputs="interval"),
+        _entry("named", "digits", "Digits", rows=1797, columns=64, image_side=8),
+        _entry("synthetic", "isotropic", "Isotropic inputs", has_targets=False),
+        _entry("synthetic", "power_law", "Power-law inputs", has_targets=False),
+        _entry("synthetic", "sparse_features", "Sparse features", has_targets=False, sparse=True),
     )
 }
 # What is done to the columns, and how a figure calls it.

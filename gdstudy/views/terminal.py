@@ -15,7 +15,6 @@ from pandas import DataFrame
 from gdstudy.experiment.tables import Run
 from gdstudy.study.models import MODELS
 from gdstudy.study.optimizers import OPTIMIZERS
-from gdstudy.study.values import StepSize
 from gdstudy.views.claims import RULES
 from gdstudy.views.claims.bibliography import reference, works
 from gdstudy.views.claims.rule import HOLDS, VERDICTS, Claim
@@ -129,13 +128,12 @@ def _warnings(sweep: Sweep) -> list[str]:
     """Cells of each training, ablated or not, that did not end as they should."""
     lines = []
     for name, training in sweep.study.trained.items():
-        key = "gd" if name == sweep.main else f"trainings.{name}"
         trained = select(sweep.results, estimator=name)
         counts, of = trained["status"].value_counts(), f"of {len(trained)} cells"
         if len(sweep.by_training) > 1:
             of += f" of {name}"
         if diverged := int(counts.get("diverged", 0)):
-            lines += [f"  {diverged} {of} diverged: {_lower(key, training.step_size, trained)}"]
+            lines += [f"  {diverged} {of} diverged: {_lower(sweep, name, trained)}"]
         if stalled := int(counts.get("stalled", 0)):
             lines += [
                 f"  {stalled} {of} stalled: zero is a saddle of {sweep.model.name}, where each layer's gradient "
@@ -143,20 +141,24 @@ def _warnings(sweep: Sweep) -> list[str]:
             ]
         unfinished = int(counts.get("max_steps", 0))
         if unfinished and OPTIMIZERS[training.optimizer].plain:
-            lines += [f"  {unfinished} {of} were cut off at {key}.steps={training.steps:,}"]
+            lines += [f"  {unfinished} {of} were cut off at {_key(sweep, name, 'steps')}={training.steps:,}"]
     return lines
 
 
-def _lower(key: str, step_size: StepSize, trained: DataFrame) -> str:
+def _key(sweep: Sweep, training: str, setting: str) -> str:
+    """Where a setting of a training is said: its own, or of all."""
+    return f"trainings.{training}.{setting}" if setting in sweep.study.trainings.get(training, {}) else f"gd.{setting}"
+
+
+def _lower(sweep: Sweep, training: str, trained: DataFrame) -> str:
     """What to do where cells diverged."""
+    key, step_size = _key(sweep, training, "step_size"), sweep.study.trained[training].step_size
     if step_size.value == "auto":
-        return f"lower {key}.init_scale, or give a {key}.step_size"
+        return f"lower {_key(sweep, training, 'init_scale')}, or give a {key}"
     limit = trained["step_size_limit"].min()
     if np.isnan(limit):
-        return f"lower {key}.step_size={step_size}"
-    return (
-        f"{key}.step_size={step_size} must lie below its limit, which is {limit:.3g} for the narrowest cell; use `auto`"
-    )
+        return f"lower {key}={step_size}"
+    return f"{key}={step_size} must lie below its limit, which is {limit:.3g} for the narrowest cell; use `auto`"
 
 
 def claims_csv(claims: list[Claim]) -> str:
