@@ -5,7 +5,7 @@ The house, each wing importing only from those below it (CONTRIBUTING.md):
     sweep, views                      batches → store; stored tables → what people look at
     experiment                        the only place where training meets its closed form
     training, closed_form, theory     siblings that never meet
-    data, linalg, study               rows; tensors → numbers; what is asked
+    data; linalg; study               rows; tensors → numbers; what is asked
 The public functions are imported on first use, so that `--help` does not wait for torch.
 """
 

@@ -16,8 +16,6 @@ from gdstudy.linalg.units import times_power_of_two, without_units
 
 # Growth is kept below this power of two.
 _GROWN_POWER = 900
-
-
 # Growth by more than e to this is infinite in any units.
 _LONGEST_GROWTH = 2.0**40
 

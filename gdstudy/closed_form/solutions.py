@@ -1,10 +1,10 @@
-"""Closed forms of what gradient descent trains. Every one is a filter on the singular values of X.
+"""Closed forms of what gradient descent trains. Those of full rank are filters on the singular values of X.
 
 With the thin SVD X = U diag(σ) Vᵀ, a readout is W = V diag(f(σ)) Uᵀ Y, and the estimators differ only in f:
 
     minimum norm    f(σ) = 1/σ
     ridge           f(σ) = σ / (σ² + λ)
-    gradient descent after t steps    f(σ) = (1 − (1 − ησ²)ᵗ) / σ
+    gradient descent after t steps    f(σ) = (1 − (1 − ησ²)ᵗ) / σ    (`iterates`)
 
 A mode that counts as zero (`spectrum.cutoff`) is zero in every one of them. They are computed in float64 whatever the
 dtype of X, and in units in which nothing over- or underflows.

@@ -1,3 +1,3 @@
-"""Rows, splits and feature maps, and all randomness (named streams, no global seeding).
+"""Rows, splits and feature maps, and the randomness of a study's data and starts (no global seeding).
 
 Knows nothing of what is computed from them."""

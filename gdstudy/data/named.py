@@ -15,8 +15,6 @@ WHO_FEATURES = (
     *("under-five deaths ", "Polio", "Total expenditure", "Diphtheria ", " HIV/AIDS", "GDP", "Population"),
     *(" thinness  1-19 years", " thinness 5-9 years", "Schooling"),
 )
-
-
 WHO_TARGET = "Life expectancy "
 
 

@@ -1,4 +1,4 @@
-"""The paper's split, and named streams of random numbers. All randomness of a study starts here."""
+"""The paper's split, and named streams of random numbers. All randomness of data starts here."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from gdstudy.closed_form.bottleneck import bottleneck_flow, bottleneck_iterate
 from gdstudy.closed_form.solutions import reduced_rank
 from gdstudy.data.dataset import Dataset
 from gdstudy.data.splits import stream
-from gdstudy.experiment.optimise import is_plain, train, weights
+from gdstudy.experiment.optimise import train, weights
 from gdstudy.experiment.plan import Batch, Level
 from gdstudy.experiment.rows import Columns, Records, identity
 from gdstudy.experiment.stack import build_stack, geometry
@@ -145,7 +145,7 @@ class BottleneckTask:
 
     def _is_exact(self) -> bool:
         """Aligned with the components and balanced, in plain descent: each mode is a number with a known map."""
-        return self.cells.model.start == "aligned" and not self.cells.noisy and is_plain(self.training)
+        return self.cells.model.start == "aligned" and not self.cells.noisy and self.training.plain
 
     def exact(self, W: Tensor, t: Tensor, cells: Tensor) -> Columns | None:
         if not self._is_exact():

@@ -16,11 +16,6 @@ from gdstudy.training.optimised import Optimised
 from gdstudy.training.optimizers import schedule_of, torch_optimizer
 
 
-def is_plain(training: Training) -> bool:
-    """Gradient descent at one constant step size: what is known exactly of its iterates and limit holds."""
-    return OPTIMIZERS[training.optimizer].plain and not training.warmup and training.schedule == "constant"
-
-
 def weights(training: Training, step_size: Tensor) -> Tensor:
     """The weight of each cell in its objective, (C,): plain descent's own step size, or 1."""
     return step_size if OPTIMIZERS[training.optimizer].plain else torch.ones_like(step_size)

@@ -15,7 +15,7 @@ from gdstudy.data.dataset import Dataset
 from gdstudy.data.features import feature_map
 from gdstudy.data.splits import split, stream
 from gdstudy.experiment.error_parts import error_parts, rounding
-from gdstudy.experiment.optimise import is_plain, train, weights
+from gdstudy.experiment.optimise import train, weights
 from gdstudy.experiment.plan import Batch, Level
 from gdstudy.experiment.rows import Columns, Records, identity
 from gdstudy.experiment.stack import Stack, build_stack, distinct, geometry, side_by_side
@@ -131,7 +131,7 @@ class ReadoutTask:
         X, Y, eta = problem.features().to(self.dtype), problem.Y.to(self.dtype), self.step_size[cells]
         n_rows, threads = self.cells.stack.n_train[cells], self.cells.study.threads.value
         W0 = None if self.W0 is None else self.W0[cells].to(self.dtype)
-        if is_plain(self.training):
+        if self.training.plain:
             return gradient_descent(
                 X,
                 Y,
@@ -168,7 +168,7 @@ class ReadoutTask:
         return self.cells.stack.measure([self.problem], [W], [self.limit])
 
     def exact(self, W: Tensor, t: Tensor, cells: Tensor) -> Columns | None:
-        if not is_plain(self.training):
+        if not self.training.plain:
             return None
         rest = self.rest
         if len(cells) < len(self.limit):
@@ -198,7 +198,7 @@ class ReadoutTask:
             "slowest_singular_value": torch.where(some, slowest.values, torch.nan),
             "slowest_error_share": torch.where(some, share, torch.nan),
         }
-        if is_plain(self.training):
+        if self.training.plain:
             largest = frobenius(problem.features().mT @ problem.Y)
             if self.W0 is not None:
                 largest = torch.maximum(largest, frobenius(problem.features().mT @ self.rest.Y))

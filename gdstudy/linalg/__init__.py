@@ -1,3 +1,3 @@
-"""Checks of what goes in, units, the SVD of a stack, and from tensors to numbers.
+"""Checks of what goes in, units, the SVD of a stack, threads, and from tensors to numbers.
 
-Knows neither data sets, studies nor models."""
+Knows rows and splits as tensors; neither data sets by name, studies nor models."""

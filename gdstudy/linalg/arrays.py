@@ -1,5 +1,4 @@
-"""What every public numerical function does first and last: check what it was given, take its units out,
-NumPy or torch in and the same kind out."""
+"""Checks of single arguments: NumPy or torch in, real tensors out."""
 
 from __future__ import annotations
 
@@ -18,19 +17,16 @@ _WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.i
 _MOST_WHOLE = 10**6
 
 
-# Checks of single arguments
-
-
 def as_tensor(name: str, value: Any, min_ndim: int = 0) -> Tensor:
     """`value`, anything numpy.asarray takes or a tensor, as a real float32 or float64 tensor; others become float64.
 
     ValueError, naming `name`, for too few axes, a non-numeric or complex type, masked entries, NaN or infinity;
     TypeError for a sparse array, or for a tensor that requires gradients, which nothing here passes on.
     """
-    return _finite(name, real_tensor(name, value), min_ndim)
+    return finite(name, real_tensor(name, value), min_ndim)
 
 
-def _finite(name: str, tensor: Tensor, min_ndim: int) -> Tensor:
+def finite(name: str, tensor: Tensor, min_ndim: int) -> Tensor:
     if tensor.ndim < min_ndim:
         raise ValueError(f"{name} must have at least {min_ndim} axes; its shape is {tuple(tensor.shape)}")
     if not bool(torch.isfinite(tensor).all()):
@@ -103,6 +99,3 @@ def whole_numbers(name: str, value: Any, least: int) -> list[int]:
     if len(some) > _MOST_WHOLE:
         raise ValueError(f"{name} holds more than {_MOST_WHOLE:,} numbers; give fewer")
     return [whole_number(name, item, least) for item in some]
-
-
-# Units

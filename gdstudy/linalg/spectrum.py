@@ -12,8 +12,8 @@ from torch import Tensor
 
 from gdstudy.linalg.threads import all_threads
 
-# Both measured (tests/test_spectrum.py), as multiples of what rounding does to a singular value: rounding the numbers
-# of X alone .3, a product computed in their precision up to 1.6; LAPACK's own errors up to 1.5.
+# Both measured (tests/linalg/test_spectrum.py), as multiples of what rounding does to a singular value: rounding the
+# numbers of X alone .3, a product computed in their precision up to 1.6; LAPACK's own errors up to 1.5.
 _DATA_MARGIN, _SVD_MARGIN = 2, 4
 
 

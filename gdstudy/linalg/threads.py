@@ -50,7 +50,7 @@ class Pace:
     It times some steps on one thread and some on all, goes on with the faster, and compares again: the more rarely, the
     more often one thread was ahead. On all threads it falls back to one as soon as they are slower than it was.
     There are never more threads than cells: then each cell is one thread's, and its digits do not depend on how many
-    there are (tests/test_threads.py). threads: a fixed number instead.
+    there are (tests/linalg/test_threads.py). threads: a fixed number instead.
     """
 
     # How busy the machine is, is no matter of one stack: all wait together before they try again.

@@ -1,4 +1,4 @@
-"""Every column of a run's tables, once: kind, unit, label, meaning. Store, board and figures read them here."""
+"""Every column of a run's tables, once: kind, unit, label, meaning. The store reads them here, and who reads tables."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from gdstudy.study.ablations import ABLATIONS
 from gdstudy.study.checks import check, check_training_names
 from gdstudy.study.errors import StudyError, shown, suggestion
 from gdstudy.study.models import MODELS
+from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.values import Levels, Sizes, StepSize, Threads, convert
 
 
@@ -58,6 +59,11 @@ class Training:
     """Random starts of models whose layers are trained; each cell keeps the one with the lowest training loss."""
     n_hidden: Sizes = Sizes()
     """Hidden widths that are trained; none: all of the study's."""
+
+    @property
+    def plain(self) -> bool:
+        """Gradient descent at one constant step size: what is known exactly of its limit and iterates holds."""
+        return OPTIMIZERS[self.optimizer].plain and not self.warmup and self.schedule == "constant"
 
 
 @dataclass

@@ -42,7 +42,7 @@ def _entry(room: str, name: str, label: str, **facts: Any) -> DatasetFacts:
 
 
 _HOUSING, _WHO = (f"gdstudy.data.downloads:missing_{name}" for name in ("housing", "who"))
-# In the order of Fig. 1.
+# Those of Fig. 1 in its order, then the others: so they are shown.
 DATASETS: dict[str, DatasetFacts] = {
     facts.name: facts
     for facts in (

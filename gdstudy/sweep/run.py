@@ -1,4 +1,4 @@
-"""Cells → batches → store: runs what is missing of a study."""
+"""Batches → store: runs what is missing of a study."""
 
 from __future__ import annotations
 

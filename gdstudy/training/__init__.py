@@ -1,3 +1,4 @@
 """Training by real steps, of many cells at once.
 
-Knows no closed form: what it reaches is compared with one in `experiment` alone."""
+No step of it comes from a closed form: what it reaches is compared with one in `experiment` (and, for its users, by
+`gradient_descent`, whose states say how far the limit is)."""

@@ -1,7 +1,4 @@
-"""Full-batch gradient descent on stacks of cells, by real steps: W ← W − η Xᵀ(XW − Y), or any optimizer's.
-
-`descend` decides for any engine when to look, when a cell is done, and why.
-"""
+"""When to look at a stack of cells in training, when a cell is done, and why; whatever engine takes the steps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gradients of any objective under any optimizer of torch.optim."""
+"""The steps of any optimizer of torch.optim on any objective."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimizers of torch.optim that treat every number by itself, and the step size over training."""
+"""From the facts of an optimizer to one that can be stepped, and the step size over training."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from torch.func import functional_call
 
 from gdstudy.linalg.arrays import Array, as_tensor
 from gdstudy.linalg.regression import regression_axes
+from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.training.arguments import check_checkpoints, check_rows, check_threads, check_tolerance
 from gdstudy.training.descent import State, descend, in_kind
 from gdstudy.training.objectives import Autograd
@@ -66,11 +67,12 @@ def train_module(
     eta = _step_sizes(step_size, batch, x)
     _check_module(module, x, y)
     rows = None if n_rows is None else check_rows(n_rows, x, batch)
-    if optimizer == "gd" and optimizer_options:
-        raise ValueError(f"optimizer_options={dict(optimizer_options)} have no effect on optimizer='gd'")
+    plain = optimizer in OPTIMIZERS and OPTIMIZERS[optimizer].plain
+    if plain and optimizer_options:
+        raise ValueError(f"optimizer_options={dict(optimizer_options)} have no effect on optimizer={optimizer!r}")
     rate = schedule_of(steps[-1], warmup, schedule)
     objective = Autograd(module, x, y, eta, rows)
-    if optimizer == "gd":
+    if plain:
         engine = Optimised(objective, schedule=rate, threads=threads)
     elif len(eta.unique()) > 1:
         raise ValueError(f"step_size must be one number for optimizer={optimizer!r}, the learning rate of all cells")

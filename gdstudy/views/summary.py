@@ -12,9 +12,10 @@ from pandas import DataFrame
 from gdstudy.study.datasets import DATASETS
 
 QUANTILES = (0.25, 0.5, 0.75)
-# A data set as a model saw it; what tells the cells of a data set and model apart.
+# A data set as a model saw it.
 SEEN = ("dataset", "preprocess", "input_noise")
 Seen = tuple[str, str, float]
+# What tells the cells of a data set and model apart.
 CELL = ["n_parameters", "n_hidden", "n_train", "seed"]
 _INFINITE = 1e306
 _SHARES = {f"{of}{name}": f"{of}relative_{name}" for of in ("", "exact_") for name in ("test_mse", "train_mse")}

@@ -14,7 +14,6 @@ from pandas import DataFrame
 from gdstudy.experiment.tables import Run
 from gdstudy.study.config import Study
 from gdstudy.study.models import MODELS, Model
-from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.views.summary import SEEN, Curve, Seen, by_size, groups, relative, seen_as, select, several
 
 # Estimators that are the limit of what is trained.
@@ -38,6 +37,12 @@ def once(function: Callable[[Run], _T]) -> Callable[[Run], _T]:
 def main_training(study: Study) -> str:
     """The name of the study's first training, or nothing where none is wanted."""
     return next(iter(study.trained), "")
+
+
+def descends(study: Study) -> bool:
+    """The main training is plain gradient descent, of readouts from zero: what the paper says of it is said of it."""
+    main = study.trained[main_training(study)]
+    return main.plain and main.start == "own"
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +109,8 @@ class Sweep:
 
     @property
     def descends(self) -> bool:
-        """The main training is plain gradient descent."""
-        return bool(self.main) and OPTIMIZERS[self.study.trained[self.main].optimizer].plain
+        """The main training is plain gradient descent, of readouts from zero."""
+        return bool(self.main) and descends(self.study)
 
     @property
     def other_step_sizes(self) -> dict[float, DataFrame]:

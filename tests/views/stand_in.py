@@ -14,7 +14,12 @@ class Training:
     step_size: StepSize = StepSize("auto")
     steps: int = 100
     restarts: int = 1
+    start: str = "own"
     n_hidden: tuple | None = None
+
+    @property
+    def plain(self):
+        return self.optimizer == "gd"
 
 
 def study(run, **trainings):

@@ -19,7 +19,7 @@ from gdstudy.study.models import MODELS
 from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, shared_legend, threshold
 from gdstudy.views.figures.curves import decades, draw, draw_at_steps, draw_expectation, draw_mean
 from gdstudy.views.figures.labels import data_label, main_label, most_steps, panel_title, sign
-from gdstudy.views.figures.style import BLUE, EXACT, FEATURES, LOST, ORANGE, OWN, ROUNDING, ROWS, grid
+from gdstudy.views.figures.style import BLUE, EXACT, FEATURES, LOST, ORANGE, OWN, ROUNDING, ROWS, TEST, TRAIN, grid
 from gdstudy.views.summary import representative_sizes, select, several
 from gdstudy.views.sweeps import Sweep, sweeps
 
@@ -73,7 +73,7 @@ def autoencoder(run: Run) -> Figure | None:
         return None
     figure, axes = grid("Does a linear autoencoder diverge at N = P when nothing is noisy?", len(shown), height=3)
     for axis, sweep in zip(axes[0], shown, strict=True):
-        for value, colour in ((_TEST, BLUE), (_TRAIN, ORANGE)):
+        for value, colour in ((_TEST, TEST), (_TRAIN, TRAIN)):
             name = "test" if value == _TEST else "train"
             if len(sweep.trained):
                 label = f"{name}, trained {main_label(run.study)}"
@@ -101,9 +101,9 @@ def denoising_autoencoder(run: Run) -> Figure | None:
     figure, axes = grid(title, len(shown), 2 if trained else 1, height=2.6)
     for column, sweep in zip(axes.T, shown, strict=True):
         test = sweep.median(sweep.rows, _TEST)
-        draw(column[0], test, "test, median and quartiles", BLUE)
-        draw_mean(column[0], test, "test, mean (may leave the panel)", BLUE)
-        draw(column[0], sweep.median(sweep.rows, _TRAIN), "train, median and quartiles", ORANGE)
+        draw(column[0], test, "test, median and quartiles", TEST)
+        draw_mean(column[0], test, "test, mean (may leave the panel)", TEST)
+        draw(column[0], sweep.median(sweep.rows, _TRAIN), "train, median and quartiles", TRAIN)
         if (theory := _theory(sweep)) is not None:
             draw_expectation(column[0], theory, sweep.threshold, _TEST)
         if trained:

@@ -9,7 +9,7 @@ from gdstudy.experiment.tables import Run
 from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, shared_legend, threshold
 from gdstudy.views.figures.curves import draw, draw_expectation, draw_mean
 from gdstudy.views.figures.panels import against_n, panels, swept
-from gdstudy.views.figures.style import BLACK, BLUE, MSE, ORANGE, PINK, ROWS, grid
+from gdstudy.views.figures.style import BLACK, BLUE, MSE, ORANGE, PINK, ROWS, TEST, TRAIN, grid
 from gdstudy.views.summary import by_size
 
 _MEANS = "Near N = P the mean need not exist: it follows the worst split. "
@@ -28,9 +28,9 @@ def divergence(run: Run) -> Figure | None:
     for axis, panel in zip(axes[0], shown, strict=True):
         rows = panel.exact
         test = by_size(rows, "test_mse")
-        draw(axis, test, "test, median and quartiles", BLUE)
-        draw_mean(axis, test, "test, mean (may leave the panel)", BLUE)
-        draw(axis, by_size(rows, "train_mse"), "train, median and quartiles", ORANGE)
+        draw(axis, test, "test, median and quartiles", TEST)
+        draw_mean(axis, test, "test, mean (may leave the panel)", TEST)
+        draw(axis, by_size(rows, "train_mse"), "train, median and quartiles", TRAIN)
         log_axes(axis, ROWS, MSE)
         fit_y(axis, panel.floor(1e-6))
         if ("theory", "none") in panel.rows:

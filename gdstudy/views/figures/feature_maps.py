@@ -18,7 +18,7 @@ from gdstudy.study.models import Model
 from gdstudy.views.figures.axes import cell_edges, count_ticks, fit_y, log_axes, note_in, shared_legend, threshold
 from gdstudy.views.figures.curves import draw, draw_mean
 from gdstudy.views.figures.labels import data_label, main_label, sign
-from gdstudy.views.figures.style import BLUE, EXACT, FEATURES, MSE, ORANGE, ROWS, grid
+from gdstudy.views.figures.style import BLUE, EXACT, FEATURES, MSE, ORANGE, ROWS, TEST, TRAIN, grid
 from gdstudy.views.summary import Seen, by_size, groups, nearest, select, several
 from gdstudy.views.sweeps import main_training, parts
 
@@ -52,9 +52,9 @@ def polynomial_error(run: Run) -> Figure | None:
     figure.set_figwidth(max(7.5, 3.5 * len(shown)))
     for axis, (n, (seen, _, rows)) in zip(axes[0], shown, strict=True):
         test = by_size(rows, "test_mse", size="n_parameters")
-        draw(axis, test, "test, median and quartiles", BLUE)
-        draw_mean(axis, test, "test, mean (may leave the panel)", BLUE)
-        draw(axis, by_size(rows, "train_mse", size="n_parameters"), "train, median and quartiles", ORANGE)
+        draw(axis, test, "test, median and quartiles", TEST)
+        draw_mean(axis, test, "test, mean (may leave the panel)", TEST)
+        draw(axis, by_size(rows, "train_mse", size="n_parameters"), "train, median and quartiles", TRAIN)
         log_axes(axis, FEATURES, MSE)
         fit_y(axis, 1e-6 * float(rows["test_mse"].min()))
         threshold(axis, n, "threshold P = N")

@@ -9,12 +9,11 @@ from pandas import DataFrame
 
 from gdstudy.experiment.tables import Run
 from gdstudy.study.config import Study
-from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, threshold
 from gdstudy.views.figures.labels import main_label, panel_title, training_label
 from gdstudy.views.figures.style import ROUNDING, ROWS
 from gdstudy.views.summary import Seen, groups, select, several
-from gdstudy.views.sweeps import main_training, once, parts
+from gdstudy.views.sweeps import descends, main_training, once, parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +44,8 @@ class Panel:
 
     @property
     def descends(self) -> bool:
-        """The main training is plain gradient descent, which has an exact iterate."""
-        return OPTIMIZERS[self.study.trained[main_training(self.study)].optimizer].plain
+        """The main training is plain gradient descent from zero, which has an exact iterate."""
+        return descends(self.study)
 
     def title(self) -> str:
         return panel_title(self.seen, self.P)

@@ -15,7 +15,7 @@ from gdstudy.experiment.tables import Run
 from gdstudy.views.figures.axes import fit_y, log_axes, shared_legend
 from gdstudy.views.figures.curves import decades, draw, draw_at_steps
 from gdstudy.views.figures.panels import Panel, against_n, panels, swept, trained_panels
-from gdstudy.views.figures.style import BLACK, BLUE, DPI, EXACT, GREEN, MSE, ORANGE, ROUNDING, TIME, grid
+from gdstudy.views.figures.style import BLACK, BLUE, DPI, EXACT, GREEN, MSE, ORANGE, ROUNDING, TEST, TIME, TRAIN, grid
 from gdstudy.views.summary import by_size, by_step, representative_sizes, select
 
 _TIMES = (10, 100, 1000, 10_000)
@@ -29,7 +29,7 @@ def mse_against_n(run: Run) -> Figure | None:
         return None
     figure, axes = grid("Does gradient descent from zero follow X⁺y, up to the divergence?", len(shown), height=2.7)
     for axis, panel in zip(axes[0], shown, strict=True):
-        for value, colour in (("test_mse", BLUE), ("train_mse", ORANGE)):
+        for value, colour in (("test_mse", TEST), ("train_mse", TRAIN)):
             for (who, rows), line in zip(panel.trainings.items(), cycle(_LINES), strict=False):
                 label = f"{value[:-4]}, trained {who}"
                 draw(axis, by_size(rows, value), label, colour, linewidth=2, linestyle=line)
