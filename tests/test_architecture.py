@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from gdstudy.study.datasets import DATASETS
+from gdstudy.study.models import MODELS as MODELS_OF_STUDIES
+from gdstudy.study.optimizers import OPTIMIZERS
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "gdstudy"
 # Each wing imports only from rows below its own: siblings never meet. Modules outside a wing are commands.
@@ -80,6 +84,46 @@ def test_study_needs_no_large_library():
         if wing(module) == "study":
             text = path.read_text()
             assert not re.search(r"^\s*(import|from) (torch|pandas|sklearn|numpy|scipy)\b", text, re.MULTILINE), module
+
+
+def lines_of(function):
+    """Lines of a function without its docstring."""
+    doc = function.body[0] if ast.get_docstring(function) else None
+    said = doc.end_lineno - doc.lineno + 1 if doc else 0
+    return function.end_lineno - function.lineno + 1 - said
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_room_has_grown_two_jobs(module):
+    text = MODULES[module].read_text()
+    assert len(text.splitlines()) <= 300
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert lines_of(node) <= 50, node.name
+
+
+def test_the_map_of_the_house_names_every_room():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    house = text[text.index("| wing |") : text.index("## To add")]
+    for module, path in MODULES.items():
+        if path.stem != "__init__" and module.count(".") == 2:
+            assert f"`{path.stem}`" in house or f"`{path.stem}/" in house, module
+
+
+NAMES = {*MODELS_OF_STUDIES, *DATASETS, *OPTIMIZERS} - {"gd"}  # which is a key of a study too
+
+
+def names_in(path):
+    texts = (node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant))
+    return {text for text in texts if isinstance(text, str)} & NAMES
+
+
+def test_all_code_asks_facts_and_knows_no_model_data_set_or_optimizer_by_its_name():
+    for module, path in MODULES.items():
+        if wing(module) not in ("study", "data"):  # where the facts are, and the data sets themselves
+            assert not names_in(path), module
+    # Negative control: where the facts are, the names are.
+    assert {"bottleneck", "superposition"} <= names_in(MODULES["gdstudy.study.models"])
 
 
 def test_only_commands_and_progress_print_and_through_one_room():
