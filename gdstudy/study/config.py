@@ -42,7 +42,8 @@ class Training:
     ablations: list[str] = field(default_factory=list)
     """Ablations of the study that are also trained, each at all its levels."""
     optimizer: str = "gd"
-    """gd, plain gradient descent, or one of torch.optim, which takes all its steps and leaves the row space."""
+    """gd, plain gradient descent, or one of torch.optim, which takes all its steps; those that scale each number by
+    itself, as adam, leave the row space of X."""
     optimizer_options: dict[str, float] = field(default_factory=dict)
     """More arguments of the torch.optim class, such as {weight_decay: 0.01}."""
     warmup: float = 0.0
