@@ -30,6 +30,9 @@ def main(argv: list[str] | None = None) -> int:
         tell(f"gdstudy: unknown command {name[:60]!r}; known: {', '.join(COMMANDS)}")
         return 2
     if name == "resume":
+        if not rest or rest[0] in ("-h", "--help"):
+            say(f"usage: gdstudy resume RUN_DIR [--quiet]\n\n{COMMANDS[name]}")
+            return 0 if rest else 2
         name, rest = "train", ["--resume", *rest]
     return int(import_module(f"gdstudy.{name}").main(rest))
 

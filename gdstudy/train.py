@@ -36,7 +36,10 @@ def run_study(
     run_dir: a new or empty folder; default runs/<config>/<YYYYmmdd-HHMMSS>. StudyError says what to put right.
     """
     # A study that was changed after it was made is checked again.
-    study = study_of(as_dict(config)) if isinstance(config, Study) else read_study(config)
+    try:
+        study = study_of(as_dict(config)) if isinstance(config, Study) else read_study(config)
+    except (AttributeError, RecursionError) as error:
+        raise StudyError(f"the study has lost a key or holds itself: {one_line(error)}; make it anew") from None
     if not isinstance(config, Study):
         name = run_name(config)
     from gdstudy.sweep.run import load_datasets
@@ -109,7 +112,7 @@ def _begin(study: Study, run_dir: str | Path | None, name: str) -> Store:
         raise StudyError(f"--run_dir {folder} is a file; name a new folder")
     if folder.exists() and not is_unused(folder):
         hint = f"; finish it with --resume {folder}" if (folder / BATCHES).is_dir() else ""
-        hint = ": it holds a run of gdstudy 0.1" if is_old(folder) else hint
+        hint = " (it holds a run of gdstudy 0.1); leave it" if is_old(folder) else hint
         raise StudyError(f"--run_dir {folder} is not empty{hint}, or name a new folder")
     made = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
@@ -159,7 +162,11 @@ def _finish(study: Study, datasets: dict[Variety, Dataset], store: Store, quiet:
 
     try:
         run_missing(study, datasets, store, quiet)
-        _show(store.run_dir, quiet)
+        try:
+            _show(store.run_dir, quiet)
+        except OSError as error:
+            why = f"{store.run_dir}: {one_line(error)}; all that was trained is kept"
+            raise StudyError(f"{why}: free some space, then --resume {store.run_dir}") from None
     except KeyboardInterrupt:
         resume = f"python -m gdstudy.train --resume {store.run_dir}"
         raise KeyboardInterrupt(f"interrupted; finished batches are kept. Go on with: {resume}") from None

@@ -190,12 +190,14 @@ class StudyParser(Parser):
         """The other options of the command, and key → value of those of the study."""
         rest: list[str] = []
         changes: dict[str, Any] = {}
+        of_trainings: dict[str, Any] = {}  # single keys, put in after `--trainings` as a whole
         pending = iter(arguments)
         for argument in pending:
             name, equals, text = argument.removeprefix("--").partition("=")
             if argument.startswith("--") and any(name.startswith(f"{mapping}.") for mapping in MAPPINGS):
                 # One name of a mapping: --gd.optimizer_options.eps 1e-6, --trainings.adam.step_size 0.01
-                changes[name] = _option(name, text if equals else next(pending, ""))
+                kept = of_trainings if name.startswith("trainings.") else changes
+                kept[name] = _option(name, text if equals else next(pending, ""))
             else:
                 rest.append(argument)
         options, unknown = self.parse_known_args(rest)
@@ -206,7 +208,7 @@ class StudyParser(Parser):
         for key in every_key():
             if (given := vars(options).pop(key)) is not None:
                 changes[key] = _option(key, given)
-        return options, changes
+        return options, changes | of_trainings
 
     def study(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, Study | None]:
         """The other options of the command, and the study of its --config as the options change it, if any."""

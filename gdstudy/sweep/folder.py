@@ -31,7 +31,7 @@ def check_file(path: Path) -> None:
     """StudyError for a link, or what is neither a file nor a folder. What is gone by now is no matter."""
     try:
         mode = path.lstat().st_mode
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
         what = "a symbolic link" if stat.S_ISLNK(mode) else "no regular file"
@@ -58,7 +58,7 @@ def _refuse_old(run_dir: Path) -> None:
     if is_old(run_dir):
         raise StudyError(
             f"{run_dir} is a run of gdstudy 0.1 ({OLD_STORE}), which this version does not read; use that version, or "
-            f"run the study anew with --config {run_dir / CONFIG}"
+            "run its study anew, in which dtype is gd.dtype now"
         )
 
 

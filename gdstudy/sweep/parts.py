@@ -23,7 +23,7 @@ from gdstudy.sweep.folder import check_file, whole_file
 
 # Number of the layout of parts; 1 was the SQLite store of version 0.1.
 SCHEMA = "2"
-_PREFIX, _NAME = "gdstudy.", re.compile(rf"(\d{{6,}})\.({'|'.join(TABLES)})\.parquet")
+_PREFIX, _NAME = "gdstudy.", re.compile(rf"([0-9]{{6}}|[1-9][0-9]{{6,}})\.({'|'.join(TABLES)})\.parquet")
 # Texts in tables are names: no longer (in bytes), and no more different ones, than these.
 _LONGEST_WORD, _MOST_WORDS = 200, 10_000
 # Measured numbers hardly compress: a file that claims to hold more than this, and than a hundredfold of it, is no part.
@@ -142,6 +142,8 @@ def open_part(path: Path, table: str, **expected: str) -> Part:
     StudyError for a part of another schema, which is not damaged: it is to be read by the version that wrote it.
     """
     check_file(path)
+    if path.is_dir():
+        raise StudyError(f"{path} is a folder, where a part of the run should be; remove it, then --resume")
     with _explained(path):
         size = path.stat().st_size
         if not _is_whole(path, size):

@@ -113,7 +113,7 @@ class Store:
                 useless[number] = str(error)
         for number, why in useless.items():
             note(f"{why}; " + ("this batch is computed again" if number in cells else "removed, the study has no such"))
-            part_path(self._batches, number, "results").unlink()
+            part_path(self._batches, number, "results").unlink(missing_ok=True)
         others = [f"{name} {shown(v)}" for name in versions for v in versions[name] - {self._made_by.get(name, "")}]
         if others:
             now = ", ".join(f"{name} {self._made_by.get(name, 'unknown')}" for name in versions)

@@ -76,7 +76,7 @@ def _progress(sweep: Sweep, trained: DataFrame) -> list[_Column]:
         _Column("distance", 11, ".1e", _median(sweep, trained, "distance")),
         _Column("converged", 11, ".0%", lambda size: _share(sweep, trained, size, "converged")),
     ]
-    if sweep.reference == "min_norm":
+    if sweep.reference == "min_norm" and trained["steps_to_tolerance"].notna().any():
         columns += [_Column("steps left", 12, ".2g", _median(sweep, trained, "steps_to_tolerance"))]
     return columns
 

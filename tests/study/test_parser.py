@@ -13,7 +13,7 @@ import yaml
 from gdstudy.study.config import GROUPS, Study, kinds
 from gdstudy.study.datasets import DATASETS
 from gdstudy.study.errors import StudyError
-from gdstudy.study.parser import find_config, read_study, read_yaml
+from gdstudy.study.parser import StudyParser, find_config, read_study, read_yaml
 from gdstudy.study.values import Levels, Sizes, StepSize, Threads
 
 MEGABYTES, SECONDS = 500, 2
@@ -305,3 +305,11 @@ def test_a_config_without_a_name_does_not_file_its_runs_elsewhere(name, tmp_path
     assert main(["--config", name]) == 2
     assert "has no name to file its runs under" in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_single_key_of_a_training_is_put_into_the_whole_ones_in_either_order(turned):
+    whole = ["--trainings", "{adam: {optimizer: adam, step_size: 0.01}}"]
+    one = ["--trainings.adam.step_size", "0.1"]
+    _, study = StudyParser("x", "x").study(["--config", "linear.yaml", *(one + whole if turned else whole + one)])
+    assert study.trained["adam"].step_size.value == 0.1

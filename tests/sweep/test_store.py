@@ -283,7 +283,7 @@ def test_a_run_of_version_0_1_is_refused_in_one_line(tmp_path, capsys):
     (tmp_path / "results.sqlite").write_bytes(b"SQLite format 3")
     (tmp_path / "config.yaml").write_text(as_yaml(Study()))
     for load in (load_results, load_curves, load_arrays, load_run):
-        with pytest.raises(StudyError, match=r"is a run of gdstudy 0.1 \(results.sqlite\).*anew with --config"):
+        with pytest.raises(StudyError, match=r"is a run of gdstudy 0.1 \(results.sqlite\).*anew, in which dtype"):
             load(tmp_path)
     commands = [["--resume", str(tmp_path)], ["--config", str(tmp_path / "config.yaml"), "--run_dir", str(tmp_path)]]
     for command in (lambda: figures.main([str(tmp_path)]), *(lambda c=c: main(c) for c in commands)):
@@ -440,3 +440,21 @@ def test_a_killed_study_is_finished_to_the_very_same_tables(model, tmp_path):
         if name == "arrays":
             assert all(np.array_equal(a, b) for a, b in zip(found.pop("value"), table.pop("value"), strict=True))
         pd.testing.assert_frame_equal(found, table)
+
+
+@pytest.mark.parametrize("name", ["0000000.results.parquet", "٠٠٠٠٠٠.results.parquet", "0.results.parquet"])
+def test_a_part_under_another_spelling_of_its_number_is_no_part(name, run_dir, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run_dir, copy)
+    shutil.copy(copy / "batches/000000.results.parquet", copy / "batches" / name)
+    assert len(load_results(copy)) == len(load_results(run_dir))
+
+
+def test_a_folder_in_the_place_of_a_part_is_one_line(run_dir, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(run_dir, copy)
+    part = copy / "batches/000000.results.parquet"
+    part.unlink()
+    part.mkdir()
+    with pytest.raises(StudyError, match=r"000000.results.parquet is a folder.*remove it, then --resume"):
+        load_results(copy)

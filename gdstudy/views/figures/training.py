@@ -17,6 +17,7 @@ from gdstudy.views.figures.curves import decades, draw, draw_at_steps
 from gdstudy.views.figures.panels import Panel, against_n, panels, swept, trained_panels
 from gdstudy.views.figures.style import BLACK, BLUE, DPI, EXACT, GREEN, MSE, ORANGE, ROUNDING, TEST, TIME, TRAIN, grid
 from gdstudy.views.summary import by_size, by_step, representative_sizes, select
+from gdstudy.views.sweeps import descends, main_training
 
 _TIMES = (10, 100, 1000, 10_000)
 _LINES = ("-", "-.", ":", (0, (6, 2)), (0, (3, 1, 1, 1, 1, 1)))  # of the first training and the others
@@ -27,7 +28,8 @@ def mse_against_n(run: Run) -> Figure | None:
     shown = [panel for panel in panels(run) if panel.trainings]
     if not swept(shown):
         return None
-    figure, axes = grid("Does gradient descent from zero follow X⁺y, up to the divergence?", len(shown), height=2.7)
+    who = "gradient descent from zero" if descends(run.study) else "what was trained"
+    figure, axes = grid(f"Does {who} follow X⁺y, up to the divergence?", len(shown), height=2.7)
     for axis, panel in zip(axes[0], shown, strict=True):
         for value, colour in (("test_mse", TEST), ("train_mse", TRAIN)):
             for (who, rows), line in zip(panel.trainings.items(), cycle(_LINES), strict=False):
@@ -59,16 +61,23 @@ def distance_by_steps(run: Run) -> Figure | None:
     shown = trained_panels(run)
     if not shown:
         return None
-    figure, axes = grid("How long until gradient descent reaches X⁺y, and as predicted?", len(shown), height=2.7)
+    exact = run.study.trained[main_training(run.study)].plain
+    title = "How long until gradient descent reaches its limit, and as predicted?"
+    if descends(run.study):
+        title = "How long until gradient descent reaches X⁺y, and as predicted?"
+    elif not exact:
+        title = f"How long until {shown[0].who} reaches X⁺y, if it does?"
+    figure, axes = grid(title, len(shown), height=2.7)
     for axis, panel in zip(axes[0], shown, strict=True):
         sizes = representative_sizes(panel.curves["n_train"].to_numpy(), panel.P)
         for n in sizes:
             cells = select(panel.curves, n_train=n)
             colour, place = _place(n, panel.P)
             draw(axis, by_step(cells, "distance"), f"{place}, trained", colour, linewidth=2.5, alpha=0.6)
-            if panel.descends:
+            if exact:
                 draw(axis, by_step(cells, "exact_distance"), "predicted, exact iterate", band=0, **EXACT)
-        log_axes(axis, TIME, "‖W_t − X⁺y‖ / ‖X⁺y‖ (no unit)")
+        limit = "X⁺y" if descends(run.study) or not exact else "limit"
+        log_axes(axis, TIME, f"‖W_t − {limit}‖ / ‖{limit}‖ (no unit)")
         fit_y(axis, 1e-16)
         axis.set_title(f"{panel.title()[:-1]}; N = {', '.join(map(str, sizes))})")
     shared_legend(figure, *axes[0])
