@@ -111,8 +111,9 @@ def _begin(study: Study, run_dir: str | Path | None, name: str) -> Store:
     if folder.exists() and not folder.is_dir():
         raise StudyError(f"--run_dir {folder} is a file; name a new folder")
     if folder.exists() and not is_unused(folder):
+        if is_old(folder):
+            raise StudyError(f"--run_dir {folder} holds a run of gdstudy 0.1; name a new folder")
         hint = f"; finish it with --resume {folder}" if (folder / BATCHES).is_dir() else ""
-        hint = " (it holds a run of gdstudy 0.1); leave it" if is_old(folder) else hint
         raise StudyError(f"--run_dir {folder} is not empty{hint}, or name a new folder")
     made = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
@@ -166,7 +167,7 @@ def _finish(study: Study, datasets: dict[Variety, Dataset], store: Store, quiet:
             _show(store.run_dir, quiet)
         except OSError as error:
             why = f"{store.run_dir}: {one_line(error)}; all that was trained is kept"
-            raise StudyError(f"{why}: free some space, then --resume {store.run_dir}") from None
+            raise StudyError(f"{why}: make room or allow writing there, then --resume {store.run_dir}") from None
     except KeyboardInterrupt:
         resume = f"python -m gdstudy.train --resume {store.run_dir}"
         raise KeyboardInterrupt(f"interrupted; finished batches are kept. Go on with: {resume}") from None

@@ -80,6 +80,11 @@ class Trained:
     gradient_norm: Tensor
     status: Tensor
 
+    def at(self, cells: Tensor) -> Trained:
+        """The given cells (c,)."""
+        others = (values[cells] for values in (self.steps, self.gradient_norm, self.status))
+        return Trained(self.W[cells.to(self.W.device)], *others)
+
     def put(self, cells: Tensor, other: Trained) -> Trained:
         """With some cells as they are in another, which has these cells only."""
         here = {"W": self.W.index_copy(0, cells.to(self.W.device), other.W)}
@@ -179,19 +184,16 @@ class _Runs:
 
     def _best(self, task: Task, starts: list[Trained]) -> tuple[Trained, Tensor]:
         """For each cell the start with the lowest training loss, and its number (C,); what diverged loses."""
-        best, *others = starts
-        kept = torch.zeros_like(self.everything)
-        for number, other in enumerate(others, 1):
-            losses = []
-            for run in (best, other):
-                loss = torch.from_numpy(task.measure(run.W, self.everything)["train_mse"])
-                losses.append(loss.nan_to_num(torch.inf).masked_fill(run.status == Status.DIVERGED, torch.inf))
-            cells = (losses[1] < losses[0]).nonzero().squeeze(-1)
-            fields = (
-                other.W[cells.to(other.W.device)],
-                *(v[cells] for v in (other.steps, other.gradient_norm, other.status)),
-            )
-            best, kept[cells] = best.put(cells, Trained(*fields)), number
+        if len(starts) == 1:
+            return starts[0], torch.zeros_like(self.everything)
+        losses = []
+        for run in starts:
+            loss = torch.from_numpy(task.measure(run.W, self.everything)["train_mse"])
+            losses.append(loss.nan_to_num(torch.inf).masked_fill(run.status == Status.DIVERGED, torch.inf))
+        best, kept = starts[0], torch.stack(losses).argmin(0)  # the first of equals
+        for number, run in enumerate(starts):
+            cells = (kept == number).nonzero().squeeze(-1)
+            best = best.put(cells, run.at(cells))
         return best, kept
 
     def _checkpoint(self, task: Task, running: Tensor, state: State) -> tuple[Columns, list[tuple[int, list[Columns]]]]:

@@ -9,7 +9,7 @@ from typing import Any
 from gdstudy.study.ablations import ABLATIONS, UNABLATED
 from gdstudy.study.config import Study
 from gdstudy.study.datasets import DATASETS
-from gdstudy.study.models import MODELS, Model
+from gdstudy.study.models import MODELS, REFERENCES, Model
 from gdstudy.study.status import WORDS
 
 Level = tuple[str, float | None]  # ablation and its level
@@ -155,7 +155,7 @@ def producible(study: Study) -> dict[str, set[Any]]:
         "input_noise": set(study.input_noise),
         "model": set(study.models),
         "estimator": {
-            *("min_norm", "pca", "reduced_rank", "theory", *study.trained),
+            *(*REFERENCES, "theory", *study.trained),
             *(f"{name}_closed_form" for name in study.trained),
         },
         "ablation": set(producible_levels(study)),

@@ -158,9 +158,6 @@ class ReadoutTask:
         return self._running
 
     def measure(self, W: Tensor, cells: Tensor) -> Columns:
-        return self._measure(W, cells)
-
-    def _measure(self, W: Tensor, cells: Tensor) -> Columns:
         if self.level == UNABLATED:
             part = self._part(cells)
             return part.measure([part.problem], [W], [self.limit[cells]])
@@ -175,7 +172,7 @@ class ReadoutTask:
             rest = self._part(cells).problem if self.W0 is None else self.rest.at(cells)
         W_exact = gd_readout(rest.spectrum, rest.Y, self.step_size[cells], t.to(W.device))
         W_exact = W_exact if self.W0 is None else self.W0[cells] + W_exact
-        exact = {f"exact_{name}": value for name, value in self._measure(W_exact, cells).items()}
+        exact = {f"exact_{name}": value for name, value in self.measure(W_exact, cells).items()}
         return exact | {"deviation": relative_distance(W.to(torch.float64), W_exact).cpu().numpy()}
 
     def certificate(self, W: Tensor) -> Columns:

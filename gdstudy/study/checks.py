@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from gdstudy.study.ablations import ABLATIONS
 from gdstudy.study.datasets import DATASETS, DatasetFacts
 from gdstudy.study.errors import StudyError, listed, shown, suggestion
-from gdstudy.study.models import MODELS, Model
+from gdstudy.study.models import MODELS, REFERENCES, Model
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.values import Levels
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ESTIMATORS = ("min_norm", "gd", "theory")
 # Names that estimators have which are not trainings.
-_RESERVED = ("gd", "min_norm", "pca", "reduced_rank", "ridge", "theory")
+_RESERVED = ("gd", *REFERENCES, "ridge", "theory")
 # A study of more cells is planned as several. Numbers of a synthetic data set, dense or (mostly zeros) sparse, and the
 # inputs of a sparse one.
 MOST_CELLS, MOST_NUMBERS, MOST_SPARSE_NUMBERS, MOST_INPUTS = 10**7, 10**8, 4 * 10**9, 10**5

@@ -7,6 +7,9 @@ from typing import Literal
 
 from gdstudy.study.entries import Code
 
+# Estimators that are the limit of what is trained.
+REFERENCES = ("min_norm", "pca", "reduced_rank")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
@@ -64,6 +67,11 @@ class Model:
     def draws_start(self) -> bool:
         """Its layers start from random weights, of which there are others."""
         return self.layered and self.start in ("small", "xavier")
+
+    @property
+    def has_regimes(self) -> bool:
+        """It is asked between which N it is worst, having no threshold that says so (and not at a saddle)."""
+        return not self.has_threshold and not self.stalls
 
     @property
     def sees_noise(self) -> bool:

@@ -93,8 +93,8 @@ def hold(run_dir: Path) -> FileLock:
     path, writer = run_dir / BATCHES / _LOCK, run_dir / BATCHES / _WRITER
     for file in (path, writer):
         check_file(file)
-    if path.exists() and path.stat().st_nlink > 1:
-        raise StudyError(f"{path} has a second name somewhere else; remove it")
+    if path.exists() and (path.is_dir() or path.stat().st_nlink > 1):
+        raise StudyError(f"{path} is a folder or has a second name somewhere else; remove it")
     lock = FileLock(path, timeout=0)
     try:
         lock.acquire()

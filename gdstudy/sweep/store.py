@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -147,28 +147,31 @@ def _identity(run_dir: Path) -> str:
     return hashlib.sha256((run_dir / BATCHES / STUDY).read_bytes()).hexdigest()
 
 
-def _parts(batches: Path, number: int, **expected: str) -> list[Part]:
-    """The parts of a batch, `results` first, opened. Damaged where one is missing, or another than expected."""
+def _parts(batches: Path, number: int, tables: Iterable[str] = TABLES, **expected: str) -> list[Part]:
+    """The parts of a batch of these tables, `results` first and always, opened.
+
+    Damaged where one is missing, or another than expected.
+    """
     results = open_part(part_path(batches, number, "results"), "results", batch=str(number), **expected)
-    others = set(results.facts.get("tables", "").split()) & TABLES.keys() - {"results"}
+    others = set(results.facts.get("tables", "").split()) & set(tables) - {"results"}
     facts = {"batch": str(number), **expected}
     return [results, *(open_part(part_path(batches, number, table), table, **facts) for table in sorted(others))]
 
 
-def _read(run_dir: str | Path, table: str) -> pd.DataFrame:
-    """A table of a run in the order of its keys. StudyError for a damaged part."""
+def _read(run_dir: str | Path, *tables: str) -> list[pd.DataFrame]:
+    """Tables of a run, each in the order of its keys, in one pass over its parts. StudyError for a damaged part."""
     run_dir = Path(run_dir)
     batches, study = check_run(run_dir), _identity(run_dir)
-    found: list[pa.Table] = []
+    found: dict[str, list[pa.Table]] = {table: [] for table in tables}
     size = decoded = 0
     try:
         for number in part_numbers(batches):
-            for part in _parts(batches, number, study=study):
-                if part.table == table:
+            for part in _parts(batches, number, tables, study=study):
+                if part.table in found:
                     size, decoded = size + part.size, decoded + part.decoded
                     check_size(part.path, decoded, size)
-                    found.append(part.read())
-        return _in_order(as_frame(table, found))
+                    found[part.table].append(part.read())
+        return [_in_order(as_frame(table, read)) for table, read in found.items()]
     except Damaged as error:
         raise StudyError(f"{error}; --resume {run_dir} computes it again") from None
     except ValueError as error:
@@ -187,12 +190,12 @@ def load_results(run_dir: str | Path) -> pd.DataFrame:
     Texts are categories; empty values are NaN (a column of whole numbers with one of them is float). What the columns
     mean, `gdstudy.study.columns` says. StudyError where there is no run, or a part of it is damaged.
     """
-    return _read(run_dir, "results")
+    return _read(run_dir, "results")[0]
 
 
 def load_curves(run_dir: str | Path) -> pd.DataFrame:
     """Table `curves` of a run: trained cells at their checkpoints beside the exact iterate, ordered by cell and t."""
-    return _read(run_dir, "curves")
+    return _read(run_dir, "curves")[0]
 
 
 def load_arrays(run_dir: str | Path) -> pd.DataFrame:
@@ -202,7 +205,7 @@ def load_arrays(run_dir: str | Path) -> pd.DataFrame:
     at its checkpoints and, started aligned, `exact_strengths` and `flow_strengths`; superposition `weight`, `hidden`
     data points, `data_point_dimensions` and `feature_dimensions`. StudyError where there is no run.
     """
-    return _read(run_dir, "arrays")
+    return _read(run_dir, "arrays")[0]
 
 
 def load_study(run_dir: str | Path) -> Study:
@@ -213,7 +216,7 @@ def load_study(run_dir: str | Path) -> Study:
 def load_run(run_dir: str | Path) -> Run:
     """All tables of a run. StudyError also where they name what its study cannot produce: names become paths."""
     study = load_study(run_dir)
-    run = Run(study, load_results(run_dir), load_curves(run_dir), load_arrays(run_dir))
+    run = Run(study, *_read(run_dir, "results", "curves", "arrays"))
     columns, levels, path = producible(study), producible_levels(study), Path(run_dir) / BATCHES
     for table in (run.results, run.curves, run.arrays):
         for column, known in columns.items():

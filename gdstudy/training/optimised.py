@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 from gdstudy.linalg.metrics import norm
 from gdstudy.linalg.threads import Pace
 from gdstudy.training.objectives import Objective
-from gdstudy.training.optimizers import Schedule
+from gdstudy.training.optimizers import Schedule, is_plain, torch_optimizer
 
 # What proves divergence of a deep model, whose gradient grows without bound as it leaves a saddle: growth of the loss.
 LOSS_DIVERGENCE = 1e8
@@ -20,6 +20,22 @@ LOSS_DIVERGENCE = 1e8
 PATIENCE = 1000
 # Directions tried before a point with zero gradient is called a minimum.
 NUDGES = 32
+
+
+def optimised(
+    objective: Objective,
+    optimizer: str,
+    step_size: Tensor,
+    options: Mapping[str, float],
+    schedule: Schedule | None,
+    threads: int | None,
+) -> Optimised:
+    """An objective under an optimizer of OPTIMIZERS by its name, or plain gradient descent.
+
+    step_size: (C,). Plain descent's are the objective's weights; of another the first, the learning rate of all cells.
+    """
+    build = None if is_plain(optimizer) else torch_optimizer(optimizer, float(step_size[0]), options)
+    return Optimised(objective, build, schedule, threads=threads)
 
 
 class Optimised:

@@ -47,6 +47,11 @@ def schedule_of(steps: int, warmup: float, shape: str) -> Schedule | None:
     return schedule if warmup or shape != "constant" else None
 
 
+def is_plain(optimizer: Any) -> bool:
+    """Whether this names plain gradient descent, and no optimizer of torch.optim nor nothing."""
+    return isinstance(optimizer, str) and optimizer in OPTIMIZERS and OPTIMIZERS[optimizer].plain
+
+
 def torch_optimizer(name: str, learning_rate: float, options: Mapping[str, float]) -> Callable[..., Any]:
     """parameters → the optimizer of this name in OPTIMIZERS, with these options.
 

@@ -13,12 +13,11 @@ from torch.func import functional_call
 
 from gdstudy.linalg.arrays import Array, as_tensor
 from gdstudy.linalg.regression import regression_axes
-from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.training.arguments import check_checkpoints, check_rows, check_threads, check_tolerance
 from gdstudy.training.descent import State, descend, in_kind
 from gdstudy.training.objectives import Autograd
-from gdstudy.training.optimised import Optimised
-from gdstudy.training.optimizers import schedule_of, torch_optimizer
+from gdstudy.training.optimised import optimised
+from gdstudy.training.optimizers import is_plain, schedule_of
 
 
 @torch.inference_mode(False)
@@ -67,19 +66,14 @@ def train_module(
     eta = _step_sizes(step_size, batch, x)
     _check_module(module, x, y)
     rows = None if n_rows is None else check_rows(n_rows, x, batch)
-    plain = optimizer in OPTIMIZERS and OPTIMIZERS[optimizer].plain
+    plain = is_plain(optimizer)
     if plain and optimizer_options:
         raise ValueError(f"optimizer_options={dict(optimizer_options)} have no effect on optimizer={optimizer!r}")
     rate = schedule_of(steps[-1], warmup, schedule)
-    objective = Autograd(module, x, y, eta, rows)
-    if plain:
-        engine = Optimised(objective, schedule=rate, threads=threads)
-    elif len(eta.unique()) > 1:
+    if not plain and len(eta.unique()) > 1:
         raise ValueError(f"step_size must be one number for optimizer={optimizer!r}, the learning rate of all cells")
-    else:
-        objective.weight = torch.ones_like(eta)
-        kind = torch_optimizer(optimizer, float(eta[0]), optimizer_options or {})
-        engine = Optimised(objective, kind, rate, threads=threads)
+    objective = Autograd(module, x, y, eta if plain else torch.ones_like(eta), rows)
+    engine = optimised(objective, optimizer, eta, optimizer_options or {}, rate, threads)
     return _states(module, descend(engine, steps, floor, on_check), batch, not isinstance(X, Tensor))
 
 

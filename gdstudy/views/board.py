@@ -18,9 +18,9 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
 from gdstudy.experiment.tables import Run
-from gdstudy.study.models import Model
+from gdstudy.study.models import REFERENCES, Model
 from gdstudy.views.summary import SEEN, Curve, by_size, by_step, groups, representative_sizes, seen_as, select
-from gdstudy.views.sweeps import REFERENCES, Sweep, sweeps
+from gdstudy.views.sweeps import Sweep, sweeps
 
 EVENTS = "events.out.tfevents."
 VALUES = ("test_mse", "train_mse", "smallest_singular_value", "distance")

@@ -13,11 +13,9 @@ from pandas import DataFrame
 
 from gdstudy.experiment.tables import Run
 from gdstudy.study.config import Study
-from gdstudy.study.models import MODELS, Model
+from gdstudy.study.models import MODELS, REFERENCES, Model
 from gdstudy.views.summary import SEEN, Curve, Seen, by_size, groups, relative, seen_as, select, several
 
-# Estimators that are the limit of what is trained.
-REFERENCES = ("min_norm", "pca", "reduced_rank")
 _T = TypeVar("_T")
 
 
@@ -41,8 +39,8 @@ def main_training(study: Study) -> str:
 
 def descends(study: Study) -> bool:
     """The main training is plain gradient descent, of readouts from zero: what the paper says of it is said of it."""
-    main = study.trained[main_training(study)]
-    return main.plain and main.start == "own"
+    main = study.trained.get(main_training(study))
+    return main is not None and main.plain and main.start == "own"
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +108,7 @@ class Sweep:
     @property
     def descends(self) -> bool:
         """The main training is plain gradient descent, of readouts from zero."""
-        return bool(self.main) and descends(self.study)
+        return descends(self.study)
 
     @property
     def other_step_sizes(self) -> dict[float, DataFrame]:

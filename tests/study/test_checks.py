@@ -267,8 +267,9 @@ def test_a_key_of_an_earlier_version_says_what_to_write_now(values, message):
 
 
 def test_what_the_messages_of_old_keys_say_to_write_can_be_written():
-    study_of({"gd": {"dtype": "float32"}, "trainings": {"slow": {"step_size": 0.001}}})
-    study_of({**BOTTLENECK, "trainings": {"best_of_3": {"restarts": 3}}})
+    slow = study_of({"gd": {"dtype": "float32"}, "trainings": {"slow": {"step_size": 0.001}}}).trained["slow"]
+    assert (slow.dtype, slow.step_size.value) == ("float32", 0.001)
+    assert study_of({**BOTTLENECK, "trainings": {"best_of_3": {"restarts": 3}}}).trained["best_of_3"].restarts == 3
 
 
 # Names of trainings

@@ -63,3 +63,7 @@ def test_claims_end_with_the_works_they_stand_on_and_no_others(autoencoder_run):
     assert "(Baldi & Hornik 1989)" in body
     assert "(Schaeffer et al. 2023a, App. C (1), Eqn. 1)" in body
     assert all(re.search(r"<https://\S+>$", line) for line in list_of_works.splitlines())
+
+
+def test_a_law_stands_on_a_work_of_the_bibliography():
+    assert {law.source for law in LAWS.values()} <= set(works())

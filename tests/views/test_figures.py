@@ -76,8 +76,7 @@ def runs(run_dir, tmp_path_factory):
     return {name: load_run(folder) for name, folder in folders.items()}
 
 
-@pytest.fixture(scope="session")
-def drawn(runs):
+def every_figure(runs):
     """(run, figure name) → figure."""
     with matplotlib.rc_context(figures.STYLE):
         return {
@@ -86,6 +85,11 @@ def drawn(runs):
             for name, draw in figures.FIGURES.items()
             if (figure := draw(tables)) is not None
         }
+
+
+@pytest.fixture(scope="session")
+def drawn(runs):
+    return every_figure(runs)
 
 
 def panels(figure):

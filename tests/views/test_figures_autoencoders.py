@@ -1,8 +1,8 @@
-import matplotlib
 import numpy as np
 import pytest
+from conftest import stored
 from matplotlib.colors import to_rgba
-from test_figures import DRAWN, lines, panels
+from test_figures import DRAWN, every_figure, lines, panels
 
 from gdstudy.study.config import Study, Synthetic, Training
 from gdstudy.study.values import Levels, Sizes, StepSize
@@ -92,24 +92,13 @@ def runs(tmp_path_factory):
     """Name of a run → its tables, of the smallest studies that have all figures of autoencoders between them."""
     tables = {}
     for name, study in STUDIES.items():
-        folder = tmp_path_factory.mktemp(name)
-        store = Store(folder, study)
-        run_missing(study, load_datasets(study), store, quiet=True)
-        store.close()
-        tables[name] = load_run(folder)
+        tables[name] = stored(study, tmp_path_factory.mktemp("stored") / name)
     return tables
 
 
 @pytest.fixture(scope="session")
 def drawn(runs):
-    """(run, figure name) → figure."""
-    with matplotlib.rc_context(figures.STYLE):
-        return {
-            (run, name): figure
-            for run, tables in runs.items()
-            for name, draw in figures.FIGURES.items()
-            if (figure := draw(tables)) is not None
-        }
+    return every_figure(runs)
 
 
 def medians(rows, value, size="n_train"):

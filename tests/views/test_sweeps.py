@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from stand_in import study, with_second
 
+from gdstudy.study.models import REFERENCES
 from gdstudy.study.values import StepSize
 from gdstudy.sweep.store import load_run
 from gdstudy.views.board import write_board
 from gdstudy.views.claims import decide
 from gdstudy.views.figures import FIGURES
 from gdstudy.views.summary import select
-from gdstudy.views.sweeps import REFERENCES, main_training, once, sweeps
+from gdstudy.views.sweeps import main_training, once, sweeps
 from gdstudy.views.terminal import report
 
 OF_TRAINING = {"bottleneck_modes", "bottleneck_starts"}

@@ -14,7 +14,7 @@ from gdstudy.views.sweeps import Sweep
 
 
 def _is_superposition(sweep: Sweep) -> bool:
-    return not sweep.model.has_threshold and not sweep.model.stalls
+    return sweep.model.has_regimes
 
 
 def _by_seed(rows: DataFrame) -> np.ndarray:

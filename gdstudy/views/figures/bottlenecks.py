@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from gdstudy.experiment.tables import Run
-from gdstudy.study.models import MODELS, Model
+from gdstudy.study.models import MODELS, REFERENCES, Model
 from gdstudy.views.figures.axes import count_ticks, fit_y, level_bar, log_axes, shared_legend, threshold
 from gdstudy.views.figures.curves import draw
 from gdstudy.views.figures.labels import data_label, main_label, most_steps, panel_title
 from gdstudy.views.figures.style import BLACK, BLUE, EXACT, GREEN, GREY, LOST, ROWS, TIME, grid, level_colours
 from gdstudy.views.summary import SEEN, Seen, by_size, by_step, groups, nearest, relative, select, several
-from gdstudy.views.sweeps import REFERENCES, main_training, parts
+from gdstudy.views.sweeps import main_training, parts
 
 _STARTS = {"small": ("small start", BLUE), "aligned": ("aligned start", GREEN), "zero": ("zero start", BLACK)}
 

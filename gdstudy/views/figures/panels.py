@@ -13,7 +13,7 @@ from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, threshold
 from gdstudy.views.figures.labels import main_label, panel_title, training_label
 from gdstudy.views.figures.style import ROUNDING, ROWS
 from gdstudy.views.summary import Seen, groups, select, several
-from gdstudy.views.sweeps import descends, main_training, once, parts
+from gdstudy.views.sweeps import main_training, once, parts
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +41,6 @@ class Panel:
         """Label → unablated rows of each training these data were given, the main one first."""
         found = {name: self.rows.get((name, "none")) for name in self.study.trained}
         return {training_label(self.study, name): rows for name, rows in found.items() if rows is not None}
-
-    @property
-    def descends(self) -> bool:
-        """The main training is plain gradient descent from zero, which has an exact iterate."""
-        return descends(self.study)
 
     def title(self) -> str:
         return panel_title(self.seen, self.P)

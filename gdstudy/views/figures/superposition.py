@@ -14,7 +14,6 @@ from matplotlib.ticker import NullLocator
 from pandas import DataFrame
 
 from gdstudy.experiment.tables import Run
-from gdstudy.study.models import Model
 from gdstudy.views.figures.axes import cell_edges, count_ticks, fit_y, log_axes, shared_legend, threshold
 from gdstudy.views.figures.curves import draw
 from gdstudy.views.figures.labels import data_label, main_label
@@ -29,13 +28,9 @@ _UPDATE = (
 )
 
 
-def _is_superposition(model: Model) -> bool:
-    return not model.has_threshold and not model.stalls
-
-
 def _sweeps(run: Run) -> list[Sweep]:
     """Along N at the smallest m."""
-    found = [sweep for sweep in sweeps(run) if _is_superposition(sweep.model) and sweep.size == "n_train"]
+    found = [sweep for sweep in sweeps(run) if sweep.model.has_regimes and sweep.size == "n_train"]
     return [sweep for sweep in found if several(sweep.rows, "n_train")]
 
 
@@ -125,7 +120,7 @@ def superposition_grid(run: Run) -> Figure | None:
     shown = [
         (seen, relative(rows))
         for (seen, model), (results, _) in parts(run).items()
-        if _is_superposition(model)
+        if model.has_regimes
         if several(rows := select(results, estimator=main_training(run.study), ablation="none"), "n_train", "n_hidden")
     ]
     if not shown:

@@ -28,8 +28,8 @@ def mse_against_n(run: Run) -> Figure | None:
     shown = [panel for panel in panels(run) if panel.trainings]
     if not swept(shown):
         return None
-    who = "gradient descent from zero" if descends(run.study) else "what was trained"
-    figure, axes = grid(f"Does {who} follow X⁺y, up to the divergence?", len(shown), height=2.7)
+    trained = "gradient descent from zero" if descends(run.study) else "what was trained"
+    figure, axes = grid(f"Does {trained} follow X⁺y, up to the divergence?", len(shown), height=2.7)
     for axis, panel in zip(axes[0], shown, strict=True):
         for value, colour in (("test_mse", TEST), ("train_mse", TRAIN)):
             for (who, rows), line in zip(panel.trainings.items(), cycle(_LINES), strict=False):
@@ -92,8 +92,8 @@ def _cut_and_trained(run: Run) -> list[tuple[Panel, DataFrame, DataFrame]]:
     """Data sets trained by plain descent at N = P and cut off there too: each with checkpoints and cutoff rows of
     N = P."""
     found = []
-    for panel in trained_panels(run):
-        if panel.descends and ("min_norm", "singular_value_cutoff") in panel.rows:
+    for panel in trained_panels(run) if descends(run.study) else []:
+        if ("min_norm", "singular_value_cutoff") in panel.rows:
             trained = select(panel.curves, n_train=panel.P)
             cut = select(panel.rows["min_norm", "singular_value_cutoff"], n_train=panel.P)
             if len(trained) and len(cut):
