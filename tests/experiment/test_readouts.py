@@ -491,3 +491,49 @@ def test_rows_of_a_known_problem_hold_its_known_answers(known, engine):
         assert rows["distance"] == pytest.approx(gap, rel=1e-6, abs=1e-9)
     if known.condition > 1.5 and known.W.any():  # there is a way to go, and it has not been gone
         assert trained["distance"] > 1e-6
+
+
+# A random start
+
+
+def random_start(**changes):
+    """Standardised diabetes (P = 10), from zero and from W₀ ~ N(0, 1), nothing and everything ablated."""
+    gd = Training(steps=30_000, checkpoints_per_decade=1, ablations=["singular_value_cutoff", "no_residuals"])
+    return Study(
+        datasets=["diabetes"],
+        preprocess="standardize",
+        n_train=[5, 9, 40],
+        seeds=3,
+        ablations=Ablations(singular_value_cutoff=[1.0], no_residuals=True),
+        gd=gd,
+        trainings={"random": {"start": "gaussian", "init_scale": 1.0}, **changes},
+    )
+
+
+def test_from_a_random_start_descent_follows_its_exact_iterate_and_keeps_what_x_does_not_see():
+    run = computed(random_start())
+    curves = at(run.curves, estimator="random")
+    assert curves["deviation"].max() < 1e-11
+    for mse in ("train_mse", "test_mse"):
+        np.testing.assert_allclose(curves[mse], curves[f"exact_{mse}"], rtol=1e-9, atol=1e-9)
+    for ablation in ("none", "singular_value_cutoff", "no_residuals"):
+        ended = at(run.results, estimator="random", ablation=ablation)
+        exact = at(run.results, estimator="random_closed_form", ablation=ablation)
+        np.testing.assert_allclose(ended["test_mse"], exact["test_mse"], rtol=1e-7, atol=1e-12)
+        converged = ended[ended["status"] == "converged"]
+        assert len(converged) >= 3
+        assert converged["distance"].max() < 1e-5  # to X⁺Y + (I − X⁺X)W₀, what is left of Y or not
+    few = at(run.results, ablation="none", n_train=5)
+    assert at(few, estimator="random")["row_space_leak"].min() > 0.01
+    assert at(few, estimator="gd")["row_space_leak"].max() < 1e-12
+    # Where N > P there is one solution; where N < P the two end apart.
+    ends = [at(few, estimator=name)["test_mse"].to_numpy() for name in ("gd", "random")]
+    assert np.all(np.abs(ends[0] - ends[1]) > 1e-3 * ends[0])
+
+
+def test_other_optimizers_begin_there_too():
+    adam = {"optimizer": "adam", "step_size": 1e-9, "steps": 3, "start": "gaussian", "init_scale": 1.0}
+    run = computed(random_start(adam=adam, zero={**adam, "start": "own"}))
+    began = [at(run.results, estimator=name, ablation="none", n_train=40)["weight_norm"] for name in ("adam", "zero")]
+    assert began[0].min() > 1  # of the order of √10
+    assert began[1].max() < 1e-7  # three steps of 1e-9 from zero

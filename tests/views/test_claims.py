@@ -188,3 +188,7 @@ def test_claims_are_on_the_main_training_and_those_on_descent_on_no_other_optimi
     adam = with_second(run, "wild")
     adam.study.trained = {"gd": replace(adam.study.trained["gd"], optimizer="adam")}
     assert {claim.claim for claim in decide(adam)} == {rule.claim for rule in (*LEAST_SQUARES, *FACTORS, *LAWS)}
+    # Nor are they said of descent that did not begin at zero.
+    elsewhere = with_second(run, "wild")
+    elsewhere.study.trained = {"gd": replace(elsewhere.study.trained["gd"], start="gaussian")}
+    assert {claim.claim for claim in decide(elsewhere)} == {claim.claim for claim in decide(adam)}
