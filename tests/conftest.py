@@ -7,7 +7,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-from gdstudy.study.config import Ablations, Study, Synthetic, Training
+from gdstudy.study.config import Study
+from gdstudy.study.groups import Ablations, Synthetic, Training
 from gdstudy.study.models import MODELS
 from gdstudy.study.values import Sizes
 from gdstudy.sweep.run import load_datasets, run_missing

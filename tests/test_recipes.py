@@ -16,9 +16,10 @@ from problems import ZOO
 
 from gdstudy import load_dataset
 from gdstudy.data.dataset import Dataset
-from gdstudy.study.config import Study, Synthetic, Training
+from gdstudy.study.config import Study
 from gdstudy.study.datasets import DATASETS, DatasetFacts
 from gdstudy.study.errors import StudyError
+from gdstudy.study.groups import Synthetic, Training
 from gdstudy.study.laws import LAWS, Law
 from gdstudy.study.models import MODELS, Model
 from gdstudy.study.optimizers import OPTIMIZERS, Optimizer

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from gdstudy.data.dataset import Dataset
-from gdstudy.study.config import Synthetic
 from gdstudy.study.datasets import DATASETS, PREPROCESSES
 from gdstudy.study.entries import code
+from gdstudy.study.groups import Synthetic
 
 
 def load_dataset(

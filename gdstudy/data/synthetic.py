@@ -7,7 +7,7 @@ from scipy import sparse
 
 from gdstudy.data.dataset import Dataset, Gaussian
 from gdstudy.data.splits import stream
-from gdstudy.study.config import Synthetic
+from gdstudy.study.groups import Synthetic
 
 _DRAWN_ROWS = 1000  # sparse rows are drawn so many at a time, so that more of them begin with the same
 

@@ -24,7 +24,8 @@ from gdstudy.experiment.stack import build_stack, geometry
 from gdstudy.linalg.metrics import relative_distance
 from gdstudy.linalg.units import in_precision
 from gdstudy.study.ablations import UNABLATED
-from gdstudy.study.config import Study, Training
+from gdstudy.study.config import Study
+from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
 from gdstudy.training.descent import State
 from gdstudy.training.modules import Bottleneck

@@ -21,8 +21,9 @@ from gdstudy.experiment.rows import Columns, Records, identity
 from gdstudy.linalg.threads import Pace
 from gdstudy.study.ablations import UNABLATED
 from gdstudy.study.columns import TABLES
-from gdstudy.study.config import Study, Training
+from gdstudy.study.config import Study
 from gdstudy.study.entries import code
+from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.status import WORDS, Status

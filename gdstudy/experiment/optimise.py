@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from gdstudy.study.config import Training
+from gdstudy.study.groups import Training
 from gdstudy.training.arguments import check_tolerance
 from gdstudy.training.descent import State, descend
 from gdstudy.training.objectives import Objective

@@ -22,8 +22,9 @@ from gdstudy.experiment.stack import Stack, build_stack, distinct, geometry, sid
 from gdstudy.linalg.metrics import frobenius, relative_distance
 from gdstudy.linalg.units import in_precision
 from gdstudy.study.ablations import ABLATIONS, UNABLATED
-from gdstudy.study.config import Study, Training
+from gdstudy.study.config import Study
 from gdstudy.study.entries import code
+from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
 from gdstudy.training.arguments import check_tolerance
 from gdstudy.training.descent import State, largest_eigenvalue

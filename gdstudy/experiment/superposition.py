@@ -18,7 +18,8 @@ from gdstudy.experiment.optimise import train, weights
 from gdstudy.experiment.plan import Batch, Level
 from gdstudy.experiment.rows import Columns, Records
 from gdstudy.linalg.metrics import dimensionality
-from gdstudy.study.config import Study, Training
+from gdstudy.study.config import Study
+from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
 from gdstudy.training.descent import State
 from gdstudy.training.modules import ReLUAutoencoder

@@ -15,9 +15,10 @@ from typing import Any, NoReturn
 
 import yaml
 
-from gdstudy.study.config import GROUPS, MAPPINGS, Study, every_key, kinds, refuse_unknown, unknown_key
+from gdstudy.study.config import MAPPINGS, Study, every_key, kinds, refuse_unknown, unknown_key
 from gdstudy.study.console import one_line, say
 from gdstudy.study.errors import StudyError, shown, suggestion
+from gdstudy.study.groups import GROUPS
 from gdstudy.study.values import Levels, Sizes
 
 # A study is a page of text; what is larger or deeper was not written by hand.

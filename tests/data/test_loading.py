@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gdstudy import load_dataset
-from gdstudy.study.config import Synthetic
+from gdstudy.study.groups import Synthetic
 
 
 def test_unknown_names_are_refused_and_the_known_ones_listed():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gdstudy import load_dataset
-from gdstudy.study.config import Synthetic
+from gdstudy.study.groups import Synthetic
 
 
 def test_student_teacher_is_the_published_one():

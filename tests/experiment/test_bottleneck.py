@@ -13,7 +13,8 @@ from gdstudy.data.splits import split, stream
 from gdstudy.experiment.bottleneck import Bottlenecks
 from gdstudy.experiment.plan import plan
 from gdstudy.study.ablations import UNABLATED
-from gdstudy.study.config import Study, Synthetic, Training
+from gdstudy.study.config import Study
+from gdstudy.study.groups import Synthetic, Training
 from gdstudy.study.values import Levels, StepSize
 
 D, K = 16, 4

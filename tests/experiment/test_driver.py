@@ -11,7 +11,8 @@ from conftest import SPARSE, small_study
 
 from gdstudy.experiment.driver import Trained, _Runs
 from gdstudy.experiment.plan import budget, plan
-from gdstudy.study.config import Ablations, Study, Synthetic, Training
+from gdstudy.study.config import Study
+from gdstudy.study.groups import Ablations, Synthetic, Training
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.status import Status
 

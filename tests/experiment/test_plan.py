@@ -19,7 +19,8 @@ from gdstudy.experiment.plan import (
     variants,
 )
 from gdstudy.study.ablations import UNABLATED
-from gdstudy.study.config import Ablations, Study, Synthetic, Training
+from gdstudy.study.config import Study
+from gdstudy.study.groups import Ablations, Synthetic, Training
 from gdstudy.study.models import MODELS
 from gdstudy.study.values import Sizes
 

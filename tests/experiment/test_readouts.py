@@ -22,7 +22,8 @@ from gdstudy.experiment.driver import run_batch
 from gdstudy.experiment.plan import Batch
 from gdstudy.linalg.metrics import row_space_leak
 from gdstudy.study.ablations import ABLATIONS as FACTS
-from gdstudy.study.config import Ablations, Study, Synthetic, Training
+from gdstudy.study.config import Study
+from gdstudy.study.groups import Ablations, Synthetic, Training
 from gdstudy.study.models import MODELS
 from gdstudy.study.values import Sizes, StepSize
 

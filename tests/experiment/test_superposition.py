@@ -9,7 +9,8 @@ from conftest import ADAMW, SPARSE, autoencoder_study
 from gdstudy import load_dataset
 from gdstudy.data.splits import split, stream
 from gdstudy.experiment import superposition as module
-from gdstudy.study.config import Study, Synthetic, Training
+from gdstudy.study.config import Study
+from gdstudy.study.groups import Synthetic, Training
 from gdstudy.study.parser import find_config, read_study
 from gdstudy.study.values import StepSize
 

@@ -8,8 +8,8 @@ import torch
 from gdstudy.closed_form.factors import Problem
 from gdstudy.linalg.spectrum import spectrum
 from gdstudy.study.ablations import ABLATIONS, UNABLATED
-from gdstudy.study.config import Ablations
 from gdstudy.study.entries import code
+from gdstudy.study.groups import Ablations
 from gdstudy.study.values import Levels
 
 

@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdstudy.study.ablations import ABLATIONS
-from gdstudy.study.config import Study, Training
+from gdstudy.study.config import Study
 from gdstudy.study.datasets import DATASETS
 from gdstudy.study.errors import StudyError
+from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.parser import study_of

@@ -7,8 +7,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdstudy.study.config import Study, Training, every_key, kinds
+from gdstudy.study.config import Study, every_key, kinds
 from gdstudy.study.errors import StudyError
+from gdstudy.study.groups import Training
 from gdstudy.study.parser import as_yaml, study_of
 
 BOTTLENECK = {"datasets": ["digits"], "models": ["bottleneck"], "n_hidden": [2, 4], "n_train": [5]}

@@ -5,9 +5,9 @@ import pytest
 from scipy import sparse
 
 from gdstudy import load_dataset
-from gdstudy.study.config import Synthetic
 from gdstudy.study.datasets import DATASETS, PREPROCESSES
 from gdstudy.study.entries import code
+from gdstudy.study.groups import Synthetic
 
 SIZES = Synthetic(n_inputs=7, n_rows=50)
 

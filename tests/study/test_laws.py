@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from gdstudy import load_dataset
-from gdstudy.study.config import Synthetic
 from gdstudy.study.datasets import DATASETS
 from gdstudy.study.entries import code
+from gdstudy.study.groups import Synthetic
 from gdstudy.study.laws import LAWS
 
 SIZES = np.array([3, 5, 40])

@@ -10,9 +10,10 @@ from typing import Literal, get_origin
 import pytest
 import yaml
 
-from gdstudy.study.config import GROUPS, Study, kinds
+from gdstudy.study.config import Study, kinds
 from gdstudy.study.datasets import DATASETS
 from gdstudy.study.errors import StudyError
+from gdstudy.study.groups import GROUPS
 from gdstudy.study.parser import StudyParser, find_config, read_study, read_yaml
 from gdstudy.study.values import Levels, Sizes, StepSize, Threads
 

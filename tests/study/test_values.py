@@ -9,8 +9,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gdstudy.study.config import Study, Training
+from gdstudy.study.config import Study
 from gdstudy.study.errors import StudyError
+from gdstudy.study.groups import Training
 from gdstudy.study.parser import as_dict, as_yaml, study_of
 from gdstudy.study.values import Levels, Sizes, StepSize, Threads, convert, real, whole
 

@@ -3,7 +3,8 @@
 import dataclasses
 
 from gdstudy.experiment.plan import budget, plan
-from gdstudy.study.config import Study, Training
+from gdstudy.study.config import Study
+from gdstudy.study.groups import Training
 from gdstudy.sweep.progress import Progress
 
 

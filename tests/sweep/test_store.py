@@ -20,8 +20,9 @@ from gdstudy import figures, load_arrays, load_curves, load_results
 from gdstudy.experiment.plan import Batch
 from gdstudy.experiment.rows import Records
 from gdstudy.study.columns import TABLES
-from gdstudy.study.config import Study, Synthetic, Training
+from gdstudy.study.config import Study
 from gdstudy.study.errors import StudyError
+from gdstudy.study.groups import Synthetic, Training
 from gdstudy.study.parser import as_yaml
 from gdstudy.study.values import StepSize
 from gdstudy.sweep import store as sweep_store

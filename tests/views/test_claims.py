@@ -8,7 +8,8 @@ import pytest
 from conftest import small_study, stored
 from stand_in import with_second
 
-from gdstudy.study.config import Ablations, Study, Training
+from gdstudy.study.config import Study
+from gdstudy.study.groups import Ablations, Training
 from gdstudy.sweep.store import load_run
 from gdstudy.views.claims import RULES, decide
 from gdstudy.views.claims.descent import DESCENT

@@ -10,7 +10,8 @@ from matplotlib.colors import to_rgba
 from stand_in import with_second
 
 from gdstudy.figures import main, redraw
-from gdstudy.study.config import Ablations, Study, Training
+from gdstudy.study.config import Study
+from gdstudy.study.groups import Ablations, Training
 from gdstudy.study.values import Levels, Sizes
 from gdstudy.sweep.run import load_datasets, run_missing
 from gdstudy.sweep.store import Store, load_run

@@ -4,7 +4,8 @@ from conftest import stored
 from matplotlib.colors import to_rgba
 from test_figures import DRAWN, every_figure, lines, panels
 
-from gdstudy.study.config import Study, Synthetic, Training
+from gdstudy.study.config import Study
+from gdstudy.study.groups import Synthetic, Training
 from gdstudy.study.values import Levels, Sizes, StepSize
 from gdstudy.sweep.run import load_datasets, run_missing
 from gdstudy.sweep.store import Store, load_run
