@@ -157,13 +157,13 @@ def test_every_training_has_its_columns_and_of_many_all_but_the_first_have_their
         return re.split(r"  +", lines[2].strip()), row
 
     head, row = table(two)
-    assert head == ["N", "test MSE, X⁺y", "GD", *progress, "ADAM", *progress]
+    assert head == ["N", "test MSE, X⁺y", "GD", *progress, "adam", *progress]
     assert float(row[5]) == pytest.approx(2 * float(row[1]), rel=1e-3)
     two.study.trained["third"] = replace(two.study.trained["gd"])
     rows = select(two.results, estimator="gd").assign(estimator="third")
     three = replace(two, results=joined(two.results, rows))
     head, row = table(three)
-    assert head == ["N", "test MSE, X⁺y", "GD", *progress, "ADAM", "THIRD"]
+    assert head == ["N", "test MSE, X⁺y", "GD", *progress, "adam", "third"]
     assert row[5:] == [row[5], row[1]]
 
 
