@@ -180,5 +180,5 @@ def test_other_trainings_of_superposition_have_their_test_losses(autoencoder_run
     text = report(autoencoder_run("superposition_levels"), tmp_path)
     (head,) = (line for line in text.splitlines() if "D·N/m" in line)
     assert re.split(r"  +", head.strip())[5:] == [
-        *("SLOW", "FAST", "BEST_OF_2", "BEST_OF_3"),
+        *("slow", "fast", "best_of_2", "best_of_3"),
     ]
