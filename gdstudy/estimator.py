@@ -100,15 +100,15 @@ class GradientDescentRegressor(RegressorMixin, _GradientDescent):  # type: ignor
     fit_intercept: an intercept b that costs no norm and is at every step the best for its W, b = ȳ − x̄W: W descends on
     X and y less their weighted means. Its limit is that of a trained constant column where N > P, its path is not, and
     its threshold is at N = P + 1.
-    step_size: η, "auto" (1/σ₁² of the rows as they are trained on) or a number, in 1/units of X². For optimizers other
-    than "gd" it is their learning rate, a number.
+    step_size: η, "auto" (1/σ₁² of the rows as they are trained on) or a number, in 1/units of X². For optimizers of
+    torch.optim it is their learning rate, a number.
     max_steps, tolerance: training ends when ‖∇L‖ is at most tolerance of the largest it had, or with a
     ConvergenceWarning that says how many steps are missing. A small gradient is no small distance where X is
     ill-conditioned: `certificate_.distance` says how far W is. A mode σ takes about (σ₁/σ)² ln(1/tolerance) steps, so
     standardise features whose scales differ. float32 rows are trained in float32, to a tolerance of 1.2e-5 at best.
-    optimizer, momentum: "gd", or one of torch.optim in lower case, whose limit may be another one
-    (`certificate_.row_space_leak`). Momentum needs about σ₁/σ instead of (σ₁/σ)² steps, each some fifteen times slower
-    here.
+    optimizer: "gd", or one of torch.optim in lower case, whose limit may be another one
+    (`certificate_.row_space_leak`). momentum: β in [0, 1) of the heavy ball, W ← W − η∇L + β(W − W before): near 1 it
+    needs about σ₁/σ steps a mode instead of (σ₁/σ)².
     warm_start: start from the last fit's `coef_` instead of zero; what X does not see of it then stays.
     early_stopping: None, or "loo": take as many steps, of log-spaced numbers up to max_steps and "to the end", as
     predict left-out rows best; the end, if the best is not 2 % better. Exact up to 200 distinct rows, each left out in

@@ -80,6 +80,7 @@ def gd_left_out(
     folds: Tensor | None = None,
     weights: Tensor | None = None,
     center: bool = False,
+    momentum: float = 0.0,
 ) -> Tensor:
     """y_i − x_i·W₋ᵢ of gradient descent from zero after t steps on all rows but i, for each t: (T, N, k).
 
@@ -91,6 +92,7 @@ def gd_left_out(
     folds: (N,) the number of each row's fold, at least two; rows of one fold are left out together, default one by one.
     weights: (N,) w_i > 0 of ½Σ w_i‖x_iW − y_i‖², default 1. center: each problem has the unpenalised intercept that is
     best for its W, so that it is centred by the weighted means of its own rows, and so are the rows left out.
+    momentum: β of the heavy ball.
     """
     eps, rows = torch.finfo(X.dtype).eps, torch.arange(len(X), device=X.device)
     folds = rows if folds is None else folds
@@ -107,7 +109,8 @@ def gd_left_out(
         x_mean, y_mean, scale = product(share, X), product(share, Y), kept.sqrt().unsqueeze(-1)
         spec = spectrum(scale * (X - x_mean), eps=eps)
         coefficients = product(spec.U.mT, scale * (Y - y_mean))
-        f, power = gd_filter(spec, eta, t)
+        f, power = gd_filter(spec, eta, t, momentum)
+        power = power.expand(f.shape[:-1])
         for number, fold in enumerate(part):
             out = folds == fold
             here = product(X[out] - x_mean[number], spec.Vt[number].mT)

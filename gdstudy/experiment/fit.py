@@ -14,7 +14,7 @@ from torch import Tensor
 from gdstudy.closed_form.certificate import left_to_learn, slowest_mode
 from gdstudy.closed_form.iterates import steps_to_gradient
 from gdstudy.experiment.early_stopping import Stopping, choose_step
-from gdstudy.linalg.arrays import whole_number
+from gdstudy.linalg.arrays import check_momentum, whole_number
 from gdstudy.linalg.metrics import frobenius, relative_distance, row_space_leak
 from gdstudy.linalg.regression import Regression
 from gdstudy.linalg.spectrum import Spectrum, spectrum
@@ -25,9 +25,9 @@ from gdstudy.training.arguments import check_tolerance, log_spaced
 from gdstudy.training.descent import State, descend
 from gdstudy.training.gradient_descent import gradient_descent
 from gdstudy.training.modules import LinearReadout
-from gdstudy.training.objectives import ReadoutByHand
+from gdstudy.training.objectives import Autograd
 from gdstudy.training.optimised import optimised
-from gdstudy.training.optimizers import is_plain
+from gdstudy.training.optimizers import torch_optimizer
 
 _PER_DECADE = 5
 
@@ -46,19 +46,20 @@ class Recipe:
 
     def __post_init__(self) -> None:
         whole_number("max_steps", self.max_steps, 1)
-        if not (isinstance(self.momentum, numbers.Real) and 0 <= self.momentum < 1):
-            raise ValueError(f"momentum={self.momentum!r} must lie in [0, 1)")
+        check_momentum(self.momentum)
+        if not self.plain:
+            torch_optimizer(self.optimizer, 1.0, self.options)  # or it says what is wrong
         if self.early_stopping not in (None, "loo"):
             raise ValueError(f"early_stopping={self.early_stopping!r} must be None or 'loo'")
         if self.early_stopping and not self.plain:
             raise ValueError(
-                f"early_stopping='loo' knows plain gradient descent alone, not optimizer={self.optimizer!r} with "
-                f"momentum={self.momentum}; take early_stopping=None, or optimizer='gd' and momentum=0"
+                f"early_stopping='loo' knows gradient descent alone, not optimizer={self.optimizer!r}; take "
+                "early_stopping=None, or optimizer='gd', with momentum or without"
             )
         automatic = isinstance(self.step_size, str) and self.step_size == "auto"
-        if not automatic and not (isinstance(self.step_size, numbers.Real) and 0 < self.step_size < np.inf):
+        if not automatic and not (isinstance(self.step_size, numbers.Real) and 0 < float(self.step_size) < np.inf):
             raise ValueError(f"step_size={self.step_size!r} must be 'auto', or a number above 0")
-        if automatic and not is_plain(self.optimizer):
+        if automatic and not self.plain:
             raise ValueError(
                 f"step_size='auto' is 1/σ₁², of optimizer='gd' alone; of optimizer={self.optimizer!r} it is a learning "
                 "rate, and must be a number"
@@ -66,13 +67,14 @@ class Recipe:
 
     @property
     def plain(self) -> bool:
-        return is_plain(self.optimizer) and not self.momentum
+        """Whether it is gradient descent, with momentum or without, and no optimizer of torch.optim."""
+        facts = OPTIMIZERS.get(self.optimizer) if isinstance(self.optimizer, str) else None
+        return facts is not None and facts.plain
 
     @property
-    def steps_by(self) -> str:
-        """The name in OPTIMIZERS of what takes the steps."""
-        facts = OPTIMIZERS.get(self.optimizer)
-        return facts.with_momentum or self.optimizer if facts and self.momentum else self.optimizer
+    def options(self) -> dict[str, float]:
+        """Those of the optimizer of torch.optim."""
+        return {"momentum": self.momentum} if self.momentum else {}
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,8 @@ class Certificate:
 
     gradient_norm: ‖∇L‖ over the largest it had; tolerance: what that was to be at most.
     distance: ‖W − X⁺y‖/‖X⁺y‖; row_space_leak: ‖(I − X⁺X)W‖/‖W‖, which descent from zero never raises above rounding.
-    steps_to_tolerance: how many more steps until gradient_norm is at most tolerance, exact up to rounding for plain
-    descent and NaN for others; infinite where the step size is unstable.
+    steps_to_tolerance: how many more steps until gradient_norm is at most tolerance, exact up to rounding for
+    descent without momentum and NaN for others; infinite where the step size is unstable.
     rank; singular_values: (R,) σ_r in units of X; remaining: (R,) |v_r·(W − X⁺y)|, 0 for modes that count as zero.
     slowest_singular_value: the smallest σ_r whose |v_r·(W − X⁺y)| is above tolerance·‖X⁺y‖, and slowest_error_share its
     share of ‖W − X⁺y‖² in the row space; both NaN if there is none.
@@ -158,20 +160,20 @@ def fit_readout(
         if W0 is not None:
             raise ValueError("early_stopping='loo' starts from zero: a warm start has seen the rows that are left out")
         without_units = times_power_of_two(x, -problem.x_unit).to(dtype), times_power_of_two(y, -problem.y_unit)
-        stopping = choose_step(*without_units, w, intercept, float(eta), most)
+        stopping = choose_step(*without_units, w, intercept, float(eta), recipe.momentum, most)
         with np.errstate(over="ignore"):  # of a step size that is not stable
             stopping = replace(stopping, errors=np.ldexp(stopping.errors, 2 * int(problem.y_unit)))
         if np.isfinite(stopping.best):  # as many steps, unless the gradient is nothing but rounding before
             most, tolerance = int(stopping.best), 0.0
     start = None if W0 is None else torch.from_numpy(W0).to(dtype)
-    physical = float(times_power_of_two(eta, -2 * problem.x_unit))
-    states = list(_states(rows, targets, start, recipe, physical, log_spaced(most, _PER_DECADE), tolerance))
+    states = list(_states(rows, targets, start, recipe, log_spaced(most, _PER_DECADE), tolerance))
 
     last = states[-1]
     if last.status == Status.MAX_STEPS and stopping is not None and np.isfinite(stopping.best):
         last = replace(last, status=Status.STOPPED_EARLY)
     tolerance = check_tolerance(recipe.tolerance, dtype)
-    certificate = _certificate(problem, spec, start, eta if recipe.plain else None, last, tolerance)
+    known = eta if recipe.plain and not recipe.momentum else None
+    certificate = _certificate(problem, spec, start, known, last, tolerance)
     W = torch.stack([state.W for state in states])
     path, intercepts = W.numpy(), (y_mean - x_mean @ W.to(torch.float64)).to(dtype).numpy()
     steps = np.array([int(state.steps) for state in states])
@@ -189,16 +191,15 @@ def _centred(X: Tensor, weights: Tensor, intercept: bool) -> tuple[Tensor, Tenso
 
 
 def _states(
-    X: Tensor, Y: Tensor, W0: Tensor | None, recipe: Recipe, step_size: float, checkpoints: list[int], tolerance: float
+    X: Tensor, Y: Tensor, W0: Tensor | None, recipe: Recipe, checkpoints: list[int], tolerance: float
 ) -> Iterator[State]:
-    """The states of one training, W (P, k). step_size: η where it is `auto`."""
+    """The states of one training, W (P, k)."""
     if recipe.plain:
-        yield from gradient_descent(X, Y, checkpoints, recipe.step_size, tolerance, W0)
+        yield from gradient_descent(X, Y, checkpoints, recipe.step_size, tolerance, W0, momentum=recipe.momentum)
         return
     start = X.new_zeros(1, X.shape[1], Y.shape[1]) if W0 is None else W0[None]
-    objective = ReadoutByHand(LinearReadout(start), X[None], Y[None], X.new_ones(1))
-    options = {"momentum": recipe.momentum} if recipe.momentum else {}
-    engine = optimised(objective, recipe.steps_by, X.new_tensor([step_size]), options, None, None)
+    objective = Autograd(LinearReadout(start), X[None], Y[None], X.new_ones(1))
+    engine = optimised(objective, recipe.optimizer, X.new_tensor([recipe.step_size]), recipe.options, None, None)
     for state in descend(engine, checkpoints, tolerance, None, frobenius(X.mT @ Y)[None]):
         yield replace(state, W=state.W[0], status=Status(int(state.status)))
 
@@ -206,7 +207,8 @@ def _states(
 def _certificate(
     problem: Regression, spec: Spectrum, W0: Tensor | None, step_size: Tensor | None, last: State, tolerance: float
 ) -> Certificate:
-    """Of the last state of a training. step_size: η without units, of plain descent; tolerance: what was asked for."""
+    """Of the last state of a training. step_size: η without units, where it says how fast modes are learnt.
+    tolerance: what was asked for."""
     unit = problem.y_unit - problem.x_unit
     limit = spec.solve(problem.Y)
     W = times_power_of_two(last.W.to(torch.float64), -unit)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from gdstudy.linalg.units import exponent, times_power_of_two
-from gdstudy.training.modules import Bottleneck, LinearReadout, ReLUAutoencoder
+from gdstudy.training.modules import Bottleneck, ReLUAutoencoder
 
 # Powers of two whose squares float64 holds.
 _SQUARABLE = 400
@@ -92,35 +92,6 @@ class Autograd:
 def _present(X: Tensor, n_rows: Tensor) -> Tensor:
     """1 for rows, 0 for padding: (C, N, 1)."""
     return (torch.arange(X.shape[1], device=X.device) < n_rows[:, None]).to(X.dtype).unsqueeze(-1)
-
-
-class ReadoutByHand:
-    """½‖XW − Y‖²_F: ∇_W = Xᵀ(XW − Y). Where N > P + k, X and Y are the triangle of the QR factorisation of [X Y]."""
-
-    monotone = True
-
-    def __init__(self, module: LinearReadout, X: Tensor, Y: Tensor, weight: Tensor) -> None:
-        (N, P), k = X.shape[1:], Y.shape[2]
-        if P + k < N:
-            X, Y = torch.linalg.qr(torch.cat([X, Y], 2), mode="r")[1].split([P, k], 2)
-        self.X, self.Y, self.weight = X.contiguous(), Y.contiguous(), weight
-        self.parameters: list[Tensor] = [module.weight]
-        self.cell = max(self.X[0].numel(), P * k)
-
-    @torch.no_grad()
-    def losses(self) -> Tensor:
-        return 0.5 * (self.X @ self.parameters[0] - self.Y).to(torch.float64).square().sum((1, 2))
-
-    def energy(self) -> Tensor:
-        return 0.5 * self.Y.to(torch.float64).square().sum((1, 2))
-
-    @torch.no_grad()
-    def backward(self) -> None:
-        (W,) = self.parameters
-        W.grad = (self.X.mT @ torch.baddbmm(self.Y, self.X, W, beta=-1)).mul_(self.weight[:, None, None])
-
-    def keep(self, mask: Tensor) -> None:
-        self.X, self.Y, self.weight = self.X[mask], self.Y[mask], self.weight[mask]
 
 
 class BottleneckByHand:

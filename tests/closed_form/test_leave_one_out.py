@@ -104,6 +104,28 @@ def test_the_grid_reaches_the_weakest_mode():
     assert grid[-1] > 1e12
 
 
+@pytest.mark.parametrize(("N", "P"), [(12, 20), (12, 12), (30, 12)])
+def test_a_heavy_ball_without_each_row(N, P):
+    random = np.random.default_rng(6)
+    X, Y, beta = random.standard_normal((N, P)), random.standard_normal((N, 2)), 0.9
+    eta = 1 / np.linalg.norm(X, 2) ** 2
+
+    def ball(steps):
+        def fit(X, Y):
+            W = last = np.zeros((X.shape[1], Y.shape[1]))
+            for _ in range(steps):
+                W, last = W - eta * X.T @ (X @ W - Y) + beta * (W - last), W
+            return W
+
+        return fit
+
+    found = gd_left_out(*map(torch.from_numpy, (X, Y)), eta, [1, 7, 60], momentum=beta).numpy()
+    for steps, residuals in zip((1, 7, 60), found, strict=True):
+        np.testing.assert_allclose(residuals, by_hand(X, Y, ball(steps)), rtol=1e-8, atol=1e-9)
+        plain = by_hand(X, Y, descent(eta, steps))
+        assert steps == 1 or np.abs(residuals - plain).max() > 1e-3  # control
+
+
 @pytest.mark.parametrize("share", [0.5, 1.5])
 @everywhere("one_row", "zero_inputs", "ill_conditioned")
 def test_descent_without_each_row(known, share):
