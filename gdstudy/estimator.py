@@ -96,12 +96,13 @@ class GradientDescentRegressor(RegressorMixin, _GradientDescent):  # type: ignor
 
     Its limit is what LinearRegression gives: least squares, and the solution of minimum norm where there are fewer rows
     than features (paper, App. D). The weights are trained by real steps; what they head for is computed beside them.
+    A fit of N = 1000, P = 100 Gaussian features takes some .07 s on one core, where LinearRegression takes .01 s.
 
     fit_intercept: an intercept b that costs no norm and is at every step the best for its W, b = ȳ − x̄W: W descends on
     X and y less their weighted means. Its limit is that of a trained constant column where N > P, its path is not, and
     its threshold is at N = P + 1.
-    step_size: η, "auto" (1/σ₁² of the rows as they are trained on) or a number, in 1/units of X². For optimizers of
-    torch.optim it is their learning rate, a number.
+    step_size: η, "auto" (1/σ₁² of the rows as they are trained on) or a number, in 1/units of X²; stable
+    below 2(1 + momentum)/σ₁². For optimizers of torch.optim it is their learning rate, a number.
     max_steps, tolerance: training ends when ‖∇L‖ is at most tolerance of the largest it had, or with a
     ConvergenceWarning that says how many steps are missing. A small gradient is no small distance where X is
     ill-conditioned: `certificate_.distance` says how far W is. A mode σ takes about (σ₁/σ)² ln(1/tolerance) steps, so

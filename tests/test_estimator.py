@@ -70,7 +70,6 @@ def broken_rules(estimator):
         Classifier(early_stopping="loo"),
         Regressor(fit_intercept=False, tolerance=1e-9, max_steps=1000),
         Classifier(fit_intercept=False, step_size=1e-3, max_steps=100),
-        Regressor(momentum=0.9, max_steps=300),
         Classifier(optimizer="adam", step_size=0.01, max_steps=20),
         Regressor(warm_start=True, max_steps=500),
     ],
@@ -216,8 +215,25 @@ def test_the_warning_says_how_many_steps_are_missing(N, P):
         short = Regressor(max_steps=20).fit(X, y)
     needed = 20 + int(short.certificate_.steps_to_tolerance)
     assert Regressor(max_steps=needed).fit(X, y).status_ == Status.CONVERGED
-    with pytest.warns(ConvergenceWarning):
+    with pytest.warns(ConvergenceWarning) as said:
         Regressor(max_steps=needed - 1).fit(X, y)
+    assert said[0].filename == __file__  # of whoever called fit
+
+
+def test_so_does_it_after_a_start_farther_away_than_zero():
+    X, y, _ = rows(40, 8)
+    far = 1000 * Regressor().fit(X, y).coef_
+
+    def started(max_steps):
+        estimator = Regressor(max_steps=max_steps, warm_start=True)
+        estimator.coef_ = far
+        return estimator.fit(X, y)
+
+    with pytest.warns(ConvergenceWarning):
+        needed = 20 + int(started(20).certificate_.steps_to_tolerance)
+    assert started(needed).status_ == Status.CONVERGED
+    with pytest.warns(ConvergenceWarning):
+        started(needed - 1)
 
 
 def test_a_step_size_beyond_the_stable_one_is_said_to_diverge():
@@ -284,21 +300,22 @@ def test_warm_starts_that_do_not_fit_are_refused():
 # Early stopping
 
 
-@pytest.mark.parametrize("weighted", [True, False])
+@unfinished
+@pytest.mark.parametrize(("weighted", "beta"), [(True, 0.0), (False, 0.0), (True, 0.6)])
 @pytest.mark.parametrize(("N", "P"), [(9, 5), (6, 5), (5, 9)])
-def test_the_errors_it_chooses_from_are_those_of_rows_left_out(N, P, weighted):
+def test_the_errors_it_chooses_from_are_those_of_rows_left_out(N, P, weighted, beta):
     X, y, weights = rows(N, P, noise=2.0)
     weights = weights if weighted else np.ones(N)
-    found = Regressor(early_stopping="loo", max_steps=300_000).fit(X, y, weights)
+    found = Regressor(early_stopping="loo", momentum=beta, max_steps=1000).fit(X, y, weights)
     eta = 1 / np.linalg.norm(centred(X, y, weights)[0], 2) ** 2
     for t in (1, 10, 100, np.inf):
         missed = []
         for i in range(N):
             kept = np.arange(N) != i
             x, target, x_mean, y_mean = centred(X[kept], y[kept], weights[kept])
-            W = np.linalg.pinv(x, rcond=1e-10) @ target if t == np.inf else np.zeros((P, 1))
+            W = last = np.linalg.pinv(x, rcond=1e-10) @ target if t == np.inf else np.zeros((P, 1))
             for _ in range(0 if t == np.inf else t):
-                W = W - eta * x.T @ (x @ W - target)
+                W, last = W - eta * x.T @ (x @ W - target) + beta * (W - last), W
             missed.append(((X[i] - x_mean) @ W + y_mean - y[i])[0] ** 2)
         error = found.stopping_.errors[found.stopping_.steps == t]
         np.testing.assert_allclose(error, np.average(missed, weights=weights), rtol=1e-6)
@@ -306,8 +323,9 @@ def test_the_errors_it_chooses_from_are_those_of_rows_left_out(N, P, weighted):
 
 def test_the_weights_are_trained_to_the_chosen_step():
     X, y, weights = rows(20, 20, noise=3.0)
-    found = Regressor(early_stopping="loo").fit(X, y, weights)
+    found = Regressor(early_stopping="loo", tolerance=0.9).fit(X, y, weights)
     t = found.stopping_.best
+    assert Regressor(tolerance=0.9).fit(X, y, weights).n_iter_ < t  # a tolerance that would be met before
     assert (found.status_, found.n_iter_, found.path_.steps[-1]) == (Status.STOPPED_EARLY, t, t)
     W, b = by_hand(X, y, weights, True, int(t))
     np.testing.assert_allclose(found.coef_, W[:, 0], rtol=1e-9)
@@ -364,7 +382,7 @@ def test_stopped_early_it_is_not_worse_than_the_pseudoinverse(name, X, y):
         if not 4 <= N <= 0.8 * len(X):
             continue
         ratios = []
-        for seed in range(5 if P > 50 else 7):
+        for seed in range(5):
             order = np.random.RandomState(seed).permutation(len(X))
             train, test = order[:N], order[N:]
             scale = StandardScaler().fit(X[train])
@@ -395,7 +413,7 @@ def test_a_learning_curve_has_the_spike_only_where_it_is_trained_to_the_end():
         )
         return np.median(-display.test_scores, axis=1)
 
-    end, early = (curve(Regressor(fit_intercept=False, early_stopping=stop)) for stop in (None, "loo"))
+    end, early = (curve(Regressor(fit_intercept=False, max_steps=50_000, early_stopping=stop)) for stop in (None, "loo"))
     assert end[1] > 5 * max(end[0], end[2])
     assert early[1] < 1.5 * early[0]
     assert early[2] < early[1] < end[1] / 3
