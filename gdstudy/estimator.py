@@ -96,7 +96,7 @@ class GradientDescentRegressor(RegressorMixin, _GradientDescent):  # type: ignor
 
     Its limit is what LinearRegression gives: least squares, and the solution of minimum norm where there are fewer rows
     than features (paper, App. D). The weights are trained by real steps; what they head for is computed beside them.
-    A fit of N = 1000, P = 100 Gaussian features takes some .07 s on one core, where LinearRegression takes .01 s.
+    A fit of N = 1000, P = 100 Gaussian features takes .03 s on one core, where LinearRegression takes .004 s.
 
     fit_intercept: an intercept b that costs no norm and is at every step the best for its W, b = ȳ − x̄W: W descends on
     X and y less their weighted means. Its limit is that of a trained constant column where N > P, its path is not, and
