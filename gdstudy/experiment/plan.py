@@ -8,7 +8,7 @@ from typing import Any
 
 from gdstudy.study.ablations import ABLATIONS, UNABLATED
 from gdstudy.study.config import Study
-from gdstudy.study.datasets import DATASETS
+from gdstudy.study.datasets import DATASETS, PREPROCESSES
 from gdstudy.study.models import MODELS, REFERENCES, Model
 from gdstudy.study.status import WORDS
 
@@ -75,6 +75,11 @@ def n_columns(study: Study, dataset: str) -> int:
     return DATASETS[dataset].columns or study.synthetic.n_inputs
 
 
+def n_constants(study: Study, preprocess: str) -> int:
+    """Parameters of an output beside those of its features: 1 for a column of ones or a training mean, else 0."""
+    return int(study.intercept or PREPROCESSES[preprocess].by_training)
+
+
 def plan(study: Study) -> list[Batch]:
     """The study's batches, the same for the same study: N-contiguous, of at most `batch_cells` cells.
 
@@ -84,7 +89,8 @@ def plan(study: Study) -> list[Batch]:
     for variant in variants(study):
         data = (variant.dataset, variant.preprocess, variant.input_noise)
         for model in (MODELS[name] for name in study.models):
-            for P in (n_columns(study, variant.dataset),) if model.width == "data" else study.n_parameters:
+            for n_features in (n_columns(study, variant.dataset),) if model.width == "data" else study.n_parameters:
+                P = n_features + n_constants(study, variant.preprocess)
                 for hidden in study.hidden_sizes(model.name):
                     trained = _trained(study, variant, model, hidden)
                     closed = variant.closed if model.reference != "none" else ()
@@ -147,7 +153,11 @@ def producible(study: Study) -> dict[str, set[Any]]:
     found = variants(study)
     return {
         "n_train": set(study.n_train),
-        "n_parameters": {*study.n_parameters, *(n_columns(study, name) for name in study.datasets)},
+        "n_parameters": {
+            n_features + n_constants(study, variant.preprocess)
+            for variant in found
+            for n_features in (*study.n_parameters, n_columns(study, variant.dataset))
+        },
         "n_hidden": set(study.n_hidden),
         "seed": set(range(study.seeds)),
         "dataset": set(study.datasets),

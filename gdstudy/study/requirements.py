@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from gdstudy.study.ablations import ABLATIONS
-from gdstudy.study.datasets import DATASETS, DatasetFacts
+from gdstudy.study.datasets import DATASETS, PREPROCESSES, DatasetFacts
 from gdstudy.study.errors import listed, shown
 from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS, Model
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def requirements(study: Study) -> Iterator[str]:
     """One line, naming the key, for each thing that does not go together."""
-    for complaints in (_of_models, _of_useless_keys, _of_ablations, _of_trainings):
+    for complaints in (_of_models, _of_constants, _of_useless_keys, _of_ablations, _of_trainings):
         yield from complaints(study)
 
 
@@ -65,6 +65,29 @@ def _of_pair(study: Study, model: Model, data: DatasetFacts) -> Iterator[str]:
             f"models: {model.name} needs one input in [−1, 1]; use datasets: [{those}] without standardizing "
             f"(here {here})"
         )
+
+
+def _of_constants(study: Study) -> Iterator[str]:
+    """A constant is fitted once, and to readouts."""
+    for model in studied_models(study):
+        if study.intercept and model.layered:
+            yield f"intercept=true is for readouts, not for {model.name}; leave it out, or take preprocess: center"
+    preprocesses = [("", study.preprocess), *((group, one.preprocess) for group, one in used_trainings(study))]
+    for group, how in preprocesses:
+        if how not in PREPROCESSES or not PREPROCESSES[how].by_training:
+            continue
+        if study.intercept:
+            yield (
+                f"intercept=true has no effect with {group}preprocess={how}: rows minus their training means leave the "
+                "constant at 0; keep one of the two"
+            )
+        for model in studied_models(study):
+            if not model.regression:
+                those = listed(m.name for m in MODELS.values() if m.regression)
+                yield (
+                    f"{group}preprocess={how} is for {those}, not for {model.name}: each cell would have inputs and "
+                    f"features of its own; take {how.removesuffix('_train')}"
+                )
 
 
 def _of_useless_keys(study: Study) -> Iterator[str]:
