@@ -23,7 +23,6 @@ from gdstudy.linalg.regression import Regression, broadcast_shape
 from gdstudy.linalg.spectrum import Spectrum, product, spectrum
 from gdstudy.linalg.units import times_power_of_two
 
-
 Intercept = Literal["none", "column", "mean"]
 
 

@@ -77,7 +77,9 @@ def steps_to_gradient(s: Tensor, step_size: Tensor, remaining: Tensor, target: T
     return torch.where(done, 0, torch.where(never, torch.inf, high))
 
 
-def gd_iterate(X: Array, Y: Array, step_size: Any, t: Any, rtol: float | None = None) -> Array:
+def gd_iterate(
+    X: Array, Y: Array, step_size: Any, t: Any, rtol: float | None = None, sample_weight: Any = None
+) -> Array:
     """Exact t-th iterate of gradient descent from W₀ = 0 on ½‖XW − Y‖²_F.
 
     W_t = V diag[(1 − (1 − ησᵢ²)ᵗ)/σᵢ] UᵀY, which the recursion W ← W − η Xᵀ(XW − Y) (paper, App. D) gives in
@@ -87,11 +89,13 @@ def gd_iterate(X: Array, Y: Array, step_size: Any, t: Any, rtol: float | None = 
 
     X: (..., N, P); Y: (..., N) or (..., N, k); step_size η > 0: a number or one per problem (...,), in
     1/units of X²; t ≥ 0: steps, a whole number or one per problem (...,); infinity, or None, for the limit X⁺Y.
+    sample_weight: w ≥ 0, (..., N), as in `min_norm_solution`: descent on ½ Σ w_i ‖x_iW − y_i‖², so that η is in 1/units
+    of wX² and a factor in all weights is one in 1/η.
     rtol, what is returned, and errors as in `min_norm_solution`; ValueError for η ≤ 0, a negative or fractional t, or
     the limit of a step size that has none (ησ₁² ≥ 2) too.
     """
     check_rtol(rtol)
-    problem = Regression.of(X, Y)
+    problem = Regression.of(X, Y, sample_weight)
     eta = problem.per_problem("step_size", step_size)
     if bool((eta <= 0).any()):
         raise ValueError(f"step_size={float(eta.min()):.3g} must be above 0; below 2/σ₁² descent is stable")

@@ -30,7 +30,7 @@ _CELL = (
     Column("ablation", "text", "", "ablation", "What was taken from the problem or changed in its training, or none."),
     Column("level", "real", "", "level", "Strength of the ablation, in its own unit; empty where it has none."),
     Column("n_train", "whole", "rows", "N", "Number of training rows N."),
-    Column("n_parameters", "whole", "rows of W", "P", "Parameters P of an output, a constant too: the threshold is N = P."),
+    Column("n_parameters", "whole", "rows of W", "P", "Parameters P of an output, a constant's too; threshold N = P."),
     Column("n_hidden", "whole", "units", "hidden width", "Width of the hidden layer; empty for readouts."),
     Column("seed", "whole", "", "seed", "Number of the random split and draws; empty for an expectation over them."),
 )

@@ -38,6 +38,7 @@ def gradient_descent(
     n_rows: Any = None,
     threads: int | None = None,
     on_check: Callable[[int, int], None] | None = None,
+    sample_weight: Any = None,
 ) -> Iterator[State]:
     """Gradient descent W ← W − η Xᵀ(XW − Y) on ½‖XW − Y‖²_F, yielding a State at each checkpoint until all are done.
 
@@ -57,10 +58,12 @@ def gradient_descent(
     engine: "gram" or "autograd", the same iterates. n_rows: (...,) rows of each cell that are not zero padding.
     threads: of PyTorch, default one for small cells, and more while that is measured to be faster.
     on_check(cell-steps taken, cells still running): called while it trains.
+    sample_weight: w ≥ 0, (..., N), as in `min_norm_solution`: descent on ½ Σ w_i ‖x_iW − y_i‖²,
+    W ← W − η Xᵀdiag(w)(XW − Y); √w X and √w Y stand for X and Y above. "auto" follows: with it a factor in all weights changes nothing.
     ValueError and TypeError, at the call, for what `min_norm_solution` refuses, a step size ≤ 0, too small to move W or
     too large for one step, checkpoints that do not increase, or a W0, step_size or n_rows that does not fit.
     """
-    problem = Regression.of(X, Y)
+    problem = Regression.of(X, Y, sample_weight)
     steps, dtype = check_checkpoints(checkpoints), problem.dtype
     floor, threads = check_tolerance(tolerance, dtype), check_threads(threads)
     if engine not in ("gram", "autograd"):
