@@ -59,7 +59,8 @@ def gradient_descent(
     threads: of PyTorch, default one for small cells, and more while that is measured to be faster.
     on_check(cell-steps taken, cells still running): called while it trains.
     sample_weight: w ≥ 0, (..., N), as in `min_norm_solution`: descent on ½ Σ w_i ‖x_iW − y_i‖²,
-    W ← W − η Xᵀdiag(w)(XW − Y); √w X and √w Y stand for X and Y above. "auto" follows: with it a factor in all weights changes nothing.
+    W ← W − η Xᵀdiag(w)(XW − Y). √w X and √w Y stand for X and Y above; with "auto" a factor in all weights changes
+    nothing.
     ValueError and TypeError, at the call, for what `min_norm_solution` refuses, a step size ≤ 0, too small to move W or
     too large for one step, checkpoints that do not increase, or a W0, step_size or n_rows that does not fit.
     """
