@@ -101,17 +101,18 @@ def build_stack(study: Study, dataset: Dataset, batch: Batch) -> Stack:
     which = torch.from_numpy(draw).to(study.device)
     beta = everything.best_readout(P).to(study.device)[which]
     n_train = torch.tensor([n for n, _ in batch.cells], device=study.device)
-    frame = None
+    frame, spec = None, None
     if how.by_training:
         features = torch.arange(rows.shape[-1], device=study.device) < P
         frame = Frame.of(rows, n_train, features & how.scales)
+        spec = frame.of_columns(P).spectrum(rows[..., :P], n_train)
         # β* of the centred columns of all rows: the slopes of the best fit with a constant.
         rows, beta = frame.of_rows(rows, n_train), beta * frame.scale[:, :P, None]
     X, Y = rows[..., :P], rows[..., P:]
-    errors = SplitErrors(everything.to(study.device), which, rows, n_train, frame)
-    energy = float(np.square(target).mean())
     intercept: Intercept = "mean" if how.by_training else "column" if study.intercept else "none"
-    return Stack(batch, Problem(X, Y, spectrum(X), beta, intercept=intercept), n_train, errors, energy)
+    problem = Problem(X, Y, spec or spectrum(X), beta, intercept=intercept)
+    errors = SplitErrors(everything.to(study.device), which, rows, n_train, frame)
+    return Stack(batch, problem, n_train, errors, target_mean_square=float(np.square(target).mean()))
 
 
 def side_by_side(columns: list[Tensor]) -> Tensor:

@@ -23,7 +23,7 @@ class Column:
 _Y2, _PER_X2 = "squared units of Y", "1 / squared units of X"
 _CELL = (
     Column("dataset", "text", "", "data set", "The data set alone, without what was done to it."),
-    Column("preprocess", "text", "", "preprocessing", "What was done to its columns: none, center, standardize, …"),
+    Column("preprocess", "text", "", "preprocessing", "What was done to its columns, such as none or center."),
     Column("input_noise", "real", "units of X", "input noise σ", "Deviation of the noise added to inputs; 0 for none."),
     Column("model", "text", "", "model", "What maps inputs to outputs: a readout on features, or trained layers."),
     Column("estimator", "text", "", "estimator", "How the weights were found: trained, by a closed form, or a theory."),

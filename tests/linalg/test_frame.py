@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from sklearn.preprocessing import StandardScaler
 
 from gdstudy.linalg.frame import Frame
+from gdstudy.linalg.spectrum import spectrum
 
 
 def stack_of(parts):
@@ -64,3 +65,18 @@ def test_a_column_that_does_not_vary_is_zero_and_not_scaled(constant):
     # Control: minus its mean it is no zero but rounding, which over its own size is of the order of one.
     left = torch.stack([(r[:k, 0] - r[:, 0].sum() / k).abs().amax() for r, k in zip(rows, n, strict=True)])
     assert bool(left.any()) == (constant != 0)
+
+
+@pytest.mark.parametrize("offset", [0, 1, 1e3, 1e8])
+def test_the_mode_that_a_mean_takes_away_counts_as_zero_however_far_the_rows_are_from_it(offset):
+    random = np.random.default_rng(0)
+    parts = [offset + random.standard_normal((n, 10)) for n in (1, 2, 5, 10, 11, 12, 40)]
+    rows, n = stack_of(parts)
+    frame = Frame.of(rows, n, torch.ones(10, dtype=torch.bool))
+    found = frame.spectrum(rows, n)
+    assert found.rank.tolist() == [0, 1, 4, 9, 10, 10, 10]
+    exact = np.linalg.svd(StandardScaler().fit_transform(parts[-1]), compute_uv=False)
+    np.testing.assert_allclose(found.s[-1], exact, rtol=1e-6)
+    # Control: the centred rows alone do not say how large their rounding is.
+    if offset == 1e8:
+        assert (spectrum(frame.of_rows(rows, n)).rank > found.rank).any()
