@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class ClosedForm:
     """solve: the code `(Study, Stack) -> Solutions`, a readout for each level. label: its name in figures and tables.
     levels: the key of a study that holds its levels, `group.key`; empty where it chooses by itself. symbol: what a
-    level is called, in text; folder: the same in the name of a folder. example: levels to write. descends: it is
-    gradient descent, at the step size of `gd`."""
+    level is called, in text; folder: the same in the name of a folder. example: levels to write. penalises: it has
+    a penalty λ. descends: it is gradient descent, at the step size of `gd`."""
 
     name: str
     solve: Code
@@ -25,6 +25,7 @@ class ClosedForm:
     symbol: str = ""
     folder: str = ""
     example: str = ""
+    penalises: bool = False
     descends: bool = False
 
     def levels_in(self, study: Study) -> tuple[float | None, ...]:
@@ -56,8 +57,9 @@ CLOSED_FORMS: dict[str, ClosedForm] = {
             symbol="λ",
             folder="lambda",
             example="[0.01, 1]",
+            penalises=True,
         ),
-        ClosedForm(name="ridge_loo", solve=f"{_ROOM}ridge_loo", label="ridge, λ by leave-one-out"),
+        ClosedForm(name="ridge_loo", solve=f"{_ROOM}ridge_loo", label="ridge, λ by leave-one-out", penalises=True),
         ClosedForm(
             name="gd_exact",
             solve=f"{_ROOM}gd_exact",
