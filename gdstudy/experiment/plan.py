@@ -9,6 +9,7 @@ from typing import Any
 from gdstudy.study.ablations import ABLATIONS, UNABLATED
 from gdstudy.study.config import Study
 from gdstudy.study.datasets import DATASETS, PREPROCESSES
+from gdstudy.study.estimators import CLOSED_FORMS, asked_for
 from gdstudy.study.models import MODELS, REFERENCES, Model
 from gdstudy.study.status import WORDS
 
@@ -165,7 +166,7 @@ def producible(study: Study) -> dict[str, set[Any]]:
         "input_noise": set(study.input_noise),
         "model": set(study.models),
         "estimator": {
-            *(*REFERENCES, "theory", *study.trained),
+            *(*REFERENCES, *CLOSED_FORMS, "theory", *study.trained),
             *(f"{name}_closed_form" for name in study.trained),
         },
         "ablation": set(producible_levels(study)),
@@ -174,8 +175,9 @@ def producible(study: Study) -> dict[str, set[Any]]:
 
 
 def producible_levels(study: Study) -> dict[str, set[float | None]]:
-    """The levels of each ablation that the tables of a study can hold; None where there is none."""
-    pairs = {UNABLATED}
+    """The levels of each ablation that the tables of a study can hold, and without one those of ridge and of the exact
+    iterate; None where there is none."""
+    pairs = {UNABLATED} | {(UNABLATED[0], level) for form in asked_for(study) for level in form.levels_in(study)}
     for name in study.datasets:
         pairs |= set(study.ablations.levels(name))
     return {ablation: {level for name, level in pairs if name == ablation} for ablation, _ in pairs}

@@ -17,6 +17,7 @@ from gdstudy.data.splits import split, stream
 from gdstudy.experiment.error_parts import error_parts, rounding
 from gdstudy.experiment.optimise import train, weights
 from gdstudy.experiment.plan import Batch, Level
+from gdstudy.experiment.regularised import closed_forms
 from gdstudy.experiment.rows import Columns, Records, identity
 from gdstudy.experiment.stack import Stack, build_stack, distinct, geometry, side_by_side
 from gdstudy.linalg.metrics import frobenius, relative_distance
@@ -54,7 +55,8 @@ class Readouts:
         rows["rounding"] = torch.cat([rounding(stack, p, w) for p, w in zip(problems, W, strict=True)]).cpu().numpy()
         for name, part in error_parts(stack, W[0]).items():
             rows[name] = np.r_[part, np.full((len(levels) - 1) * len(part), np.nan)]
-        return Records([rows], [], self._closed_pictures(W[0]))
+        beside = closed_forms(self.study, stack, W[0])
+        return Records([rows, *beside], [], self._closed_pictures(W[0]))
 
     def _closed_pictures(self, W: Tensor) -> list[Columns]:
         seed_0 = torch.tensor([c for c, (_, seed) in enumerate(self.batch.cells) if seed == 0], dtype=torch.int64)

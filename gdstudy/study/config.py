@@ -12,9 +12,9 @@ from typing import Any, Literal, get_origin, get_type_hints
 
 from gdstudy.study.checks import check, check_training_names
 from gdstudy.study.errors import StudyError, shown, suggestion
-from gdstudy.study.groups import GROUPS, Ablations, Synthetic, Training
+from gdstudy.study.groups import GROUPS, Ablations, GDExact, Ridge, Synthetic, Training
 from gdstudy.study.models import MODELS
-from gdstudy.study.values import Levels, Sizes, Threads, convert
+from gdstudy.study.values import Levels, Memory, Sizes, Threads, convert
 
 
 @dataclass
@@ -54,9 +54,15 @@ class Study:
     """Number of random splits for each N, at least 1: seeds 0, 1, …"""
     estimators: list[str] = field(default_factory=lambda: ["min_norm", "gd"])
     """min_norm (the closed form, always: X⁺Y, for a bottleneck `pca` or, with input noise, `reduced_rank`), gd
-    (the training of that name), theory (exact expected risk, where the data has one). `trainings` are all trained."""
+    (the training of that name), theory (exact expected risk, where the data has one); of readouts also ridge (at
+    ridge.levels), ridge_loo (its λ by exact leave-one-out in each cell) and gd_exact (descent at gd_exact.steps,
+    without taking them). `trainings` are all trained."""
     ablations: Ablations = field(default_factory=Ablations)
     """Ablations."""
+    ridge: Ridge = field(default_factory=Ridge)
+    """Ridge regression."""
+    gd_exact: GDExact = field(default_factory=GDExact)
+    """Exact gradient descent."""
     gd: Training = field(default_factory=Training)
     """The training `gd`, and the defaults of all others."""
     trainings: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -68,6 +74,9 @@ class Study:
     """Threads of PyTorch: `auto` (one for small cells, more while that is measured to be faster) or so many."""
     batch_cells: int = 1000
     """Cells trained as one stack and stored together, at least 1; what a killed run loses at most."""
+    memory: Memory = Memory("2GB")
+    """Most that a batch may take, such as 500MB or 8GB (10⁶ and 10⁹ bytes), at least 1MB: larger batches are divided.
+    The same on every machine, as the digits of a cell can depend on its batch."""
 
     def __post_init__(self) -> None:
         _convert(self)

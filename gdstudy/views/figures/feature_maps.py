@@ -21,8 +21,8 @@ from gdstudy.study.models import Model
 from gdstudy.views.figures.axes import cell_edges, count_ticks, fit_y, log_axes, note_in, shared_legend, threshold
 from gdstudy.views.figures.curves import draw, draw_mean
 from gdstudy.views.figures.labels import data_label, main_label, sign
-from gdstudy.views.figures.style import BLUE, EXACT, FEATURES, MSE, ORANGE, ROWS, TEST, TRAIN, grid
-from gdstudy.views.summary import Seen, by_size, groups, nearest, select, several
+from gdstudy.views.figures.style import BLUE, CHOSEN, EXACT, FEATURES, MSE, ORANGE, ROWS, TEST, TRAIN, grid
+from gdstudy.views.summary import Seen, by_size, closed_forms, groups, nearest, select, several
 from gdstudy.views.sweeps import main_training, parts
 
 _TYPICAL = 40  # the swept size that is held nearest to this
@@ -156,6 +156,9 @@ def feature_sweeps(run: Run) -> Figure | None:
 
 def _draw_sweep(axis: Axes, study: Study, rows: DataFrame, size: str) -> None:
     draw(axis, by_size(select(rows, estimator="min_norm"), "test_mse", size), "X⁺y, median and quartiles", BLUE)
+    for (form, _), chosen in closed_forms(rows).items():
+        if not form.levels:
+            draw(axis, by_size(chosen, "test_mse", size), f"{form.label}, median and quartiles", CHOSEN)
     if len(trained := select(rows, estimator=main_training(study))):
         label = f"trained {main_label(study)}, median and quartiles"
         draw(axis, by_size(trained, "test_mse", size), label, ORANGE, linestyle="--")
