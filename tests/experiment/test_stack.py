@@ -7,7 +7,7 @@ import numpy as np
 import one_cell
 import pytest
 from computed import as_run, at, computed
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from gdstudy import gradient_descent, load_dataset, min_norm_solution
@@ -17,6 +17,7 @@ from gdstudy.data.splits import split
 from gdstudy.study.config import Study
 from gdstudy.study.groups import Ablations, Training
 from gdstudy.study.models import MODELS
+from gdstudy.study.parser import as_dict, study_of
 from gdstudy.views.claims import decide
 from gdstudy.views.sweeps import sweeps
 
@@ -27,6 +28,7 @@ ABLATIONS = Ablations(
     adversarial_test=[0, 1, 10],
     adversarial_train=[0, 1, 10],
 )
+RIDGE = ["min_norm", "ridge", "ridge_loo"]
 BY_TRAINING = ("center_train", "standardize_train")
 
 
@@ -252,3 +254,33 @@ def test_an_autoencoder_may_have_an_intercept_too():
         W = np.linalg.pinv(features[train], rcond=1e-11) @ X[train]
         assert row["test_mse"] == pytest.approx(np.square(features[test] @ W - X[test]).mean(), rel=1e-6)
         assert row["n_parameters"] == 65
+
+
+@pytest.mark.parametrize(
+    "how", [{"intercept": True}, {"preprocess": "center_train"}, {"preprocess": "standardize_train"}]
+)
+def test_ridge_leaves_the_constant_free_whichever_way_it_is_fitted(how):
+    data = load_dataset("diabetes")
+    levels = {"ridge": {"levels": [1e-9, 1.0], "relative": False}}
+    rows = computed(study_of({**as_dict(study(n_train=[5, 11, 12, 40], **how)), **levels, "estimators": RIDGE})).results
+    for row, n, seed in cells(at(rows, estimator="ridge")):
+        train, test = split(442, n, seed)
+        X = data.X if "intercept" in how else seen(data, how["preprocess"], train)[0]
+        fit = Ridge(alpha=row["level"], solver="svd").fit(X[train], data.Y[train])
+        error = np.square(fit.predict(X[test]).reshape(-1, 1) - data.Y[test]).mean()
+        assert row["test_mse"] == pytest.approx(error, rel=1e-8)
+        assert row["penalty"] == row["level"]
+    for row, n, seed in cells(at(rows, estimator="ridge_loo", n_train=40)):
+        train, test = split(442, n, seed)
+        X = data.X if "intercept" in how else seen(data, how["preprocess"], train)[0]
+        fit = Ridge(alpha=row["penalty"], solver="svd").fit(X[train], data.Y[train])
+        assert row["test_mse"] == pytest.approx(
+            np.square(fit.predict(X[test])[:, None] - data.Y[test]).mean(), rel=1e-8
+        )
+        alone = [np.delete(train, i) for i in range(n)]
+        by_hand = [Ridge(alpha=row["penalty"], solver="svd").fit(X[some], data.Y[some]) for some in alone]
+        left = [fit.predict(X[[i]]).item() - data.Y[i, 0] for fit, i in zip(by_hand, train, strict=True)]
+        assert row["loo_mse"] == pytest.approx(np.square(left).mean(), rel=1e-6)
+    # As λ → 0 it tends to its own limit, which is X⁺y where the constant is no column that least norm keeps small.
+    small, large = (at(rows, estimator="ridge", level=level)["distance"].median() for level in (1e-9, 1.0))
+    assert small < 1e-3 < 0.1 < large
