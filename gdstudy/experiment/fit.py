@@ -182,12 +182,13 @@ def fit_readout(
 
 def _centred(X: Tensor, weights: Tensor, intercept: bool) -> tuple[Tensor, Tensor]:
     """The rows less their weighted mean, and it: (N, P) and (P,); zero where there is no intercept."""
-    total = X.new_zeros(X.shape[1])
-    # Twice: the rounding of a large mean would leave another one.
-    for _ in range(2 if intercept else 0):
-        mean = weights @ X / weights.sum()
-        X, total = X - mean, total + mean
-    return X, total
+    if not intercept:
+        return X, X.new_zeros(X.shape[1])
+    # The mean of equal numbers is off by rounding, of which nothing may be learnt.
+    total = torch.where(X.amin(0) == X.amax(0), X[0], weights @ X / weights.sum())
+    X = X - total
+    rest = weights @ X / weights.sum()  # what rounding left of a large mean
+    return X - rest, total + rest
 
 
 def _states(
