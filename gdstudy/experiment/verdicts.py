@@ -1,0 +1,62 @@
+"""From evidence to verdicts: what is found, in the order in which it is to be put right."""
+
+from __future__ import annotations
+
+from gdstudy.experiment.evidence import Evidence
+from gdstudy.study.verdicts import Verdict
+
+# Measured on planted problems (tests/test_diagnosis.py and tests/planted.py), other seeds than those that test them.
+AMPLIFIED = 3.0  # median left-out noise amplification
+NEAR_GAIN = 1.5  # of X⁺Y's error over the best
+SCALE_RATIO, SCALE_GAIN = 10.0, 0.8  # of κ; of the error with scaled features
+SLOW = 1.1  # of the error at the budget over the best
+FEW_ROWS = 0.75  # N/P
+COLLINEAR_KAPPA, COLLINEAR_COSINE = 300.0, 0.99
+NO_SIGNAL = 0.9  # of null's error
+NOISE = 4.0  # null's error over the best
+CLEAN = 1.15  # X⁺Y's error over the best
+
+
+def verdicts(evidence: Evidence) -> tuple[Verdict, ...]:
+    """All that holds, the first to be put right first; the last words on signal and noise only where nothing else is."""
+    e = evidence
+    if not bool((e.given.Y != e.given.Y[0]).any()):
+        return (Verdict.CONSTANT_TARGET,)
+    N, P = e.base.X.shape
+    best = min(e.error("ridge_loo"), e.error("gd_early"))
+    limit = max(e.error("min_norm"), float(e.path.errors[-1]))
+    amplified = e.amplification > AMPLIFIED
+    kappa, kappa_scaled = e.base.condition_number, e.scaled.condition_number
+    found = {
+        Verdict.NO_INTERCEPT: e.needs_intercept,
+        Verdict.REDUNDANT_FEATURES: bool(e.columns.copies) or e.columns.deficit > 0,
+        Verdict.UNEQUAL_SCALES: kappa > SCALE_RATIO * kappa_scaled and scaling_helps(e),
+        Verdict.TOO_FEW_STEPS: within_budget(e) > SLOW * best and float(e.path.errors[-1]) <= SLOW * best,
+        Verdict.NEAR_THRESHOLD: amplified and limit > NEAR_GAIN * best,
+        Verdict.DEAD_FEATURES: bool(e.columns.dead),
+        Verdict.OVERPARAMETERISED: N < FEW_ROWS * P,
+        Verdict.COLLINEAR: not amplified and kappa_scaled > COLLINEAR_KAPPA and e.columns.closest > COLLINEAR_COSINE,
+        Verdict.NO_SIGNAL: e.error("ridge_loo") > NO_SIGNAL * e.error("null"),
+    }
+    named = tuple(verdict for verdict, holds in found.items() if holds)
+    return named or (_otherwise(e),)
+
+
+def within_budget(evidence: Evidence, scaled: bool = False) -> float:
+    """The smallest error of gradient descent on rows held out, stopped at any t within the budget."""
+    path = evidence.path_scaled if scaled else evidence.path
+    return float(path.errors[path.steps <= evidence.budget].min())
+
+
+def scaling_helps(evidence: Evidence) -> bool:
+    """Whether rows left out say that the features are to be scaled."""
+    e = evidence
+    of_descent = within_budget(e, scaled=True) < SCALE_GAIN * within_budget(e)
+    return of_descent or e.error("ridge_loo", scaled=True) < SCALE_GAIN * e.error("ridge_loo")
+
+
+def _otherwise(evidence: Evidence) -> Verdict:
+    e = evidence
+    if e.error("null") < NOISE * e.error("ridge_loo"):
+        return Verdict.NOISE
+    return Verdict.NOTHING_TO_DO if e.error("min_norm") < CLEAN * e.error("ridge_loo") else Verdict.OVERFITTED
