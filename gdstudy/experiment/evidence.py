@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ _N_SIZES, _MOST_DRAWS = 9, 9
 _WORK, _MOST_NUMBERS = 1.5e9, 1 << 23
 # An intercept is missing where with it the best ridge leaves less than this share of the error, by so many standard
 # errors of the difference.
-_GAIN_OF_INTERCEPT, _SURE = 0.8, 2.0
+_GAIN_OF_INTERCEPT, _SURE = 0.8, 2.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,10 +74,17 @@ class Evidence:
     path: Path
     path_scaled: Path
     amplification: float
-    modes: Modes
-    learning: Learning
     budget: int
+    seed: int
     left_out_singly: bool
+
+    @cached_property
+    def modes(self) -> Modes:
+        return error_by_mode(self.base, self.fits[self.base.name, "ridge_loo"].W, self.seed)
+
+    @cached_property
+    def learning(self) -> Learning:
+        return learning_curve(self.base, self.seed)
 
     def error(self, estimator: str, scaled: bool = False) -> float:
         """MSE on rows left out of the base, or of it with scaled features."""
@@ -121,14 +129,9 @@ def gather(
         paths[data.name], of_descent = descent(data, parts, budget, tolerance)
         found += of_descent
     fits = {(fit.preprocessing, fit.estimator): fit for fit in found}
-    on_step("error by mode")
-    modes = error_by_mode(base, fits[base.name, "ridge_loo"].W, seed)
-    on_step("learning curve")
-    learning = learning_curve(base, seed)
     amplification = float(noise_amplification(base.fitted)[0].median())
-    singly = len(parts) == len(X)
     of = (given, base, scaled, needs, columns_of(base, scaled), fits, paths[base.name], paths[scaled.name])
-    return Evidence(*of, amplification, modes, learning, budget, singly)
+    return Evidence(*of, amplification, budget, seed, len(parts) == len(X))
 
 
 def has_constant(X: Tensor) -> bool:

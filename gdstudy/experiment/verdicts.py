@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from gdstudy.experiment.evidence import Evidence
 from gdstudy.study.verdicts import Verdict
 
 # Measured on planted problems (tests/test_diagnosis.py and tests/planted.py), other seeds than those that test them.
-AMPLIFIED = 3.0  # median left-out noise amplification
-NEAR_GAIN = 1.5  # of X⁺Y's error over the best
+AMPLIFIED = 2.0  # median left-out noise amplification
+NEAR = 4.5  # its product with the error of X⁺Y over the best: 3 times as much noise and 1.5 times the error, or alike
+NEAR_GAIN, RESIDUAL = 1.5, 0.01  # that error over the best, or the best over null's, without which noise is no matter
 SCALE_RATIO, SCALE_GAIN = 10.0, 0.8  # of κ; of the error with scaled features
 SLOW = 1.1  # of the error at the budget over the best
 FEW_ROWS = 0.75  # N/P
@@ -23,23 +26,35 @@ def verdicts(evidence: Evidence) -> tuple[Verdict, ...]:
     if not bool((e.given.Y != e.given.Y[0]).any()):
         return (Verdict.CONSTANT_TARGET,)
     N, P = e.base.X.shape
-    best = min(e.error("ridge_loo"), e.error("gd_early"))
-    limit = max(e.error("min_norm"), float(e.path.errors[-1]))
-    amplified = e.amplification > AMPLIFIED
+    near = is_near(e)
     kappa, kappa_scaled = e.base.condition_number, e.scaled.condition_number
     found = {
         Verdict.NO_INTERCEPT: e.needs_intercept,
         Verdict.REDUNDANT_FEATURES: bool(e.columns.copies) or e.columns.deficit > 0,
         Verdict.UNEQUAL_SCALES: kappa > SCALE_RATIO * kappa_scaled and scaling_helps(e),
-        Verdict.TOO_FEW_STEPS: within_budget(e) > SLOW * best and float(e.path.errors[-1]) <= SLOW * best,
-        Verdict.NEAR_THRESHOLD: amplified and limit > NEAR_GAIN * best,
+        Verdict.TOO_FEW_STEPS: within_budget(e) > SLOW * e.path.errors.min() >= e.path.errors[-1],
+        Verdict.NEAR_THRESHOLD: near,
         Verdict.DEAD_FEATURES: bool(e.columns.dead),
         Verdict.OVERPARAMETERISED: N < FEW_ROWS * P,
-        Verdict.COLLINEAR: not amplified and kappa_scaled > COLLINEAR_KAPPA and e.columns.closest > COLLINEAR_COSINE,
+        Verdict.COLLINEAR: not near and kappa_scaled > COLLINEAR_KAPPA and e.columns.closest > COLLINEAR_COSINE,
         Verdict.NO_SIGNAL: e.error("ridge_loo") > NO_SIGNAL * e.error("null"),
     }
     named = tuple(verdict for verdict, holds in found.items() if holds)
     return named or (_otherwise(e),)
+
+
+def gain(evidence: Evidence) -> float:
+    """The error of X⁺Y, the limit of gradient descent, over that of the best stopped or penalised fit."""
+    e = evidence
+    limit = max(e.error("min_norm"), float(e.path.errors[-1]))
+    return limit / max(min(e.error("ridge_loo"), e.error("gd_early")), np.finfo(float).tiny)
+
+
+def is_near(evidence: Evidence) -> bool:
+    """Whether X⁺Y amplifies noise, by what its rows say and by how much is lost: of each half, the other tells."""
+    e, found = evidence, gain(evidence)
+    noisy = found > NEAR_GAIN or e.error("ridge_loo") > RESIDUAL * e.error("null")
+    return noisy and e.amplification > AMPLIFIED and e.amplification * found > NEAR
 
 
 def within_budget(evidence: Evidence, scaled: bool = False) -> float:
