@@ -1,7 +1,7 @@
 """Gradient descent beside its closed form, at and around the interpolation threshold N = P.
 
 The house, each wing importing only from those below it (CONTRIBUTING.md):
-    commands                          train, figures
+    commands                          train, figures, diagnosis
     sweep, views                      batches → store; stored tables → what people look at
     experiment                        the only place where training meets its closed form
     training, closed_form, theory     siblings that never meet
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gdstudy.closed_form.iterates import gd_iterate
     from gdstudy.closed_form.solutions import min_norm_solution, reduced_rank_solution, ridge_solution, singular_values
     from gdstudy.data.loading import load_dataset
+    from gdstudy.diagnosis import diagnose
     from gdstudy.study.status import Status
     from gdstudy.sweep.store import load_arrays, load_curves, load_results
     from gdstudy.train import run_study
@@ -38,6 +39,7 @@ _HOME = {
     "gradient_descent": "training.gradient_descent",
     "prediction_error_modes": "closed_form.factors",
     "load_dataset": "data.loading",
+    "diagnose": "diagnosis",
     "load_arrays": "sweep.store",
     "load_results": "sweep.store",
     "load_curves": "sweep.store",
@@ -47,6 +49,7 @@ _HOME = {
 __all__ = [
     "State",
     "Status",
+    "diagnose",
     "gd_iterate",
     "gradient_descent",
     "load_arrays",

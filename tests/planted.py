@@ -7,7 +7,7 @@ from gdstudy.study.verdicts import Verdict
 
 def _sizes(random, low=1.5, high=6.0):
     P = int(random.choice([10, 20, 40]))
-    return int(round(P * random.uniform(low, high))), P
+    return round(P * random.uniform(low, high)), P
 
 
 def _linear(random, X, noise):

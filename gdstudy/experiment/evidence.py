@@ -12,13 +12,12 @@ import torch
 from torch import Tensor
 
 from gdstudy.closed_form.factors import bias_readout, variance_modes
-from gdstudy.closed_form.held_out import with_constant
-from gdstudy.closed_form.leave_one_out import best_penalty, noise_amplification, ridge_grid
+from gdstudy.closed_form.leave_one_out import best_penalty, noise_amplification, ridge_grid, with_constant
 from gdstudy.closed_form.solutions import ridge_filter
 from gdstudy.data.splits import stream
-from gdstudy.experiment.columns import Columns, columns_of
-from gdstudy.experiment.fits import Fit, Path, descent, min_norm, null, parts_of, ridge
+from gdstudy.experiment.candidates import MOST_LEFT_OUT, Fit, Path, descent, folds_of, min_norm, null, ridge
 from gdstudy.experiment.preprocessed import Preprocessed
+from gdstudy.experiment.redundancy import Columns, columns_of
 from gdstudy.linalg.spectrum import product, spectrum
 
 _N_SIZES, _MOST_DRAWS = 9, 9
@@ -105,7 +104,7 @@ def gather(
     seed: int,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Evidence:
-    """X: (N, P), N ≥ 2; Y: (N, k): float64, without units. intercept: fit one; else it is tested whether one is missing.
+    """X: (N, P), N ≥ 2; Y: (N, k): float64, without units. intercept: fit one; else it is tested whether one is wanted.
 
     budget: steps of gradient descent one is ready to take; on_step: told what is done next.
     """
@@ -122,21 +121,21 @@ def gather(
     scaled = Preprocessed.of(X, Y, eps, base.intercept, scaled=True)
     on_step("leave-one-out errors, scaled features")
     found += [null(scaled), min_norm(scaled), ridge(scaled)]
-    parts = parts_of(len(X), seed)
+    folds = folds_of(len(X), seed)
     paths = {}
     for data in (base, scaled) if base is given else (base, scaled, given):
         on_step(f"gradient descent, {data.name}")
-        paths[data.name], of_descent = descent(data, parts, budget, tolerance)
+        paths[data.name], of_descent = descent(data, folds, budget, tolerance)
         found += of_descent
     fits = {(fit.preprocessing, fit.estimator): fit for fit in found}
     amplification = float(noise_amplification(base.fitted)[0].median())
     of = (given, base, scaled, needs, columns_of(base, scaled), fits, paths[base.name], paths[scaled.name])
-    return Evidence(*of, amplification, budget, seed, len(parts) == len(X))
+    return Evidence(*of, amplification, budget, seed, len(X) <= MOST_LEFT_OUT)
 
 
 def has_constant(X: Tensor) -> bool:
     """Whether a column of X says the same of every row, but zero: an intercept that is there already."""
-    return bool(((X == X[0]).all(0) & (X[0] != 0)).any())
+    return bool(((X.amax(0) == X.amin(0)) & (X[0] != 0)).any())
 
 
 def _much_better(one: Fit, other: Fit) -> bool:
@@ -160,13 +159,17 @@ def error_by_mode(data: Preprocessed, beta: Tensor, seed: int) -> Modes:
         projections = (x_held @ spec.Vt.mT).square().mean(0)
         energy = projections * variance_modes(spec, e).square().sum(1)
         bias = (x_held @ bias_readout(spec, beta)).square().sum(1).mean()
-        found.append((spec.s, projections, (spec.U.mT @ e).square().mean(1), energy, bias))
-    n_modes = min(len(one[0]) for one in found)
-    s, of_x, of_e, energy = (torch.stack([one[k][:n_modes] for one in found]).mean(0).numpy() for k in range(4))
-    bias = float(torch.stack([one[4] for one in found]).mean())
-    total = energy.sum()
-    shares = energy / total if total > 0 else np.full_like(energy, np.nan)
-    return Modes(s, np.sqrt(of_x), np.sqrt(of_e), shares, bias / (bias + total) if bias + total > 0 else 0.0)
+        found.append((spec.s * spec.nonzero, projections, (spec.U.mT @ e).square().mean(1), energy, bias))
+    n_modes = min(len(of_fold[0]) for of_fold in found)
+
+    def mean(k: int) -> np.ndarray:
+        return torch.stack([of_fold[k][:n_modes] for of_fold in found]).mean(0).numpy()
+
+    energies, biased = mean(3), float(torch.stack([of_fold[4] for of_fold in found]).mean())
+    total = float(energies.sum())
+    shares = energies / total if total > 0 else np.full_like(energies, np.nan)
+    bias_share = biased / (biased + total) if biased + total > 0 else np.nan
+    return Modes(mean(0), np.sqrt(mean(1)), np.sqrt(mean(2)), shares, bias_share)
 
 
 def learning_curve(data: Preprocessed, seed: int) -> Learning:

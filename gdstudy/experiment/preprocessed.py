@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from gdstudy.closed_form.held_out import with_constant
+from gdstudy.closed_form.leave_one_out import with_constant
 from gdstudy.linalg.spectrum import Spectrum, spectrum
 
 
@@ -27,6 +27,7 @@ class Preprocessed:
     scale: Tensor
     offset: Tensor
     intercept: bool
+    scaled: bool
     eps: float
 
     @classmethod
@@ -41,7 +42,7 @@ class Preprocessed:
         x[:, x.abs().amax(0) <= 4 * eps * shift.abs()] = 0
         size = x.square().mean(0).sqrt()
         scale = torch.where(size > 0, size, 1) if scaled else torch.ones_like(size)
-        return cls(NAMES[intercept, scaled], x / scale, Y - offset, shift, scale, offset, intercept, eps)
+        return cls(NAMES[intercept, scaled], x / scale, Y - offset, shift, scale, offset, intercept, scaled, eps)
 
     @cached_property
     def spectrum(self) -> Spectrum:
@@ -52,6 +53,11 @@ class Preprocessed:
     def fitted(self) -> Spectrum:
         """The spectrum with the constant among its modes where there is an intercept: for left-out errors."""
         return with_constant(self.spectrum) if self.intercept else self.spectrum
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What holds these numbers to the precision they were given in."""
+        return torch.float32 if self.eps > torch.finfo(torch.float64).eps else torch.float64
 
     @property
     def condition_number(self) -> float:

@@ -21,9 +21,9 @@ CLEAN = 1.15  # X⁺Y's error over the best
 
 
 def verdicts(evidence: Evidence) -> tuple[Verdict, ...]:
-    """All that holds, the first to be put right first; the last words on signal and noise only where nothing else is."""
+    """All that holds, the first to be put right first; what is said of noise only where nothing else is."""
     e = evidence
-    if not bool((e.given.Y != e.given.Y[0]).any()):
+    if not bool((e.given.Y.amax(0) > e.given.Y.amin(0)).any()):
         return (Verdict.CONSTANT_TARGET,)
     N, P = e.base.X.shape
     near = is_near(e)
@@ -36,7 +36,7 @@ def verdicts(evidence: Evidence) -> tuple[Verdict, ...]:
         Verdict.NEAR_THRESHOLD: near,
         Verdict.DEAD_FEATURES: bool(e.columns.dead),
         Verdict.OVERPARAMETERISED: N < FEW_ROWS * P,
-        Verdict.COLLINEAR: not near and kappa_scaled > COLLINEAR_KAPPA and e.columns.closest > COLLINEAR_COSINE,
+        Verdict.COLLINEAR: not near and kappa_scaled > COLLINEAR_KAPPA and e.columns.cosine > COLLINEAR_COSINE,
         Verdict.NO_SIGNAL: e.error("ridge_loo") > NO_SIGNAL * e.error("null"),
     }
     named = tuple(verdict for verdict, holds in found.items() if holds)

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy.closed_form.held_out import gd_held_out
 from gdstudy.closed_form.iterates import gd_filter, steps_to_gradient
-from gdstudy.closed_form.leave_one_out import best_penalty, left_out_residuals, ridge_grid
+from gdstudy.closed_form.leave_one_out import best_penalty, gd_left_out, left_out_residuals, ridge_grid
 from gdstudy.closed_form.solutions import ridge_filter
 from gdstudy.data.splits import stream
 from gdstudy.experiment.preprocessed import Preprocessed
@@ -21,6 +20,8 @@ N_FOLDS = 5
 # Beyond this no budget of steps reaches, and κ² of any κ that float64 holds apart from infinity lies near.
 _LONGEST = 1e15
 _PER_DECADE = 6
+# Errors this near to the smallest are the same: then fewer steps are better.
+_SAME = 1.001
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +59,10 @@ class Path:
     to_limit: float
 
 
-def parts_of(n_rows: int, seed: int) -> list[Tensor]:
-    """The rows that are held out together: each alone up to MOST_LEFT_OUT, then a fifth at a time."""
-    order = stream(seed, "folds").permutation(n_rows)
-    return list(torch.from_numpy(order).tensor_split(n_rows if n_rows <= MOST_LEFT_OUT else N_FOLDS))
+def folds_of(n_rows: int, seed: int) -> Tensor:
+    """The fold of each row, (N,): each row is left out alone up to MOST_LEFT_OUT, of more a random fifth at a time."""
+    order = torch.from_numpy(stream(seed, "folds").permutation(n_rows))
+    return order % (n_rows if n_rows <= MOST_LEFT_OUT else N_FOLDS)
 
 
 def null(data: Preprocessed) -> Fit:
@@ -84,14 +85,14 @@ def ridge(data: Preprocessed) -> Fit:
     return Fit(data.name, "ridge_loo", data.spectrum.filtered(f, data.Y[None])[0], left_out, float(penalty))
 
 
-def descent(data: Preprocessed, parts: list[Tensor], budget: int, tolerance: float) -> tuple[Path, list[Fit]]:
+def descent(data: Preprocessed, folds: Tensor, budget: int, tolerance: float) -> tuple[Path, list[Fit]]:
     """Gradient descent along t, after the budget of steps and stopped where it is best."""
     s = data.spectrum.s[0]
     largest = float(s[0])
     eta = 1 / largest**2 if largest > 0 else 1.0
     to_limit = _to_limit(data, eta, tolerance)
     steps = _steps(budget, to_limit)
-    residuals = gd_held_out(data.X, data.Y, parts, eta, list(steps), data.intercept, data.eps)
+    residuals = gd_left_out(data.X.to(data.dtype), data.Y, eta, list(steps), folds, center=data.intercept)
     errors = residuals.square().mean((1, 2)).numpy()
     path = Path(steps, errors, eta, to_limit)
 
@@ -100,7 +101,10 @@ def descent(data: Preprocessed, parts: list[Tensor], budget: int, tolerance: flo
         W = data.spectrum.filtered(f.unsqueeze(-1), data.Y[None])[0]
         return Fit(data.name, name, W, residuals[k], step=float(steps[k]))
 
-    return path, [fit("gd", int(np.searchsorted(steps, budget))), fit("gd_early", int(np.argmin(errors)))]
+    return path, [
+        fit("gd", int(np.searchsorted(steps, budget))),
+        fit("gd_early", int(np.argmax(errors <= errors.min() * _SAME))),
+    ]
 
 
 def _to_limit(data: Preprocessed, eta: float, tolerance: float) -> float:

@@ -22,25 +22,28 @@ _COPY, _COPY_EPS = 1e-8, 8
 class Columns:
     """dead: numbers of columns that are zero (of constant ones, with an intercept); copies: pairs (first, copy), up to
     scale and sign; deficit: how many columns are combinations of the others, copies included.
-    closest: the largest |correlation| of two columns that are no copies, NaN where there are none or too many.
+    closest: the two columns that are most alike, and cosine the |cosine| of their angle; None and NaN where there are
+    none, or too many to compare.
     """
 
     dead: list[int]
     copies: list[tuple[int, int]]
     deficit: int
-    closest: float
+    closest: tuple[int, int] | None
+    cosine: float
 
 
 def columns_of(base: Preprocessed, scaled: Preprocessed) -> Columns:
     Z = scaled.X
     filled = (base.X != 0).sum(0)
     if base.intercept:  # a centred column is not zero where the others are: count rows apart from its commonest value
-        filled = (base.X != base.X.mode(0).values).sum(0)
-        filled = torch.where((base.X == 0).all(0), 0, filled)
+        commonest = base.X.mode(0).values
+        filled = (commonest != base.X).sum(0)
     dead, live = filled == 0, (filled >= _FEWEST).nonzero().squeeze(1)
     copies = _copies(Z[:, live], max(_COPY, _COPY_EPS * base.eps))
     pairs = [(int(live[a]), int(live[b])) for a, b in copies]
-    return Columns(dead.nonzero().squeeze(1).tolist(), pairs, _deficit(scaled, live, dead), _closest(Z[:, live]))
+    closest, cosine = _closest(Z, live)
+    return Columns(dead.nonzero().squeeze(1).tolist(), pairs, _deficit(scaled, live, dead), closest, cosine)
 
 
 def _deficit(scaled: Preprocessed, live: Tensor, dead: Tensor) -> int:
@@ -66,9 +69,11 @@ def _copies(Z: Tensor, tolerance: float) -> list[tuple[int, int]]:
     return [tuple(sorted((int(order[k]), int(order[k + 1])))) for k in alike.nonzero().squeeze(1)]  # type: ignore[misc]
 
 
-def _closest(Z: Tensor) -> float:
-    """The largest |cosine| of two columns, of as many columns as their products are to be taken of."""
-    if not 2 <= Z.shape[1] <= max(2048, len(Z)):
-        return float("nan")
-    cosines = (Z.mT @ Z / len(Z)).abs().fill_diagonal_(0)
-    return float(cosines.max())
+def _closest(Z: Tensor, live: Tensor) -> tuple[tuple[int, int] | None, float]:
+    """The two columns, of these of unit size, with the largest |cosine|, and it."""
+    if not 2 <= len(live) <= max(2048, len(Z)):
+        return None, float("nan")
+    z = Z[:, live]
+    cosines = (z.mT @ z / len(z)).abs().fill_diagonal_(-1)
+    a, b = divmod(int(cosines.argmax()), len(live))
+    return (int(live[a]), int(live[b])), float(cosines[a, b])
