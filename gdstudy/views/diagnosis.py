@@ -66,8 +66,7 @@ class Diagnosis:
 
     @property
     def threshold(self) -> int:
-        """The N at which X⁺y begins to fit every row exactly: features that are neither zero nor combinations of others,
-        and the intercept."""
+        """The N up to which X⁺y fits every row: features that are neither zero nor combinations, and the intercept."""
         columns = self.evidence.columns
         return self.n_features - len(columns.dead) - columns.deficit + int(self.evidence.base.intercept)
 
@@ -195,11 +194,6 @@ class Diagnosis:
                 lines.append(f"  {label:<20}" + "".join(f"{'' if pd.isna(c) else number(c):>14}" for c in cells))
             if measure == "left_out_mse":
                 lines += self._one_row()
-        exact = self.evidence.fits[self.evidence.base.name, "min_norm"]
-        if (share := one_row_share(exact)) > _ONE_ROW and self.n_rows > 2:
-            lines.append(
-                f"  one row has {share:.0%} of the error of X⁺y; the median over rows is {number(self._median)}"
-            )
         return "\n".join(lines)
 
     def _one_row(self) -> list[str]:

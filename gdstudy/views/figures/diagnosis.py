@@ -37,7 +37,7 @@ def _against_n(axis: Axes, learning: DataFrame, at: int) -> None:
     axis.set_title("What would fewer rows give?")
     if _log_axes(axis, ROWS, learning[["min_norm", "ridge_loo"]].to_numpy()):
         fit_y(axis)
-        threshold(axis, at)
+        threshold(axis, at, "interpolation threshold")
         count_ticks(axis)
 
 
