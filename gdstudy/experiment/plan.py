@@ -8,7 +8,7 @@ from typing import Any
 
 from gdstudy.study.ablations import ABLATIONS, UNABLATED
 from gdstudy.study.config import Study
-from gdstudy.study.datasets import DATASETS
+from gdstudy.study.errors import StudyError
 from gdstudy.study.models import MODELS, REFERENCES, Model
 from gdstudy.study.status import WORDS
 
@@ -57,7 +57,7 @@ def variants(study: Study) -> list[Variant]:
     sees = {name: study.preprocess if how == "same" else how for name, how in sees.items()}
     found = []
     for preprocess in dict.fromkeys([study.preprocess, *sees.values()]):
-        for dataset in study.datasets:
+        for dataset in study.names:
             levels = (UNABLATED, *study.ablations.levels(dataset))
             trained = tuple(
                 (name, tuple(x for x in levels if x == UNABLATED or x[0] in training.ablations))
@@ -72,7 +72,10 @@ def variants(study: Study) -> list[Variant]:
 
 def n_columns(study: Study, dataset: str) -> int:
     """Columns of a data set, some of which have the study's size."""
-    return DATASETS[dataset].columns or study.synthetic.n_inputs
+    facts = study.facts(dataset)
+    if facts.external and facts.columns is None:
+        raise StudyError(f"{dataset}: its columns are not known before it was read")
+    return facts.columns or study.synthetic.n_inputs
 
 
 def plan(study: Study) -> list[Batch]:
@@ -147,10 +150,10 @@ def producible(study: Study) -> dict[str, set[Any]]:
     found = variants(study)
     return {
         "n_train": set(study.n_train),
-        "n_parameters": {*study.n_parameters, *(n_columns(study, name) for name in study.datasets)},
+        "n_parameters": {*study.n_parameters, *(n_columns(study, name) for name in study.names)},
         "n_hidden": set(study.n_hidden),
         "seed": set(range(study.seeds)),
-        "dataset": set(study.datasets),
+        "dataset": set(study.names),
         "preprocess": {variant.preprocess for variant in found},
         "input_noise": set(study.input_noise),
         "model": set(study.models),
@@ -166,6 +169,6 @@ def producible(study: Study) -> dict[str, set[Any]]:
 def producible_levels(study: Study) -> dict[str, set[float | None]]:
     """The levels of each ablation that the tables of a study can hold; None where there is none."""
     pairs = {UNABLATED}
-    for name in study.datasets:
+    for name in study.names:
         pairs |= set(study.ablations.levels(name))
     return {ablation: {level for name, level in pairs if name == ablation} for ablation, _ in pairs}

@@ -7,6 +7,7 @@ from typing import Literal
 
 from gdstudy.study.ablations import ABLATIONS
 from gdstudy.study.optimizers import OPTIMIZERS
+from gdstudy.study.sources import File
 from gdstudy.study.values import Levels, Sizes, StepSize
 
 
@@ -98,4 +99,4 @@ class Synthetic:
 
 
 # Key of a study → what its group of keys is.
-GROUPS: dict[str, type] = {"synthetic": Synthetic, "ablations": Ablations, "gd": Training}
+GROUPS: dict[str, type] = {"synthetic": Synthetic, "file": File, "ablations": Ablations, "gd": Training}

@@ -19,7 +19,7 @@ from gdstudy.study.config import MAPPINGS, Study, every_key, kinds, refuse_unkno
 from gdstudy.study.console import one_line, say
 from gdstudy.study.errors import StudyError, shown, suggestion
 from gdstudy.study.groups import GROUPS
-from gdstudy.study.values import Levels, Sizes
+from gdstudy.study.values import Columns, Levels, Sizes
 
 # A study is a page of text; what is larger or deeper was not written by hand.
 MOST_BYTES, MOST_DEEP = 1 << 16, 8
@@ -56,6 +56,10 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that the loader would take for something else."""
+
+
 _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("null", r"(~|null|Null|NULL|)", ["~", "n", "N", ""]),
@@ -64,6 +68,7 @@ for _tag, _pattern, _first in (
     ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+0123456789.")),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^{_pattern}$"), _first)
+    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^{_pattern}$"), _first)
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
 _Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(node.value))
 
@@ -149,13 +154,13 @@ def _plain(value: Any) -> Any:
         return {key: _plain(getattr(value, key)) for key in kinds(value.__class__)}
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, Levels):
+    if isinstance(value, Levels | Columns):
         return list(value)
     return str(value) if isinstance(value, Sizes | str) else value
 
 
 def as_yaml(study: Study) -> str:
-    return yaml.safe_dump(as_dict(study), sort_keys=False, allow_unicode=True, default_flow_style=None)
+    return yaml.dump(as_dict(study), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None)
 
 
 # Options
