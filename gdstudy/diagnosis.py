@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gdstudy.study.config import kinds
 from gdstudy.study.console import one_line, prepare, say, tell
-from gdstudy.study.errors import StudyError
-from gdstudy.study.parser import Parser
+from gdstudy.study.datasets import DATASETS
+from gdstudy.study.errors import StudyError, listed, shown
+from gdstudy.study.parser import FileParser
+from gdstudy.study.sources import File, source_of
+from gdstudy.sweep.folder import write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +25,9 @@ if TYPE_CHECKING:
 PROG = "gdstudy diagnose"
 # Seconds before a command says what it is doing.
 _PATIENCE = 2.0
+# A key of files, as messages name it; here it is an option.
 # Whole numbers with so many different values at most, and ten rows each on average, are classes.
+_KEY = re.compile(rf"\bfile\.(?=({'|'.join(kinds(File))})\b)")
 _MOST_CLASSES, _ROWS_A_CLASS = 20, 10
 
 
@@ -35,6 +42,7 @@ def diagnose(
     tolerance: float = 1e-10,
     classes: bool | None = None,
     feature_names: Any = None,
+    class_names: Any = None,
     name: str = "data",
     seed: int = 0,
     on_step: Callable[[str], None] | None = None,
@@ -47,7 +55,7 @@ def diagnose(
 
     X: (N, P), N ≥ 2; y: (N,) or (N, k): arrays, tensors or data frames, whose column names are used. y may be classes:
     texts, or whole numbers with few values, become one output of 0 and 1 each, and accuracies are said too; classes
-    says whether they are. X_test, y_test: rows to measure the same fits on. intercept: fit one, by the means of the
+    says whether they are, and class_names what the outputs of a y of 0 and 1 are called. X_test, y_test: rows to measure the same fits on. intercept: fit one, by the means of the
     training rows; else it is tested whether one is missing. steps: how many of gradient descent one is ready to take;
     tolerance: of its gradient, relative to ‖Xᵀy‖. seed: of folds and subsamples. on_step: told what is done next.
     ValueError or TypeError, naming the argument, for NaN, infinite or other values that are no real numbers, shapes
@@ -56,15 +64,17 @@ def diagnose(
     import numpy as np
     import torch
 
+    from gdstudy.data.classes import are_one_hot
     from gdstudy.experiment.evidence import gather
     from gdstudy.experiment.measured import Units
     from gdstudy.linalg.arrays import whole_number
     from gdstudy.linalg.regression import Regression
+    from gdstudy.linalg.units import times_power_of_two
     from gdstudy.training.arguments import check_tolerance
     from gdstudy.views.diagnosis import Diagnosis
 
     budget = whole_number("steps", steps, 1)
-    targets, class_names = _targets("y", y, classes)
+    targets, found = _targets("y", y, classes)
     problem = Regression.of(X, targets)
     N, P = problem.X.shape[-2:]
     if problem.X.ndim != 2 or problem.Y.ndim != 2:
@@ -74,7 +84,7 @@ def diagnose(
     names = _names(X, P) if feature_names is None else tuple(map(str, feature_names))
     if len(names) != P:
         raise ValueError(f"feature_names holds {len(names)} names for the {P} columns of X")
-    tested = _test_rows(problem, X_test, y_test, classes, class_names)
+    tested = _test_rows(problem, X_test, y_test, classes, found)
     with torch.inference_mode():
         evidence = gather(
             problem.X.cpu(),
@@ -86,10 +96,10 @@ def diagnose(
             whole_number("seed", seed, 0),
             on_step or (lambda _: None),
         )
-    one_hot = problem.k > 1 and bool(((problem.Y != 0).sum(1) == 1).all()) and len(problem.Y.unique()) == 2
+    one_hot = are_one_hot(times_power_of_two(problem.Y, problem.y_unit).numpy(force=True)) and classes is not False
     units = Units(int(problem.x_unit), int(problem.y_unit), one_hot)
-    class_names = class_names or (tuple(map(str, range(problem.k))) if one_hot else ())
-    return Diagnosis(name, names, class_names, evidence, units, *tested)
+    outputs = found or tuple(map(str, range(problem.k) if class_names is None else class_names))
+    return Diagnosis(name, names, outputs if one_hot else (), evidence, units, *tested)
 
 
 def _names(X: Any, P: int) -> tuple[str, ...]:
@@ -102,23 +112,27 @@ def _targets(name: str, y: Any, classes: bool | None, known: tuple[str, ...] = (
     """y as numbers, and the names of its classes, () where it holds none. known: classes that there are already."""
     import numpy as np
 
+    from gdstudy.data.classes import MOST_CLASSES
+
     values = y.numpy(force=True) if hasattr(y, "detach") else np.asarray(y)
-    one_column = values.size == len(values) if values.ndim else False
-    labels = values.ravel()
-    texts = values.dtype.kind in "USb" or (
-        values.dtype.kind == "O" and all(isinstance(label, str | bool | np.bool_) for label in labels[:1])
-    )
-    few = values.dtype.kind in "iu" and len(np.unique(labels)) <= min(_MOST_CLASSES, len(labels) // _ROWS_A_CLASS)
-    if classes is False or not one_column or not (classes or texts or few or known):
+    if classes is False or not values.ndim or values.size != len(values):
         return y, ()
-    if values.dtype.kind == "O" and any(label is None or label != label for label in labels):
-        raise ValueError(f"{name} lacks the class of {sum(v is None or v != v for v in labels)} rows; drop them")
-    labels = labels.astype(str) if texts else labels
-    found = np.unique(labels)
-    words = known or tuple(str(label) for label in found)
-    if len(words) > 1000 or not {str(label) for label in found} <= set(words):
-        raise ValueError(f"{name} holds {len(found)} different values, which are no classes of the training rows")
-    return (np.array([str(label) for label in labels])[:, None] == np.array(words)).astype(np.float64), words
+    labels = values.ravel()
+    texts = values.dtype.kind in "USb" or (len(labels) and isinstance(labels[0], str | bool | np.bool_))
+    few = values.dtype.kind in "iu" and len(np.unique(labels)) <= min(_MOST_CLASSES, len(labels) // _ROWS_A_CLASS)
+    if not (classes or known or texts or few):
+        return y, ()
+    if values.dtype.kind in "Of" and (lacking := sum(label is None or label != label for label in labels)):
+        raise ValueError(f"{name} lacks the class of {lacking} rows; leave them out")
+    words = np.array([f"{label:g}" if isinstance(label, np.floating) else str(label) for label in labels])
+    # Numbers in their order.
+    found = np.unique(labels) if values.dtype.kind in "iuf" else np.unique(words)
+    names = known or tuple(f"{label:g}" if values.dtype.kind == "f" else str(label) for label in found)
+    if len(names) > MOST_CLASSES:
+        raise ValueError(f"{name} holds {len(names):,} different values, which are no classes; pass classes=False")
+    if strange := sorted(set(words) - set(names)):
+        raise ValueError(f"{name} holds a class {strange[0][:60]!r} that y does not")
+    return (words[:, None] == np.array(names)).astype(np.float64), names
 
 
 def _test_rows(
@@ -160,22 +174,16 @@ def _progress() -> Callable[[str], None]:
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done, 2 something the user can put right (one line on stderr), 130 interrupted."""
     prepare()
-    parser = Parser(prog=PROG, description="Say what is wrong with a regression problem, if anything, and what to do.")
-    parser.add_argument("file", type=Path, help="the rows: csv, tsv, parquet, feather, npz, …")
-    parser.add_argument("--target", help="the column that is predicted, by name")
-    parser.add_argument("--features", help="the columns to predict it from, a,b,c; default all other numbers")
-    parser.add_argument("--test", type=Path, metavar="FILE", help="rows to measure the fits on, of the same columns")
-    parser.add_argument(
-        "--intercept", action="store_true", help="fit an intercept; else it is tested if one is missing"
-    )
-    parser.add_argument("--classes", action="store_true", help="the target is a class, also where it is a number")
-    parser.add_argument(
-        "--steps", default="100000", help="steps of gradient descent you are ready to take (default 1e5)"
-    )
-    parser.add_argument("--figure", type=Path, metavar="FILE.png", help="draw the figure there (png, pdf or svg)")
-    parser.add_argument("--csv", type=Path, metavar="FILE.csv", help="write the table of errors there")
+    parser = FileParser(PROG, "Say what is wrong with a linear regression problem, if anything, and what to do.")
+    parser.add_argument("data", help="a file (csv, tsv, parquet, feather, npz, …), openml:NAME or a built-in data set")
+    parser.add_argument("--test", metavar="FILE", help="rows to measure the fits on, of the same columns")
+    parser.add_argument("--intercept", action="store_true", help="fit one; else it is tested whether one is missing")
+    parser.add_argument("--steps", default="1e5", help="of gradient descent that you are ready to take (default: 1e5)")
+    parser.add_argument("--figure", type=Path, metavar="FILE.png", help="draw errors against N, mode and t (or .pdf)")
+    parser.add_argument("--csv", type=Path, metavar="FILE.csv", help="write the table of errors")
     try:
-        _run(parser.parse_args(argv))
+        options = parser.parse_args(argv)
+        _run(options, parser.file(options))
     except KeyboardInterrupt:
         tell(f"{PROG}: interrupted")
         return 130
@@ -183,41 +191,41 @@ def main(argv: list[str] | None = None) -> int:
         tell(f"{PROG}: not enough memory ({one_line(error)}); take fewer rows or features")
         return 2
     except (StudyError, OSError, ValueError, TypeError) as error:
-        tell(f"{PROG}: {one_line(error)}")
+        tell(f"{PROG}: {_KEY.sub('--', one_line(error))}")
         return 2
     return 0
 
 
-def _run(options: Any) -> None:
+def _run(options: Any, keys: File) -> None:
     """Read, diagnose, say it, and write what was asked for."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
     steps = _whole("--steps", options.steps)
-    for option, path in (("--figure", options.figure), ("--csv", options.csv)):
+    for option, path, endings in (("--figure", options.figure, (".png", ".pdf")), ("--csv", options.csv, (".csv",))):
+        if path is not None and path.suffix not in endings:
+            raise StudyError(f"{option} {path}: must end in {' or '.join(endings)}")
         if path is not None and not path.parent.is_dir():
             raise StudyError(f"{option} {path}: there is no folder {path.parent}; make it first")
-    if options.figure is not None and options.figure.suffix not in (".png", ".pdf", ".svg"):
-        raise StudyError(f"--figure {options.figure}: must end in .png, .pdf or .svg")
     on_step = _progress()
-    on_step("reading")
-    X, y, names, classes = _read(options.file, options)
-    X_test, y_test = None, None
+    data = _read(options.data, keys)
+    X_test, Y_test = None, None
     if options.test is not None:
-        X_test, y_test, other, _ = _read(options.test, options)
-        if other != names:
-            raise StudyError(f"--test {options.test}: its columns are not those of {options.file}")
+        other = _read(options.test, keys)
+        if (other.columns, other.classes) != (data.columns, data.classes) or other.Y.shape[1] != data.Y.shape[1]:
+            what = "classes" if other.columns == data.columns else "columns"
+            raise StudyError(f"--test {options.test}: its {what} are not those of {options.data}")
+        X_test, Y_test = other.clean(), other.Y
+    named = {"feature_names": data.columns or None, "class_names": data.classes or None, "name": data.name}
     found = diagnose(
-        X, y, X_test, y_test, intercept=options.intercept, steps=steps, classes=classes, feature_names=names,
-        name=options.file.name, on_step=on_step,
-    )  # fmt: skip
-    on_step("learning curve and modes")
+        *(data.clean(), data.Y, X_test, Y_test), intercept=options.intercept, steps=steps, on_step=on_step, **named
+    )
+    on_step("modes and learning curve")
     say(str(found))
     if options.csv is not None:
-        found.to_frame().to_csv(options.csv, index=False)
+        write_whole(options.csv, found.to_frame().to_csv(index=False).encode())
     if options.figure is not None:
-        figure = found.figure()
-        FigureCanvasAgg(figure)
-        figure.savefig(options.figure)
+        from gdstudy.views.figures.files import as_files
+
+        _, png, pdf = as_files(found.figure())
+        write_whole(options.figure, pdf if options.figure.suffix == ".pdf" else png)
 
 
 def _whole(name: str, text: str) -> int:
@@ -231,18 +239,20 @@ def _whole(name: str, text: str) -> int:
     return int(value)
 
 
-def _read(path: Path, options: Any) -> tuple[Any, Any, list[str], bool | None]:
-    """X, y, the names of the columns of X, and whether y is classes, of a file."""
-    import pandas as pd
+def _read(entry: str, keys: File) -> Dataset:
+    """The data set that an entry means, and what is to be said of it on standard error."""
+    from gdstudy.data.loading import load_dataset
+    from gdstudy.data.sources import read_source
 
-    frame = pd.read_csv(path)
-    target = options.target or "y"
-    if target not in frame:
-        raise StudyError(f"{path}: has no column {target!r}; name the one that is predicted with --target")
-    columns = (
-        options.features.split(",") if options.features else [c for c in frame.select_dtypes("number") if c != target]
-    )
-    return frame[columns], frame[target], list(columns), True if options.classes else None
+    source = source_of(entry, keys)
+    if source.format == "named":
+        if entry not in DATASETS:
+            raise StudyError(f"{shown(entry)} is neither a file of a known format nor one of {listed(DATASETS)}")
+        return load_dataset(entry)
+    reading = read_source(source)
+    for note in reading.notes:
+        tell(f"{PROG}: {note}")
+    return reading.data
 
 
 if __name__ == "__main__":

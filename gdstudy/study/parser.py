@@ -19,6 +19,7 @@ from gdstudy.study.config import MAPPINGS, Study, every_key, kinds, refuse_unkno
 from gdstudy.study.console import one_line, say
 from gdstudy.study.errors import StudyError, shown, suggestion
 from gdstudy.study.groups import GROUPS
+from gdstudy.study.sources import File
 from gdstudy.study.values import Columns, Levels, Sizes
 
 # A study is a page of text; what is larger or deeper was not written by hand.
@@ -174,6 +175,24 @@ class Parser(argparse.ArgumentParser):
 
     def _print_message(self, message: str, file: Any = None) -> None:
         say(message, end="")
+
+
+class FileParser(Parser):
+    """The options of a command that reads one file: every key of `file`, without its group."""
+
+    def __init__(self, prog: str, description: str) -> None:
+        super().__init__(prog=prog, description=description, allow_abbrev=False)
+        group = self.add_argument_group("how the file is read", inspect.getdoc(File))
+        for key, default, text in _options():
+            if key.startswith("file."):
+                name = key.removeprefix("file.")
+                said = f"{text} (default: {default})".replace("%", "%%")
+                group.add_argument(f"--{name}", dest=key, metavar="VALUE", help=said)
+
+    def file(self, options: argparse.Namespace) -> File:
+        given = {key.removeprefix("file."): value for key, value in vars(options).items() if key.startswith("file.")}
+        values = {key: _option(f"file.{key}", text) for key, text in given.items() if text is not None}
+        return study_of({"file": values}).file
 
 
 class StudyParser(Parser):
