@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from gdstudy.study.config import kinds
 from gdstudy.study.console import one_line, prepare, say, tell
-from gdstudy.study.datasets import DATASETS
-from gdstudy.study.errors import StudyError, listed, shown
+from gdstudy.study.errors import StudyError
 from gdstudy.study.parser import FileParser
-from gdstudy.study.sources import File, source_of
+from gdstudy.study.sources import File, Source
 from gdstudy.sweep.folder import write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from gdstudy.data.dataset import Dataset
     from gdstudy.views.diagnosis import Diagnosis
 
 PROG = "gdstudy diagnose"
@@ -49,15 +49,16 @@ def diagnose(
 ) -> Diagnosis:
     """What the rows of a linear regression problem say about it, without test data: a verdict and a recommendation.
 
-    Leave-one-out errors of X⁺y and of ridge are exact (LAWS of Allen 1974), those of gradient descent are of the t-th
+    Leave-one-out errors of X⁺y and of ridge are exact (Allen 1974), those of gradient descent are of the t-th
     iterate on all rows but one up to 200 rows, and in 5 folds beyond, also exact. One verdict comes first, in the order
     of `gdstudy.study.verdicts.Verdict`; its thresholds are in `gdstudy.experiment.verdicts`.
 
     X: (N, P), N ≥ 2; y: (N,) or (N, k): arrays, tensors or data frames, whose column names are used. y may be classes:
-    texts, or whole numbers with few values, become one output of 0 and 1 each, and accuracies are said too; classes
-    says whether they are, and class_names what the outputs of a y of 0 and 1 are called. X_test, y_test: rows to measure the same fits on. intercept: fit one, by the means of the
-    training rows; else it is tested whether one is missing. steps: how many of gradient descent one is ready to take;
-    tolerance: of its gradient, relative to ‖Xᵀy‖. seed: of folds and subsamples. on_step: told what is done next.
+    texts, or whole numbers of few values, become one output of 0 and 1 each, and accuracies are said too; classes says
+    whether they are, class_names what the outputs of a y of 0 and 1 are called. X_test, y_test: rows to measure the
+    same fits on. intercept: fit one, by the means of the training rows; else it is tested whether one is missing.
+    steps: how many of gradient descent one is ready to take; tolerance: of its gradient, relative to ‖Xᵀy‖. seed: of
+    folds and subsamples. on_step: told what is done next.
     ValueError or TypeError, naming the argument, for NaN, infinite or other values that are no real numbers, shapes
     that do not fit, or fewer than two rows.
     """
@@ -183,7 +184,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--csv", type=Path, metavar="FILE.csv", help="write the table of errors")
     try:
         options = parser.parse_args(argv)
-        _run(options, parser.file(options))
+        entries = [entry for entry in (options.data, options.test) if entry is not None]
+        _run(options, [parser.source(options, entry) for entry in entries])
     except KeyboardInterrupt:
         tell(f"{PROG}: interrupted")
         return 130
@@ -196,7 +198,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def _run(options: Any, keys: File) -> None:
+def _run(options: Any, sources: list[Source]) -> None:
     """Read, diagnose, say it, and write what was asked for."""
     steps = _whole("--steps", options.steps)
     for option, path, endings in (("--figure", options.figure, (".png", ".pdf")), ("--csv", options.csv, (".csv",))):
@@ -205,14 +207,12 @@ def _run(options: Any, keys: File) -> None:
         if path is not None and not path.parent.is_dir():
             raise StudyError(f"{option} {path}: there is no folder {path.parent}; make it first")
     on_step = _progress()
-    data = _read(options.data, keys)
-    X_test, Y_test = None, None
-    if options.test is not None:
-        other = _read(options.test, keys)
+    data, *tests = [_read(source) for source in sources]
+    for other in tests:
         if (other.columns, other.classes) != (data.columns, data.classes) or other.Y.shape[1] != data.Y.shape[1]:
             what = "classes" if other.columns == data.columns else "columns"
             raise StudyError(f"--test {options.test}: its {what} are not those of {options.data}")
-        X_test, Y_test = other.clean(), other.Y
+    X_test, Y_test = (tests[0].clean(), tests[0].Y) if tests else (None, None)
     named = {"feature_names": data.columns or None, "class_names": data.classes or None, "name": data.name}
     found = diagnose(
         *(data.clean(), data.Y, X_test, Y_test), intercept=options.intercept, steps=steps, on_step=on_step, **named
@@ -239,16 +239,13 @@ def _whole(name: str, text: str) -> int:
     return int(value)
 
 
-def _read(entry: str, keys: File) -> Dataset:
-    """The data set that an entry means, and what is to be said of it on standard error."""
+def _read(source: Source) -> Dataset:
+    """A data set; what is to be said of its rows goes to standard error."""
     from gdstudy.data.loading import load_dataset
     from gdstudy.data.sources import read_source
 
-    source = source_of(entry, keys)
     if source.format == "named":
-        if entry not in DATASETS:
-            raise StudyError(f"{shown(entry)} is neither a file of a known format nor one of {listed(DATASETS)}")
-        return load_dataset(entry)
+        return load_dataset(source.entry)
     reading = read_source(source)
     for note in reading.notes:
         tell(f"{PROG}: {note}")

@@ -19,7 +19,7 @@ from gdstudy.study.config import MAPPINGS, Study, every_key, kinds, refuse_unkno
 from gdstudy.study.console import one_line, say
 from gdstudy.study.errors import StudyError, shown, suggestion
 from gdstudy.study.groups import GROUPS
-from gdstudy.study.sources import File
+from gdstudy.study.sources import Source
 from gdstudy.study.values import Columns, Levels, Sizes
 
 # A study is a page of text; what is larger or deeper was not written by hand.
@@ -178,21 +178,20 @@ class Parser(argparse.ArgumentParser):
 
 
 class FileParser(Parser):
-    """The options of a command that reads one file: every key of `file`, without its group."""
+    """The options of a command that reads one data set: every key of `file`, without its group."""
 
     def __init__(self, prog: str, description: str) -> None:
         super().__init__(prog=prog, description=description, allow_abbrev=False)
-        group = self.add_argument_group("how the file is read", inspect.getdoc(File))
         for key, default, text in _options():
             if key.startswith("file."):
-                name = key.removeprefix("file.")
                 said = f"{text} (default: {default})".replace("%", "%%")
-                group.add_argument(f"--{name}", dest=key, metavar="VALUE", help=said)
+                self.add_argument(f"--{key[5:]}", dest=key, metavar="VALUE", help=said)
 
-    def file(self, options: argparse.Namespace) -> File:
-        given = {key.removeprefix("file."): value for key, value in vars(options).items() if key.startswith("file.")}
-        values = {key: _option(f"file.{key}", text) for key, text in given.items() if text is not None}
-        return study_of({"file": values}).file
+    def source(self, options: argparse.Namespace, entry: str) -> Source:
+        """What an entry of `datasets` means under these options. StudyError for none, or for options it cannot have."""
+        given = {key[5:]: text for key, text in vars(options).items() if key.startswith("file.") and text is not None}
+        keys = {key: _option(f"file.{key}", text) for key, text in given.items()}
+        return study_of({"datasets": [entry], "file": keys}).sources[0]
 
 
 class StudyParser(Parser):
