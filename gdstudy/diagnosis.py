@@ -213,9 +213,14 @@ def _run(options: Any, sources: list[Source]) -> None:
             what = "classes" if other.columns == data.columns else "columns"
             raise StudyError(f"--test {options.test}: its {what} are not those of {options.data}")
     X_test, Y_test = (tests[0].clean(), tests[0].Y) if tests else (None, None)
-    named = {"feature_names": data.columns or None, "class_names": data.classes or None, "name": data.name}
     found = diagnose(
-        *(data.clean(), data.Y, X_test, Y_test), intercept=options.intercept, steps=steps, on_step=on_step, **named
+        *(data.clean(), data.Y, X_test, Y_test),
+        intercept=options.intercept,
+        steps=steps,
+        feature_names=data.columns or None,
+        class_names=data.classes or None,
+        name=Path(options.data).name,
+        on_step=on_step,
     )
     on_step("modes and learning curve")
     say(str(found))

@@ -19,7 +19,7 @@ from gdstudy.study.config import MAPPINGS, Study, every_key, kinds, refuse_unkno
 from gdstudy.study.console import one_line, say
 from gdstudy.study.errors import StudyError, shown, suggestion
 from gdstudy.study.groups import GROUPS
-from gdstudy.study.sources import Source
+from gdstudy.study.sources import Source, format_of
 from gdstudy.study.values import Columns, Levels, Sizes
 
 # A study is a page of text; what is larger or deeper was not written by hand.
@@ -182,15 +182,16 @@ class FileParser(Parser):
 
     def __init__(self, prog: str, description: str) -> None:
         super().__init__(prog=prog, description=description, allow_abbrev=False)
-        for key, default, text in _options():
+        for key, said in _options():
             if key.startswith("file."):
-                said = f"{text} (default: {default})".replace("%", "%%")
                 self.add_argument(f"--{key[5:]}", dest=key, metavar="VALUE", help=said)
 
     def source(self, options: argparse.Namespace, entry: str) -> Source:
         """What an entry of `datasets` means under these options. StudyError for none, or for options it cannot have."""
         given = {key[5:]: text for key, text in vars(options).items() if key.startswith("file.") and text is not None}
         keys = {key: _option(f"file.{key}", text) for key, text in given.items()}
+        if format_of(entry) != "named":
+            keys.setdefault("name", "data")  # a file of any name will do
         return study_of({"datasets": [entry], "file": keys}).sources[0]
 
 
@@ -202,12 +203,11 @@ class StudyParser(Parser):
         super().__init__(prog=prog, usage=usage, description=description, allow_abbrev=False)
         self.add_argument("--config", metavar="FILE", help="The study, a YAML file; bare names are found in configs/.")
         groups: dict[str, Any] = {}
-        for key, default, text in _options():
+        for key, said in _options():
             group = key.rpartition(".")[0]
             if group not in groups:
                 about = inspect.getdoc(GROUPS[group]) if group else inspect.getdoc(Study)
                 groups[group] = self.add_argument_group(group or "keys of a study", about)
-            said = f"{text} (default: {default})".replace("%", "%%")
             groups[group].add_argument(f"--{key}", dest=key, metavar="VALUE", help=said)
 
     def read(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
@@ -271,24 +271,25 @@ def _option(key: str, text: str) -> Any:
         raise StudyError(f"{key}: {shown(text)} is not valid YAML: {problem}") from None
 
 
-def _options() -> Iterator[tuple[str, Any, str]]:
-    """(key, default as it is written, text) of each key of a study, those of groups as `group.key`."""
+def _options() -> Iterator[tuple[str, str]]:
+    """(key, text with the default as it is written) of each key of a study, those of groups as `group.key`."""
     defaults = as_dict(Study())
     for key, text in _texts(Study).items():
         if key not in GROUPS:
-            yield key, _written(defaults[key]), text
+            yield key, _help(text, defaults[key])
     for group, kind in GROUPS.items():
         for key, text in _texts(kind).items():
-            yield f"{group}.{key}", _written(defaults[group][key]), text
+            yield f"{group}.{key}", _help(text, defaults[group][key])
 
 
-def _written(value: Any) -> str:
-    """A default as one would write it."""
-    if isinstance(value, list | dict):
-        return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True).strip()
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value) or "[]"
+def _help(text: str, default: Any) -> str:
+    """With the default as one would write it."""
+    written = f"{default:g}" if isinstance(default, float) else str(default) or "[]"
+    if isinstance(default, list | dict):
+        written = yaml.safe_dump(default, default_flow_style=True, allow_unicode=True).strip()
+    if isinstance(default, bool):
+        written = written.lower()
+    return f"{text} (default: {written})".replace("%", "%%")
 
 
 @cache
