@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gdstudy.study.config import kinds
 from gdstudy.study.console import one_line, prepare, say, tell
 from gdstudy.study.errors import StudyError
-from gdstudy.study.parser import FileParser
+from gdstudy.study.file_options import FileParser
 from gdstudy.study.sources import File, Source
 from gdstudy.sweep.folder import write_whole
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from gdstudy.data.dataset import Dataset
+    from gdstudy.experiment.measured import Units
+    from gdstudy.linalg.regression import Regression
     from gdstudy.views.diagnosis import Diagnosis
 
 PROG = "gdstudy diagnose"
@@ -62,45 +64,51 @@ def diagnose(
     ValueError or TypeError, naming the argument, for NaN, infinite or other values that are no real numbers, shapes
     that do not fit, or fewer than two rows.
     """
-    import numpy as np
     import torch
 
-    from gdstudy.data.classes import are_one_hot
     from gdstudy.experiment.evidence import gather
-    from gdstudy.experiment.measured import Units
     from gdstudy.linalg.arrays import whole_number
-    from gdstudy.linalg.regression import Regression
-    from gdstudy.linalg.units import times_power_of_two
     from gdstudy.training.arguments import check_tolerance
     from gdstudy.views.diagnosis import Diagnosis
 
-    budget = whole_number("steps", steps, 1)
+    budget, seed = whole_number("steps", steps, 1), whole_number("seed", seed, 0)
+    tolerance = check_tolerance(tolerance, torch.float64)
     targets, found = _targets("y", y, classes)
-    problem = Regression.of(X, targets)
-    N, P = problem.X.shape[-2:]
-    if problem.X.ndim != 2 or problem.Y.ndim != 2:
-        raise ValueError(f"X must be (N, P) and y (N,) or (N, k); they are {np.shape(X)} and {np.shape(targets)}")
-    if N < 2:
-        raise ValueError(f"X has {N} row; leaving rows out takes at least 2")
-    names = _names(X, P) if feature_names is None else tuple(map(str, feature_names))
-    if len(names) != P:
-        raise ValueError(f"feature_names holds {len(names)} names for the {P} columns of X")
+    problem = _problem(X, targets)
+    names = _names(X, problem.X.shape[1]) if feature_names is None else tuple(map(str, feature_names))
+    if len(names) != problem.X.shape[1]:
+        raise ValueError(f"feature_names holds {len(names)} names for the {problem.X.shape[1]} columns of X")
+    units = _units(problem, classes)
+    outputs = found or tuple(map(str, range(problem.k) if class_names is None else class_names))
     tested = _test_rows(problem, X_test, y_test, classes, found)
     with torch.inference_mode():
-        evidence = gather(
-            problem.X.cpu(),
-            problem.Y.cpu(),
-            problem.eps,
-            bool(intercept),
-            budget,
-            check_tolerance(tolerance, torch.float64),
-            whole_number("seed", seed, 0),
-            on_step or (lambda _: None),
-        )
-    one_hot = are_one_hot(times_power_of_two(problem.Y, problem.y_unit).numpy(force=True)) and classes is not False
-    units = Units(int(problem.x_unit), int(problem.y_unit), one_hot)
-    outputs = found or tuple(map(str, range(problem.k) if class_names is None else class_names))
-    return Diagnosis(name, names, outputs if one_hot else (), evidence, units, *tested)
+        rows = problem.X.cpu(), problem.Y.cpu(), problem.eps
+        evidence = gather(*rows, bool(intercept), budget, tolerance, seed, on_step or (lambda _: None))
+    return Diagnosis(name, names, outputs if units.classes else (), evidence, units, *tested)
+
+
+def _problem(X: Any, y: Any) -> Regression:
+    """Checked. ValueError unless it is one problem of at least two rows."""
+    import numpy as np
+
+    from gdstudy.linalg.regression import Regression
+
+    problem = Regression.of(X, y)
+    if problem.X.ndim != 2 or problem.Y.ndim != 2:
+        raise ValueError(f"X must be (N, P) and y (N,) or (N, k); they are {np.shape(X)} and {np.shape(y)}")
+    if len(problem.X) < 2:
+        raise ValueError("X has 1 row; leaving rows out takes at least 2")
+    return problem
+
+
+def _units(problem: Regression, classes: bool | None) -> Units:
+    """Those of the problem, and whether its targets are classes."""
+    from gdstudy.data.classes import are_one_hot
+    from gdstudy.experiment.measured import Units
+    from gdstudy.linalg.units import times_power_of_two
+
+    Y = times_power_of_two(problem.Y, problem.y_unit).numpy(force=True)
+    return Units(int(problem.x_unit), int(problem.y_unit), classes is not False and are_one_hot(Y))
 
 
 def _names(X: Any, P: int) -> tuple[str, ...]:
@@ -206,8 +214,8 @@ def _run(options: Any, sources: list[Source]) -> None:
             raise StudyError(f"{option} {path}: must end in {' or '.join(endings)}")
         if path is not None and not path.parent.is_dir():
             raise StudyError(f"{option} {path}: there is no folder {path.parent}; make it first")
-    on_step = _progress()
     data, *tests = [_read(source) for source in sources]
+    on_step = _progress()
     for other in tests:
         if (other.columns, other.classes) != (data.columns, data.classes) or other.Y.shape[1] != data.Y.shape[1]:
             what = "classes" if other.columns == data.columns else "columns"

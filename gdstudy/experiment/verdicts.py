@@ -40,7 +40,8 @@ def verdicts(evidence: Evidence) -> tuple[Verdict, ...]:
         Verdict.NO_SIGNAL: e.error("ridge_loo") > NO_SIGNAL * e.error("null"),
     }
     named = tuple(verdict for verdict, holds in found.items() if holds)
-    return named or (_otherwise(e),)
+    # Of what is as it should be once an intercept is there, that is said too.
+    return (*named, _otherwise(e)) if set(named) <= {Verdict.NO_INTERCEPT} else named
 
 
 def gain(evidence: Evidence) -> float:

@@ -19,7 +19,6 @@ from gdstudy.study.config import MAPPINGS, Study, every_key, kinds, refuse_unkno
 from gdstudy.study.console import one_line, say
 from gdstudy.study.errors import StudyError, shown, suggestion
 from gdstudy.study.groups import GROUPS
-from gdstudy.study.sources import Source, format_of
 from gdstudy.study.values import Columns, Levels, Sizes
 
 # A study is a page of text; what is larger or deeper was not written by hand.
@@ -177,24 +176,6 @@ class Parser(argparse.ArgumentParser):
         say(message, end="")
 
 
-class FileParser(Parser):
-    """The options of a command that reads one data set: every key of `file`, without its group."""
-
-    def __init__(self, prog: str, description: str) -> None:
-        super().__init__(prog=prog, description=description, allow_abbrev=False)
-        for key, said in _options():
-            if key.startswith("file."):
-                self.add_argument(f"--{key[5:]}", dest=key, metavar="VALUE", help=said)
-
-    def source(self, options: argparse.Namespace, entry: str) -> Source:
-        """What an entry of `datasets` means under these options. StudyError for none, or for options it cannot have."""
-        given = {key[5:]: text for key, text in vars(options).items() if key.startswith("file.") and text is not None}
-        keys = {key: _option(f"file.{key}", text) for key, text in given.items()}
-        if format_of(entry) != "named":
-            keys.setdefault("name", "data")  # a file of any name will do
-        return study_of({"datasets": [entry], "file": keys}).sources[0]
-
-
 class StudyParser(Parser):
     """The options of a command that takes a study: every key of its YAML."""
 
@@ -203,11 +184,12 @@ class StudyParser(Parser):
         super().__init__(prog=prog, usage=usage, description=description, allow_abbrev=False)
         self.add_argument("--config", metavar="FILE", help="The study, a YAML file; bare names are found in configs/.")
         groups: dict[str, Any] = {}
-        for key, said in _options():
+        for key, default, text in every_option():
             group = key.rpartition(".")[0]
             if group not in groups:
                 about = inspect.getdoc(GROUPS[group]) if group else inspect.getdoc(Study)
                 groups[group] = self.add_argument_group(group or "keys of a study", about)
+            said = f"{text} (default: {default})".replace("%", "%%")
             groups[group].add_argument(f"--{key}", dest=key, metavar="VALUE", help=said)
 
     def read(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
@@ -221,7 +203,7 @@ class StudyParser(Parser):
             if argument.startswith("--") and any(name.startswith(f"{mapping}.") for mapping in MAPPINGS):
                 # One name of a mapping: --gd.optimizer_options.eps 1e-6, --trainings.adam.step_size 0.01
                 kept = of_trainings if name.startswith("trainings.") else changes
-                kept[name] = _option(name, text if equals else next(pending, ""))
+                kept[name] = read_option(name, text if equals else next(pending, ""))
             else:
                 rest.append(argument)
         options, unknown = self.parse_known_args(rest)
@@ -231,7 +213,7 @@ class StudyParser(Parser):
             raise StudyError(f"unexpected {shown(unknown[0])}; options are written --key value")
         for key in every_key():
             if (given := vars(options).pop(key)) is not None:
-                changes[key] = _option(key, given)
+                changes[key] = read_option(key, given)
         return options, changes | of_trainings
 
     def study(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, Study | None]:
@@ -262,7 +244,7 @@ def mapping(key: str, value: Any) -> dict[str, Any]:
     raise StudyError(f"{key}: {what}; give a mapping of keys to values, or leave it out")
 
 
-def _option(key: str, text: str) -> Any:
+def read_option(key: str, text: str) -> Any:
     """The value that the text of an option gives, read as in a YAML file."""
     try:
         return _load(text)
@@ -271,25 +253,24 @@ def _option(key: str, text: str) -> Any:
         raise StudyError(f"{key}: {shown(text)} is not valid YAML: {problem}") from None
 
 
-def _options() -> Iterator[tuple[str, str]]:
-    """(key, text with the default as it is written) of each key of a study, those of groups as `group.key`."""
+def every_option() -> Iterator[tuple[str, Any, str]]:
+    """(key, default as it is written, text) of each key of a study, those of groups as `group.key`."""
     defaults = as_dict(Study())
     for key, text in _texts(Study).items():
         if key not in GROUPS:
-            yield key, _help(text, defaults[key])
+            yield key, _written(defaults[key]), text
     for group, kind in GROUPS.items():
         for key, text in _texts(kind).items():
-            yield f"{group}.{key}", _help(text, defaults[group][key])
+            yield f"{group}.{key}", _written(defaults[group][key]), text
 
 
-def _help(text: str, default: Any) -> str:
-    """With the default as one would write it."""
-    written = f"{default:g}" if isinstance(default, float) else str(default) or "[]"
-    if isinstance(default, list | dict):
-        written = yaml.safe_dump(default, default_flow_style=True, allow_unicode=True).strip()
-    if isinstance(default, bool):
-        written = written.lower()
-    return f"{text} (default: {written})".replace("%", "%%")
+def _written(value: Any) -> str:
+    """A default as one would write it."""
+    if isinstance(value, list | dict):
+        return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True).strip()
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value) or "[]"
 
 
 @cache
