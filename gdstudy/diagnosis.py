@@ -128,7 +128,8 @@ def _targets(name: str, y: Any, classes: bool | None, known: tuple[str, ...] = (
         return y, ()
     labels = values.ravel()
     texts = values.dtype.kind in "USb" or (len(labels) and isinstance(labels[0], str | bool | np.bool_))
-    few = values.dtype.kind in "iu" and len(np.unique(labels)) <= min(_MOST_CLASSES, len(labels) // _ROWS_A_CLASS)
+    most = min(_MOST_CLASSES, len(labels) // _ROWS_A_CLASS)
+    few = values.dtype.kind in "iu" and 2 <= len(np.unique(labels)) <= most
     if not (classes or known or texts or few):
         return y, ()
     if values.dtype.kind in "Of" and (lacking := sum(label is None or label != label for label in labels)):

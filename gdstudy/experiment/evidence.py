@@ -20,6 +20,8 @@ from gdstudy.experiment.preprocessed import Preprocessed
 from gdstudy.experiment.redundancy import Columns, columns_of
 from gdstudy.linalg.spectrum import product, spectrum
 
+# An error of less than this share of null's is none: of what rounding leaves nothing is better than another.
+NEGLIGIBLE = 1e-12
 _N_SIZES, _MOST_DRAWS = 9, 9
 # Multiplications of all SVDs of a learning curve, about two seconds of one core; numbers of one stack.
 _WORK, _MOST_NUMBERS = 1.5e9, 1 << 23
@@ -90,6 +92,10 @@ class Evidence:
         return self.fits[(self.scaled if scaled else self.base).name, estimator].error
 
     @property
+    def negligible(self) -> float:
+        return NEGLIGIBLE * self.error("null")
+
+    @property
     def rank(self) -> int:
         return int(self.base.spectrum.rank[0])
 
@@ -115,7 +121,7 @@ def gather(
     if not intercept:
         centred = Preprocessed.of(X, Y, eps, True)
         with_one = [null(centred), min_norm(centred), ridge(centred)]
-        needs = not has_constant(X) and _much_better(with_one[2], found[2])
+        needs = not has_constant(X) and _much_better(with_one[2], found[2], NEGLIGIBLE * found[0].error)
         found += with_one
         base = centred if needs else given
     scaled = Preprocessed.of(X, Y, eps, base.intercept, scaled=True)
@@ -138,10 +144,10 @@ def has_constant(X: Tensor) -> bool:
     return bool(((X.amax(0) == X.amin(0)) & (X[0] != 0)).any())
 
 
-def _much_better(one: Fit, other: Fit) -> bool:
+def _much_better(one: Fit, other: Fit, negligible: float) -> bool:
     """Whether one predicts rows left out so much better than the other that it is neither small nor chance."""
     gain = (other.left_out.square() - one.left_out.square()).mean(1)
-    return one.error < _GAIN_OF_INTERCEPT * other.error and float(gain.mean()) > _SURE * float(
+    return max(one.error, negligible) < _GAIN_OF_INTERCEPT * other.error and float(gain.mean()) > _SURE * float(
         gain.std() / len(gain) ** 0.5
     )
 

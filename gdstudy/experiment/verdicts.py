@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from gdstudy.experiment.evidence import Evidence
 from gdstudy.study.verdicts import Verdict
 
@@ -32,7 +30,7 @@ def verdicts(evidence: Evidence) -> tuple[Verdict, ...]:
         Verdict.NO_INTERCEPT: e.needs_intercept,
         Verdict.REDUNDANT_FEATURES: bool(e.columns.copies) or e.columns.deficit > 0,
         Verdict.UNEQUAL_SCALES: kappa > SCALE_RATIO * kappa_scaled and scaling_helps(e),
-        Verdict.TOO_FEW_STEPS: within_budget(e) > SLOW * e.path.errors.min() >= e.path.errors[-1],
+        Verdict.TOO_FEW_STEPS: within_budget(e) > SLOW * max(e.path.errors.min(), e.negligible) >= e.path.errors[-1],
         Verdict.NEAR_THRESHOLD: near,
         Verdict.DEAD_FEATURES: bool(e.columns.dead),
         Verdict.OVERPARAMETERISED: N < FEW_ROWS * P,
@@ -48,7 +46,9 @@ def gain(evidence: Evidence) -> float:
     """The error of X⁺Y, the limit of gradient descent, over that of the best stopped or penalised fit."""
     e = evidence
     limit = max(e.error("min_norm"), float(e.path.errors[-1]))
-    return limit / max(min(e.error("ridge_loo"), e.error("gd_early")), np.finfo(float).tiny)
+    if limit <= e.negligible:
+        return 1.0
+    return limit / max(min(e.error("ridge_loo"), e.error("gd_early")), e.negligible)
 
 
 def is_near(evidence: Evidence) -> bool:
@@ -67,12 +67,13 @@ def within_budget(evidence: Evidence, scaled: bool = False) -> float:
 def scaling_helps(evidence: Evidence) -> bool:
     """Whether rows left out say that the features are to be scaled."""
     e = evidence
-    of_descent = within_budget(e, scaled=True) < SCALE_GAIN * within_budget(e)
-    return of_descent or e.error("ridge_loo", scaled=True) < SCALE_GAIN * e.error("ridge_loo")
+    of_descent = max(within_budget(e, scaled=True), e.negligible) < SCALE_GAIN * within_budget(e)
+    return of_descent or max(e.error("ridge_loo", scaled=True), e.negligible) < SCALE_GAIN * e.error("ridge_loo")
 
 
 def _otherwise(evidence: Evidence) -> Verdict:
     e = evidence
     if e.error("null") < NOISE * e.error("ridge_loo"):
         return Verdict.NOISE
-    return Verdict.NOTHING_TO_DO if e.error("min_norm") < CLEAN * e.error("ridge_loo") else Verdict.OVERFITTED
+    clean = e.error("min_norm") <= CLEAN * max(e.error("ridge_loo"), e.negligible)
+    return Verdict.NOTHING_TO_DO if clean else Verdict.OVERFITTED
