@@ -40,7 +40,7 @@ def test_shares_of_modes_are_those_of_eqn_1(N, P, intercept):
     energy = np.mean([e[:n_modes] for e in energies], 0)
     np.testing.assert_allclose(found.shares, energy / energy.sum(), rtol=1e-8)
     assert found.bias_share == pytest.approx(np.mean(bias) / (np.mean(bias) + energy.sum()), abs=1e-12)
-    assert (found.bias_share > 0.01) == (0.8 * N < P + intercept)
+    assert (found.bias_share > 0.01) == (P + intercept > 0.8 * N)
 
 
 def test_subsamples_are_nested_and_tested_on_rows_in_none_of_them():
