@@ -4,7 +4,6 @@ gradient descent: y_i − x_i·W₋ᵢ, with W₋ᵢ from the other rows."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -39,18 +38,6 @@ def left_out_residuals(spec: Spectrum, Y: Tensor, penalty: Tensor | float = 0.0)
     alone = (lam[..., None] == 0) & (freedom <= _ALONE)
     above, below = torch.where(alone[..., None], dual, residuals), torch.where(alone, own, freedom)
     return above / below.unsqueeze(-1)
-
-
-def with_constant(spec: Spectrum) -> Spectrum:
-    """The spectrum of centred rows with the constant as one more mode, of infinite σ: fitted without a penalty.
-
-    Of U and σ alone. With it `left_out_residuals` of Y − mean and `noise_amplification` are those of a model with an
-    intercept, exactly: leverages gain 1/N, and each row is left out of the means too. spec: of (C, N, P).
-    """
-    column = spec.U.new_full((*spec.U.shape[:-1], 1), spec.U.shape[-2] ** -0.5)
-    infinite = spec.s.new_full((*spec.s.shape[:-1], 1), torch.inf)
-    U, s = torch.cat([column, spec.U], -1), torch.cat([infinite, spec.s], -1)
-    return replace(spec, U=U, s=s, nonzero=torch.cat([infinite > 0, spec.nonzero], -1))
 
 
 def noise_amplification(spec: Spectrum) -> Tensor:

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gdstudy.closed_form.constant import with_constant
 from gdstudy.closed_form.factors import bias_readout, variance_modes
-from gdstudy.closed_form.leave_one_out import best_penalty, noise_amplification, ridge_grid, with_constant
+from gdstudy.closed_form.leave_one_out import best_penalty, noise_amplification, ridge_grid
 from gdstudy.closed_form.solutions import ridge_filter
 from gdstudy.data.splits import stream
 from gdstudy.experiment.candidates import MOST_LEFT_OUT, Fit, Path, descent, folds_of, min_norm, null, ridge

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from gdstudy.closed_form.leave_one_out import with_constant
+from gdstudy.closed_form.constant import with_constant
 from gdstudy.linalg.spectrum import Spectrum, spectrum
 
 
