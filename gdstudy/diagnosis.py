@@ -81,9 +81,8 @@ def diagnose(
     units = _units(problem, classes)
     outputs = found or tuple(map(str, range(problem.k) if class_names is None else class_names))
     tested = _test_rows(problem, X_test, y_test, classes, found)
-    with torch.inference_mode():
-        rows = problem.X.cpu(), problem.Y.cpu(), problem.eps
-        evidence = gather(*rows, bool(intercept), budget, tolerance, seed, on_step or (lambda _: None))
+    rows = problem.X.cpu(), problem.Y.cpu(), problem.eps
+    evidence = gather(*rows, bool(intercept), budget, tolerance, seed, on_step or (lambda _: None))
     return Diagnosis(name, names, outputs if units.classes else (), evidence, units, *tested)
 
 

@@ -344,3 +344,17 @@ def test_every_verdict_has_a_sentence_a_remedy_and_a_recommendation():
     assert set(_REASONS) == set(Verdict)
     assert all(verdict.meaning and verdict.remedy for verdict in Verdict)
     assert dataclasses.is_dataclass(type(diagnose(*problem())))
+
+
+def test_where_no_residuals_are_left_no_mode_is_blamed_for_rounding():
+    X, _ = problem(N=30)
+    found = diagnose(X, X.sum(1))
+    assert found.modes["share"].isna().all()
+    assert "no residuals" in str(found)
+
+
+def test_the_best_step_is_the_same_in_text_table_and_path():
+    found = diagnose(*problem(N=30, noise=1))
+    (best,) = found.path[found.path["best"]]["step"]
+    assert best == found.best_step == rows_of(found).loc[("as given", "gd_early")].step
+    assert found.path["left_out_mse"].min() == pytest.approx(found.error("gd_early"), rel=2e-3)

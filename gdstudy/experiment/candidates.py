@@ -50,12 +50,13 @@ class Fit:
 class Path:
     """Gradient descent along t, at η = 1/σ₁². errors: MSE on rows held out at each of `steps`, the last infinite.
 
+    best: which of them is best, the earliest of equals.
     to_limit: steps until ‖∇L‖ is at the tolerance times ‖XᵀY‖, or infinite where the step never gets there.
     """
 
     steps: np.ndarray
     errors: np.ndarray
-    step_size: float
+    best: int
     to_limit: float
 
 
@@ -94,7 +95,8 @@ def descent(data: Preprocessed, folds: Tensor, budget: int, tolerance: float) ->
     steps = _steps(budget, to_limit)
     residuals = gd_left_out(data.X.to(data.dtype), data.Y, eta, list(steps), folds, center=data.intercept)
     errors = residuals.square().mean((1, 2)).numpy()
-    path = Path(steps, errors, eta, to_limit)
+    best = int(np.argmax(errors <= errors.min() * _SAME))
+    path = Path(steps, errors, best, to_limit)
 
     def fit(name: str, k: int) -> Fit:
         f, _ = gd_filter(data.spectrum, s.new_tensor([[eta]]), s.new_tensor([[steps[k]]]))

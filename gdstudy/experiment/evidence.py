@@ -37,7 +37,7 @@ class Modes:
 
     β* is the best ridge of all rows, E = Y − Xβ* on the rows that are trained on. singular_values: σ_r;
     test_projections: RMS of x·v_r; residual_projections: RMS over outputs of u_r·E; shares: of
-    Σ_r mean ((1/σ_r)(x·v_r)(u_r·E))², NaN where there are no residuals. bias_share: of mean (x·(X⁺X − I)β*)² in that
+    Σ_r mean ((1/σ_r)(x·v_r)(u_r·E))², NaN where there are no residuals but rounding. bias_share: of mean (x·(X⁺X − I)β*)² in that
     plus the sum. Means over folds.
     """
 
@@ -174,7 +174,9 @@ def error_by_mode(data: Preprocessed, beta: Tensor, seed: int) -> Modes:
 
     energies, biased = mean(3), float(torch.stack([of_fold[4] for of_fold in found]).mean())
     total = float(energies.sum())
-    shares = energies / total if total > 0 else np.full_like(energies, np.nan)
+    # What rounding leaves of residuals says nothing of them.
+    some = total > NEGLIGIBLE * float(data.Y.square().sum(1).mean())
+    shares = energies / total if some else np.full_like(energies, np.nan)
     bias_share = biased / (biased + total) if biased + total > 0 else np.nan
     return Modes(mean(0), np.sqrt(mean(1)), np.sqrt(mean(2)), shares, bias_share)
 

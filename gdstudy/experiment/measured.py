@@ -77,8 +77,11 @@ def _accuracy(predicted: Tensor | None, truth: Tensor | None, known: bool) -> fl
 
 
 def path_table(evidence: Evidence, units: Units) -> pd.DataFrame:
-    """Gradient descent on rows held out: step t, the last infinite, and left_out_mse, squared units of y."""
-    return pd.DataFrame({"step": evidence.path.steps, "left_out_mse": units.of(evidence.path.errors, y=2)})
+    """Gradient descent on rows held out: step t, the last infinite, left_out_mse, squared units of y, and best: where
+    it is smallest."""
+    path = evidence.path
+    best = np.arange(len(path.steps)) == path.best
+    return pd.DataFrame({"step": path.steps, "left_out_mse": units.of(path.errors, y=2), "best": best})
 
 
 def modes_table(evidence: Evidence, units: Units) -> pd.DataFrame:

@@ -82,6 +82,8 @@ def _away_from_threshold(d: Diagnosis) -> str:
     rows = f"about {enough:,} rows, where X⁺y errs 1.5 times the noise if rows are Gaussian"
     if d.n_rows < at:
         rows += f"; up to N = {at:,} more of them make X⁺y worse"
+    if d.best_penalty == 0:
+        return f"these rows happen to fit without loss, which others need not: be ready to regularise, or take {rows}"
     return f"{_smoother(d)}, or take {rows}"
 
 

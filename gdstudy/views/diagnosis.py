@@ -208,7 +208,7 @@ class Diagnosis:
     def _by_mode(self) -> str:
         modes, bias = self.modes, self.evidence.modes.bias_share
         if modes["share"].isna().all():
-            return "\nEqn. 1: the best fit leaves no residuals, so that X⁺y has no variance"
+            return "\nEqn. 1: the best fit leaves no residuals, from which the variance of X⁺y could be read"
         order = modes["share"].sort_values(ascending=False)
         half = int((order.cumsum() < 0.5).sum()) + 1
         worst = modes.loc[order.index[0]]

@@ -64,7 +64,7 @@ def _along_descent(axis: Axes, path: DataFrame, budget: int, errors: tuple[float
     finite = np.isfinite(path["step"])
     t, error = path["step"][finite], path["left_out_mse"][finite]
     axis.plot(t, error, color=BLUE, linewidth=2, label="GD, rows held out")
-    best = path.loc[path["left_out_mse"].idxmin()]
+    best = path[path["best"]].iloc[0]
     if np.isfinite(best["step"]):
         axis.plot([best["step"]], [best["left_out_mse"]], "*", color=PINK, markersize=11, label="GD, best t")
     limit = float(path["left_out_mse"][~finite].iloc[0])
