@@ -103,10 +103,7 @@ def descent(data: Preprocessed, folds: Tensor, budget: int, tolerance: float) ->
         W = data.spectrum.filtered(f.unsqueeze(-1), data.Y[None])[0]
         return Fit(data.name, name, W, residuals[k], step=float(steps[k]))
 
-    return path, [
-        fit("gd", int(np.searchsorted(steps, budget))),
-        fit("gd_early", int(np.argmax(errors <= errors.min() * _SAME))),
-    ]
+    return path, [fit("gd", int(np.searchsorted(steps, budget))), fit("gd_early", best)]
 
 
 def _to_limit(data: Preprocessed, eta: float, tolerance: float) -> float:

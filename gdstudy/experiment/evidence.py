@@ -37,8 +37,8 @@ class Modes:
 
     β* is the best ridge of all rows, E = Y − Xβ* on the rows that are trained on. singular_values: σ_r;
     test_projections: RMS of x·v_r; residual_projections: RMS over outputs of u_r·E; shares: of
-    Σ_r mean ((1/σ_r)(x·v_r)(u_r·E))², NaN where there are no residuals but rounding. bias_share: of mean (x·(X⁺X − I)β*)² in that
-    plus the sum. Means over folds.
+    Σ_r mean ((1/σ_r)(x·v_r)(u_r·E))², NaN where there are no residuals but rounding. bias_share: of
+    mean (x·(X⁺X − I)β*)² in that plus the sum. Means over folds.
     """
 
     singular_values: np.ndarray
