@@ -42,7 +42,7 @@ def outputs_of(
 ) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
     """Y (n, k), where y is there (n, columns), and the names of outputs and of classes, [] where y is none."""
     names, kinds = list(y.columns), kinds_of(y.set_axis(range(len(y.columns)), axis=1))
-    present = y.notna().to_numpy()
+    present = y.notna().to_numpy(dtype=bool)
     if "others" in kinds:
         raise StudyError(
             f"{where}: column {shown(names[kinds.index('others')])} is y, and holds neither numbers nor texts"

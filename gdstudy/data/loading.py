@@ -8,10 +8,11 @@ import numpy as np
 
 from gdstudy.data.dataset import Dataset
 from gdstudy.data.sources import read_source
+from gdstudy.study.config import Study
 from gdstudy.study.datasets import DATASETS, PREPROCESSES
 from gdstudy.study.entries import code
 from gdstudy.study.groups import Synthetic
-from gdstudy.study.sources import File, format_of, source_of
+from gdstudy.study.sources import File, format_of
 
 
 def load_dataset(
@@ -57,6 +58,7 @@ def _loaded(name: str, synthetic: Synthetic, file: File) -> Dataset:
     """All rows as they are."""
     facts = DATASETS.get(name)
     if facts is None or facts.external or facts.load is None:
-        return read_source(source_of(name, file)).data
+        (source,) = Study(datasets=[name], file=file).sources
+        return read_source(source).data
     loaded: Dataset = code(facts.load)(synthetic) if facts.synthetic else code(facts.load)()
     return loaded

@@ -50,7 +50,7 @@ def as_dataset(table: Table, keys: File, name: str) -> Reading:
     X = numbers_in(table.where, frame[numbers], [names[k] for k in numbers])
     X = imputed(table.where, X, [names[k] for k in numbers], keys)
     Y, present, outputs, classes = outputs_of(table.where, y, keys, notes)
-    missing = np.column_stack([np.isnan(X), frame[texts].isna().to_numpy(), ~present])
+    missing = np.column_stack([np.isnan(X), frame[texts].isna().to_numpy(dtype=bool), ~present])
     labels = [*(names[k] for k in (*numbers, *texts)), *y.columns]
     keep = complete_rows(table.where, missing, labels, keys, notes)
     encoded, columns = encoded_texts(table.where, frame.loc[keep, texts], [names[k] for k in texts])

@@ -14,6 +14,7 @@ from gdstudy.experiment.tables import Run
 from gdstudy.study.ablations import ABLATIONS
 from gdstudy.views.figures import (
     ablations,
+    accuracies,
     autoencoders,
     bottlenecks,
     errors,
@@ -32,6 +33,7 @@ FIGURES: dict[str, Callable[[Run], Figure | None]] = {
     "test_mse_by_steps": training.test_mse_by_steps,
     "distance_by_steps": training.distance_by_steps,
     "early_stopping": training.early_stopping,
+    "accuracy": accuracies.accuracy,
     **{a: partial(ablations.ablation, name=a) for a in ABLATIONS},
     **{f"{a}_trained": partial(ablations.ablation_trained, name=a) for a in ABLATIONS},
     "bias": errors.bias,
