@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet as pq
 import torch
 from safetensors.torch import save
@@ -243,7 +244,7 @@ ARRAYS = {
     "text as pt": Case("a.pt", GOOD, "a.pt: is no file of torch.save"),
     "old pt": Case("a.pt", torched(torch.zeros(3), _use_new_zipfile_serialization=False), "of its old format"),
     "pickled pt": Case("a.pt", torched({"X": Canary()}), "holds more than tensors, or is damaged"),
-    "cut pt": Case("a.pt", torched({"X": torch.from_numpy(X)})[:-40], "a.pt: is no file of torch.save, cut off"),
+    "cut pt": Case("a.pt", torched({"X": torch.from_numpy(X)})[:-40], "a.pt: no archive of arrays, or cut off"),
     "no tensor": Case("a.pt", torched({"X": 3}), "a.pt: holds no array"),
     "huge tensor": Case("a.pt", huge_tensor(), "a.pt, X: has 1,000,000 columns, more than 100,000"),
     "sparse tensor": Case("a.pt", torched({"X": torch.eye(3).to_sparse(), "y": torch.zeros(3)}), "is no plain tensor"),

@@ -175,6 +175,31 @@ def test_the_same_table_is_the_same_data_in_every_format(name, tmp_path):
     assert len(found.fingerprint["sha256"]) == 64
 
 
+DAMAGED = ("csv", "packed csv", "parquet", "feather", "npy", "npz", "pt", "safetensors")
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_bytes_that_are_damaged_anywhere_are_read_or_refused_in_one_line(name, tmp_path):
+    file, content, keys = SAME[name]
+    random, refused = np.random.default_rng(0), []
+    for k in range(40):
+        damaged = bytearray(content)
+        at = int(random.integers(len(damaged) - 8))
+        if k % 3 == 0:
+            damaged = damaged[:at]
+        elif k % 3 == 1:
+            damaged[at] ^= 1 << int(random.integers(8))
+        else:  # a number that says how much there is
+            damaged[at : at + 8] = int(random.choice([0, 1, 1 << 31, 1 << 40, 1 << 62])).to_bytes(8, "little")
+        (tmp_path / file).write_bytes(damaged)
+        try:
+            read(file, **keys)
+        except StudyError as error:
+            refused.append(str(error))
+    assert len(refused) >= 10
+    assert not any("\n" in line for line in refused)
+
+
 def test_y_may_lie_in_another_file(tmp_path):
     np.save("probe_X.npy", X)
     np.save("probe_y.npy", Y)
