@@ -66,7 +66,7 @@ def _columns(sweep: Sweep) -> list[_Column]:
         columns += [_Column(f"accuracy, {name}", 16, ".3f", _median(sweep, sweep.rows, "test_accuracy"))]
     each = [
         [
-            _Column(name.upper(), max(12, len(name) + 2), ".4g", _median(sweep, rows, error)),
+            _Column(_heading(name), max(12, len(name) + 2), ".4g", _median(sweep, rows, error)),
             *([_Column("accuracy", 10, ".3f", _median(sweep, rows, "test_accuracy"))] if sweep.classes else []),
             *_progress(sweep, rows),
         ]
@@ -75,6 +75,11 @@ def _columns(sweep: Sweep) -> list[_Column]:
     if sum(column.width for group in (columns, *each) for column in group) > _WIDEST:
         each = [*each[:1], *(group[:1] for group in each[1:])]
     return [column for group in (columns, *each) for column in group]
+
+
+def _heading(training: str) -> str:
+    """A training as its column is called."""
+    return {"gd": "GD"}.get(training, training)
 
 
 def _progress(sweep: Sweep, trained: DataFrame) -> list[_Column]:
@@ -91,7 +96,7 @@ def _losses(sweep: Sweep) -> list[_Column]:
     """Losses are 1 for an output of zero. D·N/m: median dimensionality of data points over that of all alike, m/N."""
     rows, m = sweep.rows, int(sweep.first("n_hidden"))
     others = [
-        _Column(name.upper(), max(12, len(name) + 2), ".4g", _median(sweep, table, "relative_test_mse"))
+        _Column(_heading(name), max(12, len(name) + 2), ".4g", _median(sweep, table, "relative_test_mse"))
         for name, table in list(sweep.by_training.items())[1:]
     ]
     return [
