@@ -15,8 +15,6 @@ from gdstudy.data.dataset import Dataset
 from gdstudy.study.errors import StudyError
 from gdstudy.study.sources import File
 
-__all__ = ["Reading", "Table", "as_dataset", "content_sha256", "differences", "fingerprint", "from_python"]
-
 # So many names are kept in a fingerprint, if they are no longer than this together.
 _KEPT, _LONGEST = 40, 1500
 

@@ -358,6 +358,21 @@ def test_any_texts_are_categories_and_classes(texts):
     assert [found.columns[1:][place][5:] for place in found.X[:, 1:].argmax(1)] == texts
 
 
+def test_long_texts_and_many_categories_take_no_memory(monkeypatch):
+    """An array of texts would be as wide as the longest, and one of categories as wide as there are of them."""
+    texts = ["u", "v"] * 50_000
+    texts[7] = "w" * 100_000
+    frame = pd.DataFrame({"a": np.arange(100_000.0), "word": texts, "y": texts})
+    found = rows_of(frame, categories="one_hot").data
+    assert (found.X.shape, found.Y.shape, len(found.classes[2])) == ((100_000, 4), (100_000, 3), 100_000)
+    monkeypatch.setattr("gdstudy.data.guards.MOST_NUMBERS", 10**5)
+    many = {f"c{k}": [f"{j % 90}c" for j in range(1000)] for k in range(2)}
+    with pytest.raises(StudyError, match=r"t, as categories: has 1,000 rows of 180 columns, more than 100,000"):
+        rows_of(pd.DataFrame(many).assign(y=np.arange(1000.0)), categories="one_hot")
+    with pytest.raises(StudyError, match=r"t, as classes: has 2,000 rows of 90 columns, more than"):
+        rows_of(pd.DataFrame({"a": np.arange(2e3), "y": many["c0"] * 2}))
+
+
 def test_fingerprints_differ_where_contents_do(tmp_path):
     (tmp_path / "a.csv").write_text(GOOD)
     first = read("a.csv").fingerprint
