@@ -250,9 +250,11 @@ def test_files_can_be_loaded_by_themselves():
     assert [clinic.classes[k] for k in clinic.labels] == list(labels)
 
 
-def test_centred_classes_are_told_apart_as_outputs_of_0_and_1_again():
+@pytest.mark.parametrize("keys", [{"preprocess": "center"}, {"preprocess": "standardize_train"}, {"intercept": True}])
+def test_centred_classes_are_told_apart_as_outputs_of_0_and_1_again(keys):
     """What was taken from the targets is added before outputs are compared: a constant output says the common class."""
     labels = np.array(["rare"] * 4 + ["common"] * 36)
-    keys = {**SMALL, "preprocess": "center", "n_train": [20]}
-    rows = load_results(run_study(keys, "mine", datasets=[Dataset(X, labels, "mine")]))
+    rows = load_results(
+        run_study({**SMALL, **keys, "n_train": [20]}, "mine", datasets=[Dataset(X + 9, labels, "mine")])
+    )
     assert rows["test_accuracy"].min() > 0.7

@@ -26,18 +26,20 @@ class Column:
 _Y2, _PER_X2 = "squared units of Y", "1 / squared units of X"
 _CELL = (
     Column("dataset", "text", "", "data set", "The data set alone, without what was done to it."),
-    Column("preprocess", "text", "", "preprocessing", "What was done to its features: none, center or standardize."),
+    Column("preprocess", "text", "", "preprocessing", "What was done to its columns, such as none or center."),
     Column("input_noise", "real", "units of X", "input noise σ", "Deviation of the noise added to inputs; 0 for none."),
     Column("model", "text", "", "model", "What maps inputs to outputs: a readout on features, or trained layers."),
     Column("estimator", "text", "", "estimator", "How the weights were found: trained, by a closed form, or a theory."),
     Column("ablation", "text", "", "ablation", "What was taken from the problem or changed in its training, or none."),
-    Column("level", "real", "", "level", "Strength of the ablation, in its own unit; empty where it has none."),
+    Column(
+        "level", "real", "", "level", "Strength of the ablation, in its unit; λ of ridge as written; t of gd_exact."
+    ),
     Column("n_train", "whole", "rows", "N", "Number of training rows N."),
-    Column("n_parameters", "whole", "rows of W", "P", "Number of features P, the rows of W: the threshold is N = P."),
+    Column("n_parameters", "whole", "rows of W", "P", "Parameters P of an output, a constant's too; threshold N = P."),
     Column("n_hidden", "whole", "units", "hidden width", "Width of the hidden layer; empty for readouts."),
     Column("seed", "whole", "", "seed", "Number of the random split and draws; empty for an expectation over them."),
 )
-_STEP = Column("step", "whole", "steps", "t", "Training steps taken; empty for closed forms.")
+_STEP = Column("step", "whole", "steps", "t", "Training steps taken, or t of gd_exact; empty for other closed forms.")
 _ERRORS = (
     Column("train_mse", "real", _Y2, "train MSE", "Mean squared error over training rows and outputs."),
     Column("test_mse", "real", _Y2, "test MSE", "Mean squared error over all other rows and outputs."),
@@ -63,7 +65,7 @@ _RESULTS = (
         "Smallest nonzero σ of the features.",
     ),
     Column("condition_number", "real", "", "κ", "Largest over smallest nonzero singular value of the features."),
-    Column("rank", "whole", "", "R", "Rank of the training features."),
+    Column("rank", "whole", "", "R", "Rank of the training features; a training mean is one more."),
     _STATUS,
     Column(
         "target_mean_square",
@@ -92,6 +94,8 @@ _RESULTS = (
         "mode_sum_error", "real", "", "left by the modes", "What modes and bias leave of the error ŷ − y*, relative."
     ),
     Column("rounding", "real", "units of Y", "rounding", "What rounding alone can make of a prediction of X⁺Y."),
+    Column("penalty", "real", "squared units of X", "λ", "Penalty of ridge regression; for ridge_loo the chosen one."),
+    Column("loo_mse", "real", _Y2, "leave-one-out MSE", "Mean squared error over training rows left out one by one."),
     Column("precision", "real", "", "eps", "Machine epsilon of the type that was trained in."),
     Column(
         "data_point_dimension",

@@ -11,6 +11,7 @@ from pandas import DataFrame
 
 from gdstudy.study.columns import TABLES
 from gdstudy.study.datasets import DATASETS
+from gdstudy.study.estimators import CLOSED_FORMS, ClosedForm
 
 QUANTILES = (0.25, 0.5, 0.75)
 # A data set as a model saw it.
@@ -50,6 +51,13 @@ def groups(table: DataFrame, *names: str) -> Iterator[tuple[tuple, DataFrame]]:
         return found
     places = {name: place for place, name in enumerate(DATASETS)}
     return iter(sorted(found, key=lambda g: (g[0][1] != "none" or g[0][2] > 0, places.get(g[0][0], len(places)))))
+
+
+def closed_forms(table: DataFrame) -> dict[tuple[ClosedForm, float], DataFrame]:
+    """(closed form beside X⁺y, its level) → its rows; those that choose by themselves first, their level is NaN."""
+    forms = sorted(CLOSED_FORMS.values(), key=lambda form: (bool(form.levels), not form.descends))
+    parts = ((form, groups(select(table, estimator=form.name), "level")) for form in forms)
+    return {(form, level): rows for form, levels in parts for (level,), rows in levels}
 
 
 @dataclass(frozen=True)

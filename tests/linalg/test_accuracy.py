@@ -1,11 +1,14 @@
 """Shares of rows that a readout puts in their class, beside counting them one by one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from gdstudy.linalg import accuracy
 from gdstudy.linalg.accuracy import SplitAccuracies
+from gdstudy.linalg.frame import Frame
 
 
 def problem(draws, seed=0, n=30, P=5, k=3):
@@ -16,7 +19,7 @@ def problem(draws, seed=0, n=30, P=5, k=3):
     for c, size in enumerate(sizes):
         rows[c, :size] = random.permutation(n)[:size]
     draw = random.integers(0, draws, len(sizes))
-    W, mean = random.standard_normal((len(sizes), P, k)), random.standard_normal(k)
+    W, mean = random.standard_normal((len(sizes), P, k)), random.standard_normal((len(sizes), k))
     parts = (torch.from_numpy(a) for a in (features, draw, labels, rows, np.array(sizes), mean))
     return SplitAccuracies(*parts), torch.from_numpy(W), (features, draw, labels, rows, mean)
 
@@ -26,9 +29,8 @@ def counted(W, given, shift):
     train, test = [], []
     for c, w in enumerate(W.numpy()):
         of_train = [row for row in rows[c] if row >= 0]
-        hits = [
-            int(np.argmax(x @ w + mean + shift[c]) == label) for x, label in zip(features[draw[c]], labels, strict=True)
-        ]
+        outputs = features[draw[c]] @ w + mean[c] + shift[c]
+        hits = [int(np.argmax(row) == label) for row, label in zip(outputs, labels, strict=True)]
         train.append(np.mean([hits[row] for row in of_train]))
         test.append(np.mean([hit for row, hit in enumerate(hits) if row not in of_train]))
     return train, test
@@ -57,8 +59,20 @@ def test_some_cells_are_as_among_all():
 def test_what_was_taken_from_the_targets_decides():
     """A negative control: with a mean that favours one class, all rows are put in it."""
     shares, W, (_, _, labels, _, _) = problem(1)
-    pulled = SplitAccuracies(
-        shares.features, shares.draw, shares.labels, shares.rows, shares.n_train, torch.eye(3)[1] * 1e6
-    )
+    pulled = replace(shares, mean=1e6 * torch.eye(3)[[1] * 5])
     everywhere = (pulled.train(W) * shares.n_train + pulled.test(W, 0 * W[:, 0]) * (30 - shares.n_train)) / 30
     np.testing.assert_allclose(everywhere, (labels == 1).mean())
+
+
+def test_features_may_be_seen_in_a_frame_of_each_cell():
+    """Minus a location and over a scale of its own, as its training rows say."""
+    shares, W, (features, draw, labels, rows, mean) = problem(2)
+    random = np.random.default_rng(2)
+    location, scale = random.standard_normal((len(W), 5)), random.uniform(0.5, 2, (len(W), 5))
+    seen = (features[draw] - location[:, None]) / scale[:, None]
+    framed = replace(shares, frame=Frame(torch.from_numpy(location), torch.from_numpy(scale)))
+    given = seen, np.arange(len(W)), labels, rows, mean
+    train, test = counted(W, given, np.zeros_like(mean))
+    np.testing.assert_allclose(framed.train(W), train, rtol=1e-15)
+    np.testing.assert_allclose(framed.test(W, torch.zeros_like(W[:, 0])), test, rtol=1e-15)
+    assert (framed.test(W, torch.zeros_like(W[:, 0])) != shares.test(W, torch.zeros_like(W[:, 0]))).any()
