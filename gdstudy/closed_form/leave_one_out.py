@@ -23,20 +23,28 @@ def left_out_residuals(spec: Spectrum, Y: Tensor, penalty: Tensor | float = 0.0)
     r_i/(1 − h_ii) with r = (I − H)Y, H = X(XᵀX + λI)⁻¹Xᵀ (Allen 1974); for λ = 0 and a row that is no combination of
     the others, where both are 0, its limit [K⁺Y]_i/[K⁺]_ii with K = XXᵀ. Exact in both regimes and for any rank.
 
-    spec: of X (C, N, P), all its rows real; Y: (C, N, k); penalty: λ ≥ 0, broadcastable to (C,), units of X².
-    Returns (C, N, k), units of Y.
+    spec: of X (C, N, P); Y: (C, N, k); both zero in rows that pad a stack. penalty: λ ≥ 0, broadcastable to (C,), units
+    of X². Returns (C, N, k), units of Y; zero in rows of padding.
     """
     lam = torch.as_tensor(penalty, dtype=spec.s.dtype, device=spec.s.device).expand(spec.s.shape[:-1])
+    return _left_out(spec, Y, lam.unsqueeze(-1)).squeeze(-2)
+
+
+def _left_out(spec: Spectrum, Y: Tensor, penalties: Tensor) -> Tensor:
+    """The same at each of several penalties (C, L): (C, N, L, k)."""
     U = spec.U * spec.nonzero.unsqueeze(-2)
-    seen = product(U.mT, Y)
-    # What ridge leaves of a mode, λ/(σ² + λ); all of what no mode sees.
-    left = torch.where(spec.nonzero, lam[..., None] / (spec.s.square() + lam[..., None]), 0)
-    residuals = Y - product(U, seen) + product(U, left.unsqueeze(-1) * seen)
-    freedom = (1 - U.square().sum(-1)).clamp(min=0) + (U.square() * left.unsqueeze(-2)).sum(-1)
-    inverse = spec.inverse.square()
-    dual, own = product(U, inverse.unsqueeze(-1) * seen), (U.square() * inverse.unsqueeze(-2)).sum(-1)
-    alone = (lam[..., None] == 0) & (freedom <= _ALONE)
-    above, below = torch.where(alone[..., None], dual, residuals), torch.where(alone, own, freedom)
+    squares, seen, lam = U.square(), product(U.mT, Y), penalties.unsqueeze(-2)
+    # What ridge leaves of a mode, λ/(σ² + λ); all of what no mode sees: (C, R, L).
+    left = torch.where(spec.nonzero.unsqueeze(-1), lam / (spec.s.square().unsqueeze(-1) + lam), 0)
+    shares = (left.unsqueeze(-1) * seen.unsqueeze(-2)).flatten(-2)
+    residuals = (Y - product(U, seen)).unsqueeze(-2) + product(U, shares).unflatten(-1, (-1, Y.shape[-1]))
+    freedom = (1 - squares.sum(-1, keepdim=True)).clamp(min=0) + product(squares, left)
+    alone = (lam == 0) & (freedom <= _ALONE)
+    if not bool(alone.any()):
+        return residuals.div_(freedom.unsqueeze(-1))
+    inverse = spec.inverse.square().unsqueeze(-1)
+    dual, own = product(U, inverse * seen).unsqueeze(-2), product(squares, inverse)
+    above, below = torch.where(alone.unsqueeze(-1), dual, residuals), torch.where(alone, own, freedom)
     return above / below.unsqueeze(-1)
 
 
@@ -62,13 +70,21 @@ def ridge_grid(spec: Spectrum, n: int = 61) -> Tensor:
     return torch.cat([torch.zeros_like(low)[..., None], grid.nan_to_num(0)], -1)
 
 
-def best_penalty(spec: Spectrum, Y: Tensor, penalties: Tensor) -> tuple[Tensor, Tensor]:
+def best_penalty(spec: Spectrum, Y: Tensor, penalties: Tensor, n_rows: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """(λ, its leave-one-out MSE) of the ridge that is best at predicting rows it has not seen: each (C,).
 
-    spec: of (C, N, P); Y: (C, N, k); penalties: (C, L) to choose from; of equals the first.
+    spec: of (C, N, P); Y: (C, N, k); penalties: (C, L) to choose from; of equals the first. n_rows: (C,) how many rows
+    are not padding, default all N.
     """
-    errors = [left_out_residuals(spec, Y, penalty).square().mean((-2, -1)) for penalty in penalties.unbind(-1)]
-    best = torch.stack(errors, -1).nan_to_num(torch.inf).min(-1)
+    rows = torch.full_like(penalties[:, 0], Y.shape[-2]) if n_rows is None else n_rows.to(penalties)
+    # A part of the stack at a time, and of the penalties.
+    most = _MOST_NUMBERS // 4
+    sums = []
+    for cells in torch.arange(len(Y)).split(max(1, most // spec.U[0].numel())):
+        some, y = spec.at(cells), Y[cells]
+        parts = penalties[cells].split(max(1, most // y.numel()), dim=-1)
+        sums.append(torch.cat([_left_out(some, y, part).square().sum(1).mean(-1) for part in parts], -1))
+    best = (torch.cat(sums) / rows.unsqueeze(-1)).nan_to_num(torch.inf).min(-1)
     return penalties.gather(-1, best.indices.unsqueeze(-1)).squeeze(-1), best.values
 
 

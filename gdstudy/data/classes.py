@@ -17,8 +17,8 @@ def one_hot(labels: Sequence[Any] | np.ndarray) -> tuple[np.ndarray, tuple[str, 
     ValueError for fewer than two classes or more than MOST_CLASSES.
     """
     values = np.asarray(labels)
-    if values.dtype.kind not in "iufb":
-        values = values.astype(str)
+    if values.dtype.kind not in "iuf":  # as objects: an array of texts is as wide as the longest of them
+        values = np.array([str(value) for value in values.ravel()], dtype=object)
     names, which = np.unique(values, return_inverse=True)
     if not 2 <= len(names) <= MOST_CLASSES:
         raise ValueError(f"holds {len(names):,} different values, and classes are 2 to {MOST_CLASSES:,}")

@@ -9,7 +9,7 @@ import pandas as pd
 
 from gdstudy.data.classes import MOST_CLASSES, are_one_hot, are_whole, one_hot
 from gdstudy.data.columns import Notes, check_texts, holds_bools, kinds_of, some
-from gdstudy.data.guards import MOST_COLUMNS
+from gdstudy.data.guards import MOST_COLUMNS, check_size
 from gdstudy.study.errors import StudyError, shown
 from gdstudy.study.sources import File
 
@@ -42,7 +42,7 @@ def outputs_of(
 ) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
     """Y (n, k), where y is there (n, columns), and the names of outputs and of classes, [] where y is none."""
     names, kinds = list(y.columns), kinds_of(y.set_axis(range(len(y.columns)), axis=1))
-    present = y.notna().to_numpy()
+    present = y.notna().to_numpy(dtype=bool)
     if "others" in kinds:
         raise StudyError(
             f"{where}: column {shown(names[kinds.index('others')])} is y, and holds neither numbers nor texts"
@@ -73,6 +73,7 @@ def outputs_of(
 def _classes(
     where: str, labels: np.ndarray, present: np.ndarray, name: str
 ) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
+    check_size(f"{where}, as classes", len(labels), min(len(pd.unique(labels)), MOST_CLASSES))
     try:
         encoded, classes = one_hot(labels[present[:, 0]])
     except ValueError as error:
@@ -108,11 +109,12 @@ def encoded_texts(where: str, frame: pd.DataFrame, names: list[str]) -> tuple[np
     blocks: list[np.ndarray] = [np.empty((len(frame), 0))]
     found: list[str] = []
     for k, name in zip(frame.columns, names, strict=True):
-        texts, which = np.unique(frame[k].astype(str).to_numpy(dtype=str), return_inverse=True)
+        which, texts = pd.factorize(frame[k].astype(str).astype(object), sort=True)
         if len(texts) > MOST_CLASSES or len(found) + len(texts) > MOST_COLUMNS:
             raise StudyError(
                 f"{where}: column {shown(name)} holds {len(texts):,} different texts, which are no categories"
             )
+        check_size(f"{where}, as categories", len(frame), len(found) + len(texts))
         blocks.append((which[:, None] == np.arange(len(texts))).astype(np.float64))
         found += [f"{name}={text}" for text in texts]
     return np.hstack(blocks), found

@@ -131,7 +131,8 @@ def feature_places(
     where, asked = table.where, places_of(table.where, keys.features, names, "features")
     if both := [names[k] for k in asked if k in targets]:
         raise StudyError(f"{where}: column {shown(both[0])} is asked for as x and as y; keep one")
-    places = asked or [k for k in range(len(names)) if k not in set(targets)]
+    of_y = set(targets)
+    places = asked or [k for k in range(len(names)) if k not in of_y]
     texts = [k for k in places if kinds[k] == "texts"]
     if keys.categories == "drop":
         for k in texts:
@@ -145,7 +146,8 @@ def feature_places(
         raise StudyError(
             f"{where}: column {shown(names[texts[0]])} holds texts; file.categories=one_hot makes them numbers"
         )
-    empty = [] if asked else [k for k in places if k not in others and bool(table.frame.iloc[:, k].isna().all())]
+    without = table.frame.isna().to_numpy().all(0)
+    empty = [] if asked else [k for k in places if kinds[k] != "others" and without[k]]
     notes.columns([names[k] for k in empty], "without a value")
     notes.columns([*(names[k] for k in others), *table.unread], "of neither numbers nor texts")
     left = [] if keys.categories == "one_hot" else [k for k in texts if k not in empty]

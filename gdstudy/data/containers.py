@@ -76,8 +76,8 @@ def read_torch(where: str, content: bytes, keys: File) -> Arrays:
     """A tensor, two (X and y), or a mapping of names to tensors, as torch.save writes them."""
     import torch
 
-    if not zipfile.is_zipfile(io.BytesIO(content)):
-        raise StudyError(f"{where}: is no file of torch.save, cut off, or of its old format; save it again")
+    if not content.startswith(b"PK"):
+        raise StudyError(f"{where}: is no file of torch.save, or of its old format; save it again")
     check_zip(where, content)
     with explained(where, "holds more than tensors, or is damaged; only tensors are read, and no pickle"):
         found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)

@@ -94,17 +94,21 @@ def _numbers(name: str, value: Any) -> np.ndarray:
     """float64, in the memory it lies in where it is that already."""
     if isinstance(value, np.ndarray) and value.dtype == np.float64:
         return value
-    for column, dtype in zip(getattr(value, "columns", ()), getattr(value, "dtypes", ()), strict=False):
+    for column, dtype in zip(value.columns, value.dtypes, strict=True) if hasattr(value, "columns") else ():
         if getattr(dtype, "kind", "O") not in "biuf":
             raise ValueError(f"{name} must hold real numbers; column {str(column)[:60]!r} is of dtype {dtype}")
-    return np.asarray(real_tensor(name, value).detach().cpu().numpy(), dtype=np.float64)
+    return np.asarray(real_tensor(name, value).double().cpu())
 
 
 def _targets(value: Any, classes: tuple[str, ...] | bool | None) -> tuple[np.ndarray, tuple[str, ...]]:
     """Y (n, k) and the names of its classes, () where it is none."""
     if classes is None or classes is True:
-        labels = value.numpy(force=True) if hasattr(value, "detach") else np.asarray(value)
-        if labels.size == len(labels) and all(isinstance(x, str | bool | np.bool_) for x in labels[:1].ravel()):
+        labels = np.empty(0) if hasattr(value, "detach") else np.asarray(value)  # tensors hold numbers
+        if (
+            labels.size == len(labels)
+            and labels.size
+            and all(isinstance(x, str | bool | np.bool_) for x in labels[:1].ravel())
+        ):
             return _one_hot(labels.ravel())
     Y = _numbers("Y", value)
     Y = Y[:, None] if Y.ndim == 1 else Y

@@ -31,11 +31,12 @@ def read_whole(path: Path) -> bytes:
         raise StudyError(f"{path}: {error.strerror or one_line(error)}{where}") from None
     except ValueError as error:  # a path with a zero byte
         raise StudyError(f"{one_line(ascii(str(path)))}: {one_line(error)}") from None
+    about = os.fstat(number)
+    if not stat.S_ISREG(about.st_mode):
+        os.close(number)
+        what = "a folder" if stat.S_ISDIR(about.st_mode) else "no regular file"
+        raise StudyError(f"{path}: is {what}; name a file")
     with open(number, "rb") as file:
-        about = os.fstat(number)
-        if not stat.S_ISREG(about.st_mode):
-            what = "a folder" if stat.S_ISDIR(about.st_mode) else "no regular file"
-            raise StudyError(f"{path}: is {what}; name a file")
         if about.st_size > LARGEST:
             raise StudyError(
                 f"{path}: has {about.st_size:,} bytes, more than {LARGEST:,}; keep fewer rows, or float32 in .npy"

@@ -8,10 +8,11 @@ import numpy as np
 
 from gdstudy.data.dataset import Dataset
 from gdstudy.data.sources import read_source
+from gdstudy.study.config import Study
 from gdstudy.study.datasets import DATASETS, PREPROCESSES
 from gdstudy.study.entries import code
 from gdstudy.study.groups import Synthetic
-from gdstudy.study.sources import File, format_of, source_of
+from gdstudy.study.sources import File, format_of
 
 
 def load_dataset(
@@ -27,9 +28,12 @@ def load_dataset(
     name: a key of `DATASETS`. `california_housing` and `who_life_expectancy` are downloaded at first use,
     with a checksum, to GDSTUDY_DATA_HOME; scikit-learn's own copy of the first, in SCIKIT_LEARN_DATA, does as well.
     preprocess, with statistics of all rows:
-      none         raw features, no intercept, as in the paper
+      none         raw features and targets, as in the paper
       center       columns of X and Y minus their means, which stands in for an intercept
       standardize  center, then columns of X divided by their standard deviation (a constant column stays 0)
+      center_train, standardize_train
+                   the same here; a study then takes means and deviations of each cell's training rows, of which those
+                   of all rows cancel up to rounding: no cell knows anything of its test rows
     input_noise: standard deviation of what Dataset.inputs adds, units of the preprocessed X. synthetic: sizes of
     the data sets whose sizes are the study's, default 5000 rows of 16 columns.
     name may also be a file's path, or openml:NAME: file: how it is read. data: what it holds, where that was read.
@@ -43,9 +47,9 @@ def load_dataset(
     if not 0 <= input_noise < np.inf:
         raise ValueError(f"input_noise={input_noise} is a standard deviation and cannot be negative")
     data = _loaded(name, synthetic or Synthetic(), file or File()) if data is None else data
-    if preprocess != "none":
+    if PREPROCESSES[preprocess].centres:
         X = data.clean() - data.clean().mean(0)
-        if preprocess == "standardize":
+        if PREPROCESSES[preprocess].scales:
             scale = X.std(0)
             X = X / np.where(scale > 0, scale, 1)
         mean = data.Y.mean(0)
@@ -57,6 +61,7 @@ def _loaded(name: str, synthetic: Synthetic, file: File) -> Dataset:
     """All rows as they are."""
     facts = DATASETS.get(name)
     if facts is None or facts.external or facts.load is None:
-        return read_source(source_of(name, file)).data
+        (source,) = Study(datasets=[name], file=file).sources
+        return read_source(source).data
     loaded: Dataset = code(facts.load)(synthetic) if facts.synthetic else code(facts.load)()
     return loaded

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 from urllib.error import HTTPError
 
+from gdstudy.data.columns import Table
 from gdstudy.data.downloads import data_home
-from gdstudy.data.reading import Reading, Table, as_dataset, content_sha256
+from gdstudy.data.reading import Reading, as_dataset, content_sha256
 from gdstudy.study.console import one_line
 from gdstudy.study.errors import StudyError
 from gdstudy.study.sources import OPENML, Source

@@ -15,8 +15,6 @@ from gdstudy.data.dataset import Dataset
 from gdstudy.study.errors import StudyError
 from gdstudy.study.sources import File
 
-__all__ = ["Reading", "Table", "as_dataset", "content_sha256", "differences", "fingerprint", "from_python"]
-
 # So many names are kept in a fingerprint, if they are no longer than this together.
 _KEPT, _LONGEST = 40, 1500
 
@@ -50,7 +48,7 @@ def as_dataset(table: Table, keys: File, name: str) -> Reading:
     X = numbers_in(table.where, frame[numbers], [names[k] for k in numbers])
     X = imputed(table.where, X, [names[k] for k in numbers], keys)
     Y, present, outputs, classes = outputs_of(table.where, y, keys, notes)
-    missing = np.column_stack([np.isnan(X), frame[texts].isna().to_numpy(), ~present])
+    missing = np.column_stack([np.isnan(X), frame[texts].isna().to_numpy(dtype=bool), ~present])
     labels = [*(names[k] for k in (*numbers, *texts)), *y.columns]
     keep = complete_rows(table.where, missing, labels, keys, notes)
     encoded, columns = encoded_texts(table.where, frame.loc[keep, texts], [names[k] for k in texts])

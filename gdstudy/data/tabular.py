@@ -25,8 +25,10 @@ def read_text(where: str, content: bytes, keys: File) -> Read:
     if keys.encoding != "utf-16" and b"\0" in content:
         line = content[: content.index(b"\0")].count(b"\n") + 1
         raise StudyError(f"{where}, line {line}: is no text (it holds a zero byte)")
+    sep = keys.sep or _separator(where, content, keys)
+    check_size(where, 1, content[: 1 << 26].lstrip().partition(b"\n")[0].count(sep.encode()) + 1)
     options: dict[str, Any] = {
-        "sep": keys.sep or _separator(where, content, keys),
+        "sep": sep,
         "encoding": "utf-8-sig" if keys.encoding == "utf-8" else keys.encoding,
         "na_values": list(keys.missing_values),
         "index_col": False,

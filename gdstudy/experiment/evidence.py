@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy.closed_form.constant import with_constant
 from gdstudy.closed_form.factors import bias_readout, variance_modes
 from gdstudy.closed_form.leave_one_out import best_penalty, noise_amplification, ridge_grid
+from gdstudy.closed_form.penalised import with_constant
 from gdstudy.closed_form.solutions import ridge_filter
 from gdstudy.data.splits import stream
 from gdstudy.experiment.candidates import MOST_LEFT_OUT, Fit, Path, descent, folds_of, min_norm, null, ridge
@@ -206,7 +206,9 @@ def _errors_at(data: Preprocessed, trained: Tensor, tested: Tensor) -> list[floa
             x_mean, y_mean = x.mean(1, keepdim=True), y.mean(1, keepdim=True)
             x, y, x_test, y_test = x - x_mean, y - y_mean, x_test - x_mean, y_test - y_mean
         spec = spectrum(x, eps=data.eps)
-        penalty, _ = best_penalty(with_constant(spec) if data.intercept else spec, y, ridge_grid(spec, 31))
+        n_rows = torch.full((len(x),), x.shape[1])
+        fitted = with_constant(spec, n_rows) if data.intercept else spec
+        penalty, _ = best_penalty(fitted, y, ridge_grid(spec, 31))
         filters = (spec.inverse, ridge_filter(spec, penalty[:, None]))
         fits = [product(x_test, spec.filtered(f.unsqueeze(-1), y)) for f in filters]
         found.append(torch.stack([(y_test - fit).square().mean((1, 2)) for fit in fits]))

@@ -8,7 +8,9 @@ from typing import Any
 
 from gdstudy.study.ablations import ABLATIONS, UNABLATED
 from gdstudy.study.config import Study
+from gdstudy.study.datasets import PREPROCESSES
 from gdstudy.study.errors import StudyError
+from gdstudy.study.estimators import CLOSED_FORMS, asked_for
 from gdstudy.study.models import MODELS, REFERENCES, Model
 from gdstudy.study.status import WORDS
 
@@ -78,6 +80,11 @@ def n_columns(study: Study, dataset: str) -> int:
     return facts.columns or study.synthetic.n_inputs
 
 
+def n_constants(study: Study, preprocess: str) -> int:
+    """Parameters of an output beside those of its features: 1 for a column of ones or a training mean, else 0."""
+    return int(study.intercept or PREPROCESSES[preprocess].by_training)
+
+
 def plan(study: Study) -> list[Batch]:
     """The study's batches, the same for the same study: N-contiguous, of at most `batch_cells` cells.
 
@@ -87,7 +94,8 @@ def plan(study: Study) -> list[Batch]:
     for variant in variants(study):
         data = (variant.dataset, variant.preprocess, variant.input_noise)
         for model in (MODELS[name] for name in study.models):
-            for P in (n_columns(study, variant.dataset),) if model.width == "data" else study.n_parameters:
+            for n_features in (n_columns(study, variant.dataset),) if model.width == "data" else study.n_parameters:
+                P = n_features + n_constants(study, variant.preprocess)
                 for hidden in study.hidden_sizes(model.name):
                     trained = _trained(study, variant, model, hidden)
                     closed = variant.closed if model.reference != "none" else ()
@@ -150,7 +158,11 @@ def producible(study: Study) -> dict[str, set[Any]]:
     found = variants(study)
     return {
         "n_train": set(study.n_train),
-        "n_parameters": {*study.n_parameters, *(n_columns(study, name) for name in study.names)},
+        "n_parameters": {
+            n_features + n_constants(study, variant.preprocess)
+            for variant in found
+            for n_features in (*study.n_parameters, n_columns(study, variant.dataset))
+        },
         "n_hidden": set(study.n_hidden),
         "seed": set(range(study.seeds)),
         "dataset": set(study.names),
@@ -158,7 +170,7 @@ def producible(study: Study) -> dict[str, set[Any]]:
         "input_noise": set(study.input_noise),
         "model": set(study.models),
         "estimator": {
-            *(*REFERENCES, "theory", *study.trained),
+            *(*REFERENCES, *CLOSED_FORMS, "theory", *study.trained),
             *(f"{name}_closed_form" for name in study.trained),
         },
         "ablation": set(producible_levels(study)),
@@ -167,8 +179,9 @@ def producible(study: Study) -> dict[str, set[Any]]:
 
 
 def producible_levels(study: Study) -> dict[str, set[float | None]]:
-    """The levels of each ablation that the tables of a study can hold; None where there is none."""
-    pairs = {UNABLATED}
+    """The levels of each ablation that the tables of a study can hold, and without one those of ridge and of the exact
+    iterate; None where there is none."""
+    pairs = {UNABLATED} | {(UNABLATED[0], level) for form in asked_for(study) for level in form.levels_in(study)}
     for name in study.names:
         pairs |= set(study.ablations.levels(name))
     return {ablation: {level for name, level in pairs if name == ablation} for ablation, _ in pairs}

@@ -8,7 +8,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from gdstudy.closed_form.constant import with_constant
+from gdstudy.closed_form.penalised import with_constant
 from gdstudy.linalg.spectrum import Spectrum, spectrum
 
 
@@ -52,7 +52,7 @@ class Preprocessed:
     @cached_property
     def fitted(self) -> Spectrum:
         """The spectrum with the constant among its modes where there is an intercept: for left-out errors."""
-        return with_constant(self.spectrum) if self.intercept else self.spectrum
+        return with_constant(self.spectrum, torch.tensor([len(self.X)])) if self.intercept else self.spectrum
 
     @property
     def dtype(self) -> torch.dtype:

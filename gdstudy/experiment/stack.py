@@ -8,15 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy.closed_form.factors import Problem
+from gdstudy.closed_form.factors import Intercept, Problem
 from gdstudy.data.dataset import Dataset
 from gdstudy.data.features import feature_map
 from gdstudy.data.splits import training_rows
 from gdstudy.experiment.plan import Batch
 from gdstudy.experiment.rows import Columns
+from gdstudy.linalg.accuracy import SplitAccuracies
+from gdstudy.linalg.frame import Frame
 from gdstudy.linalg.metrics import AllRows, SplitErrors, frobenius, relative_distance, row_space_leak
 from gdstudy.linalg.spectrum import spectrum
 from gdstudy.study.config import Study
+from gdstudy.study.datasets import PREPROCESSES
 from gdstudy.study.models import MODELS
 
 
@@ -25,6 +28,7 @@ class Stack:
     """A batch as tensors, in float64 whatever trains: its unablated problem, and what measures readouts on its splits.
 
     target_mean_square: mean of Y² over all rows and outputs; a test MSE over it is the share of Y that is lost.
+    accuracies: where targets are classes.
     """
 
     batch: Batch
@@ -32,12 +36,14 @@ class Stack:
     n_train: Tensor
     errors: SplitErrors
     target_mean_square: float
+    accuracies: SplitAccuracies | None = None
 
     def at(self, cells: Tensor) -> Stack:
         """The given cells (c,) of the batch, in order and each once."""
         if len(cells) == len(self.n_train):  # all of them: nothing to copy
             return self
-        return replace(self, problem=self.problem.at(cells), n_train=self.n_train[cells], errors=self.errors.at(cells))
+        part = replace(self, problem=self.problem.at(cells), n_train=self.n_train[cells], errors=self.errors.at(cells))
+        return part if self.accuracies is None else replace(part, accuracies=self.accuracies.at(cells))
 
     def measure(self, problems: list[Problem], W: list[Tensor], references: list[Tensor]) -> Columns:
         """The measured columns of `results`, problem by problem: each (L·C,) for L readouts W (C, P, k).
@@ -71,18 +77,28 @@ class Stack:
         }
         values = {name: value.reshape(-1, n_distinct)[:, which] for name, value in values.items()}
         values["test_mse"] = (test / errors.n_test[:, None]).unflatten(-1, (n_levels, k)).mean(-1)
+        if self.accuracies is not None:  # of targets that are classes: not where an ablation makes them others
+            known = [not p.linear for p in problems]
+            train_shares = [self.accuracies.train(W[i]) for i in first]
+            values["train_accuracy"] = _levels([train_shares[i] for i in which], known)
+            test_shares = [self.accuracies.test(w, shift) for w, shift in zip(tested, shifts, strict=True)]
+            values["test_accuracy"] = _levels(test_shares, known)
         return {name: value.T.flatten().cpu().numpy() for name, value in values.items()}
 
 
 def build_stack(study: Study, dataset: Dataset, batch: Batch) -> Stack:
-    P, model = batch.n_parameters, MODELS[batch.model]
+    model, how = MODELS[batch.model], PREPROCESSES[batch.preprocess]
+    P = batch.n_parameters - how.by_training  # a training mean is no row of W
     seeds = np.array([seed for _, seed in batch.cells])
     # A draw of the features for each seed, or one for all where there is nothing to draw.
     drawn = model.random or dataset.input_noise > 0
     draws, draw = np.unique(seeds if drawn else np.zeros_like(seeds), return_inverse=True)
     target = dataset.clean() if model.autoencoder else dataset.Y
     inputs = [dataset.inputs(int(seed)) for seed in draws]
-    tables = [np.hstack([feature_map(model, x, P, int(seed)), target]) for seed, x in zip(draws, inputs, strict=True)]
+    tables = [
+        np.hstack([feature_map(model, x, P, int(seed), study.intercept), target])
+        for seed, x in zip(draws, inputs, strict=True)
+    ]
     numbers = training_rows(dataset.n_rows, batch.cells, max(n for n, _ in batch.cells))
     rows64 = np.zeros((*numbers.shape, tables[0].shape[1]))
     for g, table in enumerate(tables):
@@ -92,13 +108,47 @@ def build_stack(study: Study, dataset: Dataset, batch: Batch) -> Stack:
 
     rows = torch.from_numpy(rows64).to(study.device)
     everything = AllRows.of(tables)
-    beta = everything.best_readout(P).to(study.device)
     which = torch.from_numpy(draw).to(study.device)
+    beta = everything.best_readout(P).to(study.device)[which]
     n_train = torch.tensor([n for n, _ in batch.cells], device=study.device)
+    frame, spec = None, None
+    if how.by_training:
+        features = torch.arange(rows.shape[-1], device=study.device) < P
+        frame = Frame.of(rows, n_train, features & how.scales)
+        spec = frame.of_columns(P).spectrum(rows[..., :P], n_train)
+        # β* of the centred columns of all rows: the slopes of the best fit with a constant.
+        rows, beta = frame.of_rows(rows, n_train), beta * frame.scale[:, :P, None]
     X, Y = rows[..., :P], rows[..., P:]
-    errors = SplitErrors(everything.to(study.device), which, rows, n_train)
-    energy = float(np.square(target).mean())
-    return Stack(batch, Problem(X, Y, spectrum(X), beta[which]), n_train, errors, energy)
+    intercept: Intercept = "mean" if how.by_training else "column" if study.intercept else "none"
+    problem = Problem(X, Y, spec or spectrum(X), beta, intercept=intercept)
+    errors = SplitErrors(everything.to(study.device), which, rows, n_train, frame)
+    accuracies = _accuracies(study, dataset, batch, tables, numbers, errors)
+    return Stack(batch, problem, n_train, errors, float(np.square(target).mean()), accuracies)
+
+
+def _accuracies(
+    study: Study, dataset: Dataset, batch: Batch, tables: list[np.ndarray], numbers: np.ndarray, errors: SplitErrors
+) -> SplitAccuracies | None:
+    """What measures them, where targets are classes. tables: [φ(x) y] of each draw; numbers: of training rows."""
+    if not study.facts(dataset.name).classes or MODELS[batch.model].autoencoder:
+        return None
+    k, frame = dataset.Y.shape[1], errors.frame
+    P = tables[0].shape[1] - k
+    features = np.stack([table[:, :P] for table in tables])
+    taken = np.zeros(k) if dataset.Y_mean is None else dataset.Y_mean
+    mean = np.tile(taken, (len(numbers), 1))
+    Phi, labels, rows, means = (
+        torch.from_numpy(part).to(study.device) for part in (features, dataset.labels, numbers, mean)
+    )
+    if frame is not None:  # each cell's own means were taken from its targets too
+        means, frame = means + frame.location[:, P:], frame.of_columns(P)
+    return SplitAccuracies(Phi, errors.draw, labels, rows, errors.n_train, means, frame)
+
+
+def _levels(shares: list[Tensor], known: list[bool]) -> Tensor:
+    """One column a level, empty where it is not known: (C, L)."""
+    columns = [share if here else torch.full_like(share, torch.nan) for share, here in zip(shares, known, strict=True)]
+    return torch.stack(columns, 1)
 
 
 def side_by_side(columns: list[Tensor]) -> Tensor:
@@ -120,6 +170,6 @@ def geometry(problems: list[Problem]) -> Columns:
     values = {
         "smallest_singular_value": smallest,
         "condition_number": torch.stack([p.spectrum.s[:, 0] for p in problems]) / smallest,
-        "rank": torch.stack([p.spectrum.rank for p in problems]),
+        "rank": torch.stack([p.rank for p in problems]),
     }
     return {name: value.flatten().cpu().numpy() for name, value in values.items()}

@@ -13,6 +13,7 @@ from gdstudy.study import sources
 from gdstudy.study.ablations import ABLATIONS
 from gdstudy.study.datasets import DATASETS
 from gdstudy.study.errors import StudyError, listed, shown, suggestion
+from gdstudy.study.estimators import CLOSED_FORMS
 from gdstudy.study.models import MODELS, REFERENCES
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.requirements import every_training, requirements, studied_models
@@ -20,9 +21,9 @@ from gdstudy.study.requirements import every_training, requirements, studied_mod
 if TYPE_CHECKING:
     from gdstudy.study.config import Study
 
-ESTIMATORS = ("min_norm", "gd", "theory")
+ESTIMATORS = ("min_norm", "gd", "theory", *CLOSED_FORMS)
 # Names that estimators have which are not trainings.
-_RESERVED = ("gd", *REFERENCES, "ridge", "theory")
+_RESERVED = ("gd", *REFERENCES, *CLOSED_FORMS, "theory")
 # A study of more cells is planned as several. Numbers of a synthetic data set, dense or (mostly zeros) sparse, and the
 # inputs of a sparse one.
 MOST_CELLS, MOST_NUMBERS, MOST_SPARSE_NUMBERS, MOST_INPUTS = 10**7, 10**8, 4 * 10**9, 10**5

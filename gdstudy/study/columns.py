@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 Kind = Literal["text", "whole", "real", "array"]
@@ -11,30 +12,34 @@ Kind = Literal["text", "whole", "real", "array"]
 @dataclass(frozen=True)
 class Column:
     """kind: a text is a name out of few; whole numbers and reals may be empty; an array is of single precision.
-    unit: empty where there is none. label: what axes and headings call it. meaning: one sentence."""
+    unit: empty where there is none. label: what axes and headings call it. meaning: one sentence. worst: what a cell
+    that diverged counts as."""
 
     name: str
     kind: Kind
     unit: str
     label: str
     meaning: str
+    worst: float = inf
 
 
 _Y2, _PER_X2 = "squared units of Y", "1 / squared units of X"
 _CELL = (
     Column("dataset", "text", "", "data set", "The data set alone, without what was done to it."),
-    Column("preprocess", "text", "", "preprocessing", "What was done to its features: none, center or standardize."),
+    Column("preprocess", "text", "", "preprocessing", "What was done to its columns, such as none or center."),
     Column("input_noise", "real", "units of X", "input noise σ", "Deviation of the noise added to inputs; 0 for none."),
     Column("model", "text", "", "model", "What maps inputs to outputs: a readout on features, or trained layers."),
     Column("estimator", "text", "", "estimator", "How the weights were found: trained, by a closed form, or a theory."),
     Column("ablation", "text", "", "ablation", "What was taken from the problem or changed in its training, or none."),
-    Column("level", "real", "", "level", "Strength of the ablation, in its own unit; empty where it has none."),
+    Column(
+        "level", "real", "", "level", "Strength of the ablation, in its unit; λ of ridge as written; t of gd_exact."
+    ),
     Column("n_train", "whole", "rows", "N", "Number of training rows N."),
-    Column("n_parameters", "whole", "rows of W", "P", "Number of features P, the rows of W: the threshold is N = P."),
+    Column("n_parameters", "whole", "rows of W", "P", "Parameters P of an output, a constant's too; threshold N = P."),
     Column("n_hidden", "whole", "units", "hidden width", "Width of the hidden layer; empty for readouts."),
     Column("seed", "whole", "", "seed", "Number of the random split and draws; empty for an expectation over them."),
 )
-_STEP = Column("step", "whole", "steps", "t", "Training steps taken; empty for closed forms.")
+_STEP = Column("step", "whole", "steps", "t", "Training steps taken, or t of gd_exact; empty for other closed forms.")
 _ERRORS = (
     Column("train_mse", "real", _Y2, "train MSE", "Mean squared error over training rows and outputs."),
     Column("test_mse", "real", _Y2, "test MSE", "Mean squared error over all other rows and outputs."),
@@ -43,6 +48,14 @@ _ERRORS = (
     Column("row_space_leak", "real", "", "row-space leak", "Share of W outside the row space of X."),
 )
 _STATUS = Column("status", "text", "", "status", "Why training stopped, or closed_form.")
+_TEST_ACCURACY = Column(
+    "test_accuracy",
+    "real",
+    "",
+    "test accuracy",
+    "Share of all other rows put in their class; else empty.",
+    0,
+)
 _RESULTS = (
     Column(
         "smallest_singular_value",
@@ -52,7 +65,7 @@ _RESULTS = (
         "Smallest nonzero σ of the features.",
     ),
     Column("condition_number", "real", "", "κ", "Largest over smallest nonzero singular value of the features."),
-    Column("rank", "whole", "", "R", "Rank of the training features."),
+    Column("rank", "whole", "", "R", "Rank of the training features; a training mean is one more."),
     _STATUS,
     Column(
         "target_mean_square",
@@ -81,6 +94,8 @@ _RESULTS = (
         "mode_sum_error", "real", "", "left by the modes", "What modes and bias leave of the error ŷ − y*, relative."
     ),
     Column("rounding", "real", "units of Y", "rounding", "What rounding alone can make of a prediction of X⁺Y."),
+    Column("penalty", "real", "squared units of X", "λ", "Penalty of ridge regression; for ridge_loo the chosen one."),
+    Column("loo_mse", "real", _Y2, "leave-one-out MSE", "Mean squared error over training rows left out one by one."),
     Column("precision", "real", "", "eps", "Machine epsilon of the type that was trained in."),
     Column(
         "data_point_dimension",
@@ -90,6 +105,8 @@ _RESULTS = (
         "Share of the solution that a data point has.",
     ),
     Column("feature_dimension", "real", "", "feature dimension", "Share of the solution that a feature has."),
+    Column("train_accuracy", "real", "", "train accuracy", "Share of training rows put in their class; else empty.", 0),
+    _TEST_ACCURACY,
 )
 _CURVES = (
     Column(
@@ -103,6 +120,8 @@ _CURVES = (
     Column("exact_distance", "real", "", "exact distance", "Distance of the exact iterate at the same t to its limit."),
     Column("deviation", "real", "", "deviation", "Distance of W to the exact iterate at the same t, relative."),
     _STATUS,
+    _TEST_ACCURACY,
+    Column("exact_test_accuracy", "real", "", "exact test accuracy", "That of the exact iterate at the same t.", 0),
 )
 _ARRAYS = (
     Column("name", "text", "", "name", "What the array is, such as outputs or mode_strengths."),

@@ -13,10 +13,10 @@ from typing import Any, Literal, get_origin, get_type_hints
 from gdstudy.study.checks import check, check_training_names
 from gdstudy.study.datasets import DatasetFacts
 from gdstudy.study.errors import StudyError, shown, suggestion
-from gdstudy.study.groups import GROUPS, Ablations, Synthetic, Training
+from gdstudy.study.groups import GROUPS, Ablations, GDExact, Ridge, Synthetic, Training
 from gdstudy.study.models import MODELS
 from gdstudy.study.sources import File, Source, facts_of, keys_of, source_of
-from gdstudy.study.values import Levels, Sizes, Threads, convert
+from gdstudy.study.values import Levels, Memory, Sizes, Threads, convert
 
 
 @dataclass
@@ -38,8 +38,15 @@ class Study:
     input_noise: Levels = Levels((0.0,))
     """Standard deviations of Gaussian noise that autoencoders see on their inputs (training and test, drawn for each
     seed) while their target stays clean; units of X. 0: none."""
-    preprocess: Literal["none", "center", "standardize"] = "none"
-    """Columns as they are; minus their means; or also over their standard deviation (statistics of all rows)."""
+    preprocess: Literal["none", "center", "standardize", "center_train", "standardize_train"] = "none"
+    """none: columns as they are, targets not centred. center: columns and targets minus their means over all rows.
+    standardize: columns then over their standard deviation too. center_train, standardize_train: the same by each
+    cell's training rows, so that nothing is known of test rows; for linear, and the threshold is N = P + 1, since the
+    mean is fitted too. Errors are in units of y always: a prediction has the mean added back."""
+    intercept: bool = False
+    """Give features a last column of ones, [φ(x), 1], trained as the others; no ridge penalises it. Tables then count
+    P + 1 parameters, and the threshold is N = P + 1; legendre has degree 0 as well. false: no constant, as in the
+    paper: targets whose mean is not 0 then need `preprocess`."""
     models: list[str] = field(default_factory=lambda: ["linear"])
     """Zero-initialised readouts of y on features φ(x): linear (x itself), legendre (polynomials of degree 1 … P),
     random_relu, random_fourier, random_tanh, mirrored_relu (random, drawn for each seed). <any of these but
@@ -55,9 +62,15 @@ class Study:
     """Number of random splits for each N, at least 1: seeds 0, 1, …"""
     estimators: list[str] = field(default_factory=lambda: ["min_norm", "gd"])
     """min_norm (the closed form, always: X⁺Y, for a bottleneck `pca` or, with input noise, `reduced_rank`), gd
-    (the training of that name), theory (exact expected risk, where the data has one). `trainings` are all trained."""
+    (the training of that name), theory (exact expected risk, where the data has one); of readouts also ridge (at
+    ridge.levels), ridge_loo (its λ by exact leave-one-out in each cell) and gd_exact (descent at gd_exact.steps,
+    without taking them). `trainings` are all trained."""
     ablations: Ablations = field(default_factory=Ablations)
     """Ablations."""
+    ridge: Ridge = field(default_factory=Ridge)
+    """Ridge regression."""
+    gd_exact: GDExact = field(default_factory=GDExact)
+    """Exact gradient descent."""
     gd: Training = field(default_factory=Training)
     """The training `gd`, and the defaults of all others."""
     trainings: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -69,6 +82,9 @@ class Study:
     """Threads of PyTorch: `auto` (one for small cells, more while that is measured to be faster) or so many."""
     batch_cells: int = 1000
     """Cells trained as one stack and stored together, at least 1; what a killed run loses at most."""
+    memory: Memory = Memory("2GB")
+    """Most that a batch may take, such as 500MB or 8GB (10⁶ and 10⁹ bytes), at least 1MB: larger batches are divided.
+    The same on every machine, as the digits of a cell can depend on its batch."""
     fingerprints: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Written by a run: what each data set of your own held (sha256, rows, columns, outputs, classes). Data that hold
     something else now are refused."""

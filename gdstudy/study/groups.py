@@ -29,7 +29,7 @@ class Training:
     """Precision of training. Closed forms, exact iterates and errors are always computed in float64."""
     engine: Literal["gram", "autograd"] = "gram"
     """`gram`: explicit gradients on XᵀX or XXᵀ; `autograd`: torch.optim and backward. The same iterates."""
-    preprocess: Literal["same", "none", "center", "standardize"] = "same"
+    preprocess: Literal["same", "none", "center", "standardize", "center_train", "standardize_train"] = "same"
     """What to train on: the study's preprocessing, or its own, beside the closed form of the same data. GD needs
     about κ² steps, and raw κ reaches 10⁹."""
     ablations: list[str] = field(default_factory=list)
@@ -100,5 +100,31 @@ class Synthetic:
     """sparse_features: probability that an entry is not zero, in (0, 1]."""
 
 
+@dataclass
+class Ridge:
+    """Ridge regression, W = (XᵀX + λI)⁻¹XᵀY: the estimator `ridge`."""
+
+    levels: Levels = Levels()
+    """Its penalties λ, such as [0.01, 1]; units of X², or see `relative`. 0: X⁺Y."""
+    relative: bool = False
+    """Levels are shares of σ₁²/N of each cell, its largest mean square along a direction: λ = level · σ₁²/N."""
+
+
+@dataclass
+class GDExact:
+    """What gradient descent from zero gives after t steps, without taking them: the estimator `gd_exact`, whose step
+    size is gd.step_size."""
+
+    steps: Sizes = Sizes()
+    """Numbers of steps t, such as [10, 1000]; at least 1."""
+
+
 # Key of a study → what its group of keys is.
-GROUPS: dict[str, type] = {"synthetic": Synthetic, "file": File, "ablations": Ablations, "gd": Training}
+GROUPS: dict[str, type] = {
+    "synthetic": Synthetic,
+    "file": File,
+    "ablations": Ablations,
+    "ridge": Ridge,
+    "gd_exact": GDExact,
+    "gd": Training,
+}

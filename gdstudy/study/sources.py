@@ -141,6 +141,13 @@ def check_name(name: str, what: str, own: bool = True) -> None:
 
 def complaints(study: Study) -> Iterator[str]:
     """One line for each entry of `datasets`, and each key of files, that cannot be."""
+    files = [entry for entry in study.datasets if format_of(entry) != "named"]
+    for key, value in vars(study.file).items():
+        if not files and value != getattr(File(), key):
+            yield f"file.{key}={shown(value)} has no effect: none of datasets={shown(study.datasets)} is a file"
+    if study.file.name and len(files) > 1:
+        each = f"files: {{{files[0]}: {{name: …}}}}"
+        yield f"file.name={shown(study.file.name)} cannot name {len(files)} files; write {each}"
     names: dict[str, str] = {}
     for entry in study.datasets:
         source = source_of(entry, keys_of(study, entry))
@@ -158,13 +165,6 @@ def complaints(study: Study) -> Iterator[str]:
         if entry not in study.datasets or format_of(entry) == "named":
             close = suggestion(entry, study.datasets)
             yield f"files: {shown(entry)} is no file of datasets={shown(study.datasets)}{close}; write it as there"
-    files = [entry for entry in study.datasets if format_of(entry) != "named"]
-    for key, value in vars(study.file).items():
-        if not files and value != getattr(File(), key):
-            yield f"file.{key}={shown(value)} has no effect: none of datasets={shown(study.datasets)} is a file"
-    if study.file.name and len(files) > 1:
-        each = f"files: {{{files[0]}: {{name: …}}}}"
-        yield f"file.name={shown(study.file.name)} cannot name {len(files)} files; write {each}"
     for name, found in study.fingerprints.items():
         if not _is_fingerprint(found):
             yield f"fingerprints.{name}: is not what a run writes there; take it out"

@@ -201,6 +201,34 @@ class Columns(tuple):
         return cls(str(item) for item in items)
 
 
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+class Memory(str):
+    """Bytes: `2GB`, `500MB`, or a whole number of them; at least 1MB."""
+
+    @classmethod
+    def parse(cls, value: Any) -> Memory:
+        parts = re.fullmatch(r"\s*([\d.eE+]{1,20})\s*([kKMGT]?[bB]?)\s*", f"{value}" if value is not True else "")
+        try:
+            given = cls._bytes(parts[1], parts[2].upper()) if parts else 0
+        except (ValueError, KeyError):
+            given = 0
+        if not 10**6 <= given <= _LARGEST_WHOLE:
+            raise ValueError(f"{shown(value)} must be bytes, at least 1MB, such as 2GB or 500MB")
+        return cls(value if isinstance(value, str) else given)
+
+    @staticmethod
+    def _bytes(number: str, unit: str) -> int:
+        return round(real(number) * _UNITS[unit])
+
+    @property
+    def value(self) -> int:
+        """In bytes."""
+        number, unit = re.fullmatch(r"\s*(.+?)\s*([kKMGT]?[bB]?)\s*", self).groups()  # type: ignore[union-attr]
+        return self._bytes(number, unit.upper())
+
+
 def _names(value: Any) -> list[str]:
     names = _items(value)
     for name in names:

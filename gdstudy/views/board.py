@@ -18,6 +18,7 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
 
 from gdstudy.experiment.tables import Run
+from gdstudy.study.estimators import CLOSED_FORMS, written
 from gdstudy.study.models import REFERENCES, Model
 from gdstudy.views.summary import SEEN, Curve, by_size, by_step, groups, representative_sizes, seen_as, select
 from gdstudy.views.sweeps import Sweep, sweeps
@@ -25,10 +26,13 @@ from gdstudy.views.sweeps import Sweep, sweeps
 EVENTS = "events.out.tfevents."
 VALUES = ("test_mse", "train_mse", "smallest_singular_value", "distance")
 PARTS = ("variance_mean_of_squares", "bias_mean_of_squares", "bias_square_of_mean", "worst_mode_share")
-CONVERGENCE = ("distance", "test_mse", "train_mse")
+ACCURACIES = ("test_accuracy", "train_accuracy")  # where targets are classes
+CONVERGENCE = ("distance", "test_mse", "train_mse", "test_accuracy")
 # Of an autoencoder: errors over the mean square of its inputs, and what it stores.
 SHARES = ("relative_test_mse", "relative_train_mse")
 DIMENSIONS = ("data_point_dimension", "feature_dimension", "weight_norm")
+# Of ridge and the exact iterate.
+OF_CLOSED_FORMS = (*VALUES, "weight_norm", "penalty", "loo_mse")
 GROUPS = {"n_train": "sweep", "n_parameters": "sweep_p", "n_hidden": "sweep_hidden"}
 Scalars = Iterator[tuple[str, Curve]]
 
@@ -37,7 +41,8 @@ def write_board(run_dir: Path, texts: dict[str, str], run: Run, images: dict[str
     """Write <dataset>/<estimator>/events… and, for texts and figures, events… of the run itself.
 
     Models other than linear regression have a folder of their own: <dataset>/<model>/<estimator>; levels of an
-    ablation: …/<estimator>/<ablation>/<level>. texts: name → Markdown; images: figure name → (H, W, 3) uint8.
+    ablation: …/<estimator>/<ablation>/<level>; those of ridge and the exact iterate: …/ridge/lambda=0.01,
+    …/gd_exact/t=1000. texts: name → Markdown; images: figure name → (H, W, 3) uint8.
     An earlier board of the same run is replaced.
     """
     for old in run_dir.glob(f"{EVENTS}*"):
@@ -68,6 +73,8 @@ def _folder(run_dir: Path, sweep: Sweep, estimator: str, ablation: str, level: f
     folder = run_dir / sweep.dataset / ("" if sweep.model.regression else sweep.model.name) / estimator
     if ablation != "none":
         folder /= ablation if np.isnan(level) else f"{ablation}/{level:.3g}"
+    elif not np.isnan(level):
+        folder /= f"{CLOSED_FORMS[estimator].folder}={written(level)}"
     return folder
 
 
@@ -81,7 +88,8 @@ def _scalars(sweep: Sweep, estimator: str, ablation: str, rows: DataFrame) -> Sc
     if estimator in sweep.study.trained and ablation == "none":
         share = (rows["status"] == "converged").groupby(rows[sweep.size]).mean()
         yield f"{group}/fraction_converged", Curve(share.index.to_numpy(), *[share.to_numpy()] * 4)
-    if sweep.size == "n_train" and ablation == "none" and estimator != "theory" and len(sweep.checkpoints):
+    moves = ablation == "none" and estimator not in ("theory", *CLOSED_FORMS)
+    if sweep.size == "n_train" and moves and len(sweep.checkpoints):
         yield from _convergence(sweep, estimator, rows)
 
 
@@ -90,10 +98,12 @@ def _values(model: Model, estimator: str, ablation: str) -> tuple[str, ...]:
     if estimator == "theory":
         return ("test_mse", *shares[:1])
     if ablation != "none":
-        return (*VALUES[:2], *shares)
+        return (*VALUES[:2], *shares, *ACCURACIES)
+    if estimator in CLOSED_FORMS:
+        return (*OF_CLOSED_FORMS, *shares, *ACCURACIES)
     if model.autoencoder:
         return (*VALUES, *shares, *DIMENSIONS)
-    return (*VALUES, *PARTS) if estimator == "min_norm" else VALUES
+    return (*VALUES, *ACCURACIES, *PARTS) if estimator == "min_norm" else (*VALUES, *ACCURACIES)
 
 
 def _convergence(sweep: Sweep, estimator: str, rows: DataFrame) -> Scalars:

@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
+from gdstudy.study.columns import TABLES
 from gdstudy.study.datasets import DATASETS
+from gdstudy.study.estimators import CLOSED_FORMS, ClosedForm
 
 QUANTILES = (0.25, 0.5, 0.75)
 # A data set as a model saw it.
@@ -18,6 +20,7 @@ Seen = tuple[str, str, float]
 # What tells the cells of a data set and model apart.
 CELL = ["n_parameters", "n_hidden", "n_train", "seed"]
 _INFINITE = 1e306
+_WORST = {column.name: column.worst for columns in TABLES.values() for column in columns}
 _SHARES = {f"{of}{name}": f"{of}relative_{name}" for of in ("", "exact_") for name in ("test_mse", "train_mse")}
 
 
@@ -50,6 +53,13 @@ def groups(table: DataFrame, *names: str) -> Iterator[tuple[tuple, DataFrame]]:
     return iter(sorted(found, key=lambda g: (g[0][1] != "none" or g[0][2] > 0, places.get(g[0][0], len(places)))))
 
 
+def closed_forms(table: DataFrame) -> dict[tuple[ClosedForm, float], DataFrame]:
+    """(closed form beside X⁺y, its level) → its rows; those that choose by themselves first, their level is NaN."""
+    forms = sorted(CLOSED_FORMS.values(), key=lambda form: (bool(form.levels), not form.descends))
+    parts = ((form, groups(select(table, estimator=form.name), "level")) for form in forms)
+    return {(form, level): rows for form, levels in parts for (level,), rows in levels}
+
+
 @dataclass(frozen=True)
 class Curve:
     """Median, quartiles and mean over seeds: each (n,), beside x (n,).
@@ -65,7 +75,8 @@ class Curve:
 
 
 def measured(table: DataFrame, value: str) -> np.ndarray:
-    """A column, infinite where it is no number and where the cell diverged: its W when it was stopped is no result.
+    """A column, at its worst where it is no number and where the cell diverged: its W when it was stopped is no result.
+    That is infinite but for accuracies.
 
     Singular values belong to the training set and stay as they are.
     """
@@ -73,7 +84,7 @@ def measured(table: DataFrame, value: str) -> np.ndarray:
     lost = np.isnan(column)
     if value != "smallest_singular_value":
         lost |= (table["status"] == "diverged").to_numpy()
-    return np.where(lost, np.inf, column)
+    return np.where(lost, _WORST.get(value, np.inf), column)
 
 
 def _over_seeds(x: np.ndarray, values: np.ndarray) -> Curve:

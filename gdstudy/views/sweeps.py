@@ -13,8 +13,9 @@ from pandas import DataFrame
 
 from gdstudy.experiment.tables import Run
 from gdstudy.study.config import Study
+from gdstudy.study.estimators import ClosedForm
 from gdstudy.study.models import MODELS, REFERENCES, Model
-from gdstudy.views.summary import SEEN, Curve, Seen, by_size, groups, relative, seen_as, select, several
+from gdstudy.views.summary import SEEN, Curve, Seen, by_size, closed_forms, groups, relative, seen_as, select, several
 
 _T = TypeVar("_T")
 
@@ -81,6 +82,11 @@ class Sweep:
         return seen_as(*self.seen)
 
     @property
+    def classes(self) -> bool:
+        """Its targets are classes: accuracies are known."""
+        return bool(self.rows["test_accuracy"].notna().any())
+
+    @property
     def noisy(self) -> bool:
         return self.first("input_noise") > 0
 
@@ -99,6 +105,11 @@ class Sweep:
         """Unablated rows of each training these data were given, in the study's order."""
         rows = dict(groups(select(self.results, ablation="none"), "estimator"))
         return {name: rows[name,] for name in self.study.trained if (name,) in rows}
+
+    @cached_property
+    def beside(self) -> dict[tuple[ClosedForm, float], DataFrame]:
+        """Rows of each closed form beside X⁺y, such as ridge, and of its level; NaN where it has none."""
+        return closed_forms(self.results)
 
     @cached_property
     def trained(self) -> DataFrame:

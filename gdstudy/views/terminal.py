@@ -58,17 +58,30 @@ def _median(sweep: Sweep, table: DataFrame, value: str) -> Callable[[int], float
 
 def _columns(sweep: Sweep) -> list[_Column]:
     """The closed form's error and, of each training, its own and how far it came; of the first alone where all do not
-    fit."""
+    fit. Then errors of the other closed forms, as many as fit."""
     error, said = ("relative_test_mse", "lost") if sweep.model.autoencoder else ("test_mse", "test MSE")
     name = "X⁺X" if sweep.model.autoencoder and sweep.reference == "min_norm" else _REFERENCES[sweep.reference]
     columns = [_Column(f"{said}, {name}", 16, ".4g", _median(sweep, sweep.rows, error))]
+    if sweep.classes:
+        columns += [_Column(f"accuracy, {name}", 16, ".3f", _median(sweep, sweep.rows, "test_accuracy"))]
     each = [
-        [_Column(_heading(name), max(12, len(name) + 2), ".4g", _median(sweep, rows, error)), *_progress(sweep, rows)]
+        [
+            _Column(_heading(name), max(12, len(name) + 2), ".4g", _median(sweep, rows, error)),
+            *([_Column("accuracy", 10, ".3f", _median(sweep, rows, "test_accuracy"))] if sweep.classes else []),
+            *_progress(sweep, rows),
+        ]
         for name, rows in sweep.by_training.items()
     ]
     if sum(column.width for group in (columns, *each) for column in group) > _WIDEST:
         each = [*each[:1], *(group[:1] for group in each[1:])]
-    return [column for group in (columns, *each) for column in group]
+    shown = [column for group in (columns, *each) for column in group]
+    for (form, level), rows in sweep.beside.items():  # as many as fit
+        head = form.named(level) if form.levels else form.name.upper()
+        shown += [_Column(head, max(12, len(head) + 2), ".4g", _median(sweep, rows, error))]
+    fits = sum(column.width for column in shown)
+    while fits > _WIDEST and len(shown) > len(columns) + sum(map(len, each)):
+        fits -= shown.pop().width
+    return shown
 
 
 def _heading(training: str) -> str:

@@ -9,13 +9,14 @@ from gdstudy.views.claims.descent import DESCENT
 from gdstudy.views.claims.factors import FACTORS
 from gdstudy.views.claims.laws import LAWS
 from gdstudy.views.claims.least_squares import LEAST_SQUARES
+from gdstudy.views.claims.ridge import RIDGE
 from gdstudy.views.claims.rule import HOLDS, VERDICTS, Claim, Rule
 from gdstudy.views.claims.superposition import SUPERPOSITION
 from gdstudy.views.sweeps import sweeps
 
 __all__ = ["HOLDS", "RULES", "VERDICTS", "Claim", "Rule", "decide"]
 
-RULES = [*LEAST_SQUARES, *FACTORS, *LAWS, *DESCENT, *AUTOENCODERS, *BOTTLENECKS, *SUPERPOSITION]
+RULES = [*LEAST_SQUARES, *FACTORS, *LAWS, *DESCENT, *RIDGE, *AUTOENCODERS, *BOTTLENECKS, *SUPERPOSITION]
 
 
 def decide(run: Run) -> list[Claim]:

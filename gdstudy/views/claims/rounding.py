@@ -60,3 +60,11 @@ def of_deviation(sweep: Sweep) -> Rounding:
     """Each step adds rounding errors of some eps."""
     rows = sweep.curves[np.isfinite(sweep.curves["deviation"]) & (sweep.curves["status"] != "diverged")]
     return _rounding(rows["deviation"], 10 * sweep.trained["precision"].max() * rows["step"])
+
+
+def of_ridge(sweep: Sweep) -> Rounding:
+    """Both readouts are sums of the same modes: what rounding leaves of their difference is some eps of them."""
+    rows = select(sweep.results, estimator="ridge")
+    allowed = rows["penalty"] / (rows["smallest_singular_value"] ** 2 + rows["penalty"])
+    rows, allowed = rows[allowed > 0], allowed[allowed > 0]
+    return _rounding(rows["distance"] / allowed, 1 + 100 * np.finfo(float).eps / allowed)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from pandas import DataFrame
 
 from gdstudy.views.claims.bibliography import cited
 from gdstudy.views.sweeps import Sweep
@@ -115,14 +116,18 @@ class Rule:
         return f"rounding alone can leave {bounds[missed].max():.2g}" if explained else ""
 
 
-def spike(sweep: Sweep) -> float:
-    """Median test error at the threshold over the larger of those at half and at twice it, as far as studied."""
-    sizes, T = np.unique(sweep.rows[sweep.size]), sweep.threshold
+def spike(sweep: Sweep, of: DataFrame | None = None) -> float:
+    """Median test error at the threshold over the larger of those at half and at twice it, as far as studied.
+
+    of: rows of an estimator, default of X⁺y.
+    """
+    rows = sweep.rows if of is None else of
+    sizes, T = np.unique(rows[sweep.size]), sweep.threshold
     below, above = sizes[sizes <= 0.75 * T], sizes[sizes >= 1.5 * T]
     if T not in sizes or not len(below) or not len(above):
         return np.nan
     sides = (below[np.abs(below - T / 2).argmin()], above[np.abs(above - 2 * T).argmin()])
-    return sweep.at(sweep.rows, T) / max(sweep.at(sweep.rows, n) for n in sides)
+    return sweep.at(rows, T) / max(sweep.at(rows, n) for n in sides)
 
 
 def distance_of_converged(sweep: Sweep) -> float:

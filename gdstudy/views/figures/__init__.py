@@ -14,10 +14,12 @@ from gdstudy.experiment.tables import Run
 from gdstudy.study.ablations import ABLATIONS
 from gdstudy.views.figures import (
     ablations,
+    accuracies,
     autoencoders,
     bottlenecks,
     errors,
     feature_maps,
+    regularised,
     spectra,
     superposition,
     training,
@@ -32,6 +34,10 @@ FIGURES: dict[str, Callable[[Run], Figure | None]] = {
     "test_mse_by_steps": training.test_mse_by_steps,
     "distance_by_steps": training.distance_by_steps,
     "early_stopping": training.early_stopping,
+    "accuracy": accuracies.accuracy,
+    "ridge_against_n": regularised.ridge_against_n,
+    "gd_exact_against_n": regularised.gd_exact_against_n,
+    "ridge_limit": regularised.ridge_limit,
     **{a: partial(ablations.ablation, name=a) for a in ABLATIONS},
     **{f"{a}_trained": partial(ablations.ablation_trained, name=a) for a in ABLATIONS},
     "bias": errors.bias,

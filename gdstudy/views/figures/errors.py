@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gdstudy.experiment.tables import Run
 from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, shared_legend, threshold
 from gdstudy.views.figures.curves import draw, draw_expectation, draw_mean
-from gdstudy.views.figures.panels import against_n, panels, swept
-from gdstudy.views.figures.style import BLACK, BLUE, MSE, ORANGE, PINK, ROWS, TEST, TRAIN, grid
+from gdstudy.views.figures.panels import Panel, against_n, draw_chosen, panels, swept
+from gdstudy.views.figures.style import BLACK, BLUE, DESCENT, MSE, ORANGE, PINK, ROWS, TEST, TRAIN, grid
 from gdstudy.views.summary import by_size
 
 _MEANS = "Near N = P the mean need not exist: it follows the worst split. "
@@ -31,6 +32,9 @@ def divergence(run: Run) -> Figure | None:
         draw(axis, test, "test, median and quartiles", TEST)
         draw_mean(axis, test, "test, mean (may leave the panel)", TEST)
         draw(axis, by_size(rows, "train_mse"), "train, median and quartiles", TRAIN)
+        if panel.beside:
+            draw_chosen(axis, panel)
+            _draw_descent(axis, panel)
         log_axes(axis, ROWS, MSE)
         fit_y(axis, panel.floor(1e-6))
         if ("theory", "none") in panel.rows:
@@ -41,6 +45,14 @@ def divergence(run: Run) -> Figure | None:
     theory = any(("theory", "none") in panel.rows for panel in shown)
     shared_legend(figure, *axes[0], note=_MEANS + (_LUCK if theory else ""))
     return figure
+
+
+def _draw_descent(axis: Axes, panel: Panel) -> None:
+    """Test errors of what was trained or, where nothing was, of the exact iterate at its largest t."""
+    exact = [(f"{form.label}, {form.named(t)}", rows) for (form, t), rows in panel.beside.items() if form.descends]
+    trained = [(f"trained {who}", rows) for who, rows in panel.trainings.items()]
+    for label, rows in trained[:1] or exact[-1:]:
+        draw(axis, by_size(rows, "test_mse"), f"test, {label}", DESCENT, 0, linestyle=":", linewidth=1.6)
 
 
 def bias(run: Run) -> Figure | None:

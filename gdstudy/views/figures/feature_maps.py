@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,8 +21,8 @@ from gdstudy.study.models import Model
 from gdstudy.views.figures.axes import cell_edges, count_ticks, fit_y, log_axes, note_in, shared_legend, threshold
 from gdstudy.views.figures.curves import draw, draw_mean
 from gdstudy.views.figures.labels import data_label, main_label, sign
-from gdstudy.views.figures.style import BLUE, EXACT, FEATURES, MSE, ORANGE, ROWS, TEST, TRAIN, grid
-from gdstudy.views.summary import Seen, by_size, groups, nearest, select, several
+from gdstudy.views.figures.style import BLUE, CHOSEN, EXACT, FEATURES, MSE, ORANGE, ROWS, TEST, TRAIN, grid
+from gdstudy.views.summary import Seen, by_size, closed_forms, groups, nearest, select, several
 from gdstudy.views.sweeps import main_training, parts
 
 _TYPICAL = 40  # the swept size that is held nearest to this
@@ -76,17 +79,17 @@ def polynomial_fits(run: Run) -> Figure | None:
     figure, axes = grid("What do polynomials below, at and above the threshold look like?", len(widths), height=3)
     figure.set_figwidth(3.8 * len(widths))
     for axis, P in zip(axes[0], widths, strict=True):
-        _draw_fit(axis, model, loaded, train, P)
+        _draw_fit(axis, partial(feature_map, model, P=P, seed=0, intercept=run.study.intercept), loaded, train)
         axis.set_title(f"P = {P} {sign(P, n)} N = {n}")
     shared_legend(figure, *axes[0])
     return figure
 
 
-def _draw_fit(axis: Axes, model: Model, loaded: Dataset, train: np.ndarray, P: int) -> None:
-    W = min_norm_solution(feature_map(model, loaded.X[train], P, 0), loaded.Y[train])
+def _draw_fit(axis: Axes, features: Callable[[np.ndarray], np.ndarray], loaded: Dataset, train: np.ndarray) -> None:
+    W = min_norm_solution(features(loaded.X[train]), loaded.Y[train])
     low, high = loaded.X.min(), loaded.X.max()
     x = np.linspace(low, high, 2001)[:, None]
-    fit = (feature_map(model, x, P, 0) @ W)[:, 0]
+    fit = (features(x) @ W)[:, 0]
     axis.plot(x[:, 0], fit, color=BLUE, linewidth=1.3, label="least-norm polynomial X⁺y")
     axis.plot(loaded.X[:, 0], loaded.Y[:, 0], **EXACT, label="target, all data")
     axis.plot(
@@ -153,6 +156,9 @@ def feature_sweeps(run: Run) -> Figure | None:
 
 def _draw_sweep(axis: Axes, study: Study, rows: DataFrame, size: str) -> None:
     draw(axis, by_size(select(rows, estimator="min_norm"), "test_mse", size), "X⁺y, median and quartiles", BLUE)
+    for (form, _), chosen in closed_forms(rows).items():
+        if not form.levels:
+            draw(axis, by_size(chosen, "test_mse", size), f"{form.label}, median and quartiles", CHOSEN)
     if len(trained := select(rows, estimator=main_training(study))):
         label = f"trained {main_label(study)}, median and quartiles"
         draw(axis, by_size(trained, "test_mse", size), label, ORANGE, linestyle="--")

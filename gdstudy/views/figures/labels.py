@@ -9,6 +9,7 @@ from pandas import DataFrame
 from gdstudy.study.config import Study
 from gdstudy.study.datasets import PREPROCESSES, known
 from gdstudy.study.optimizers import OPTIMIZERS
+from gdstudy.views.figures.style import BLUE, GREEN, ORANGE
 from gdstudy.views.summary import Seen, select
 from gdstudy.views.sweeps import main_training
 
@@ -16,7 +17,7 @@ from gdstudy.views.sweeps import main_training
 def data_label(dataset: str, preprocess: str, input_noise: float) -> str:
     """A data set as a model saw it: `Diabetes, standardised`, `Digits, input noise σ = 0.5`."""
     noise = f"input noise σ = {input_noise:g}" if input_noise else ""
-    return ", ".join(part for part in (known(dataset).label, PREPROCESSES[preprocess], noise) if part)
+    return ", ".join(part for part in (known(dataset).label, PREPROCESSES[preprocess].label, noise) if part)
 
 
 def panel_title(seen: Seen, P: int, model: str = "", symbol: str = "P") -> str:
@@ -43,6 +44,11 @@ def most_steps(study: Study, tables: Sequence[DataFrame]) -> str:
     main = main_training(study)
     last = max((rows["step"].max() for table in tables if len(rows := select(table, estimator=main))), default=None)
     return "" if last is None else f"{main_label(study)} took at most {int(last):,} steps."
+
+
+def place(n: int, P: int) -> tuple[str, str]:
+    """Colour and label of an N, by how it compares to P."""
+    return (GREEN, "N < P") if n < P else (ORANGE, "N = P") if n == P else (BLUE, "N > P")
 
 
 def sign(n: int, P: int) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from matplotlib.axes import Axes
 from pandas import DataFrame
 
 from gdstudy.experiment.tables import Run
 from gdstudy.study.config import Study
+from gdstudy.study.estimators import ClosedForm
 from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, threshold
+from gdstudy.views.figures.curves import draw
 from gdstudy.views.figures.labels import main_label, panel_title, training_label
-from gdstudy.views.figures.style import ROUNDING, ROWS
-from gdstudy.views.summary import Seen, groups, select, several
+from gdstudy.views.figures.style import CHOSEN, ROUNDING, ROWS
+from gdstudy.views.summary import Seen, by_size, closed_forms, groups, select, several
 from gdstudy.views.sweeps import main_training, once, parts
 
 
@@ -42,6 +45,12 @@ class Panel:
         found = {name: self.rows.get((name, "none")) for name in self.study.trained}
         return {training_label(self.study, name): rows for name, rows in found.items() if rows is not None}
 
+    @cached_property
+    def beside(self) -> dict[tuple[ClosedForm, float], DataFrame]:
+        """Rows of each closed form beside X⁺y, by its level; NaN where it has none."""
+        plain = (rows for (_, ablation), rows in self.rows.items() if ablation == "none")
+        return {key: rows for table in plain for key, rows in closed_forms(table).items()}
+
     def title(self) -> str:
         return panel_title(self.seen, self.P)
 
@@ -57,6 +66,13 @@ def against_n(axis: Axes, panel: Panel, ylabel: str, floor: float = 0.0, note: s
     threshold(axis, panel.P)
     count_ticks(axis)
     axis.set_title(panel.title())
+
+
+def draw_chosen(axis: Axes, panel: Panel, band: float = 0.15) -> None:
+    """Test errors of the closed forms that choose by themselves: ridge whose λ is chosen by leave-one-out."""
+    for (form, _), rows in panel.beside.items():
+        if not form.levels:
+            draw(axis, by_size(rows, "test_mse"), f"test, {form.label}", CHOSEN, band, linewidth=1.8)
 
 
 @once

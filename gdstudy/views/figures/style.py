@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 BLACK, BLUE, ORANGE, GREEN, PINK, SKY = "#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9"
 GREY = "0.45"
 TEST, TRAIN = BLUE, ORANGE  # of errors
+CHOSEN, DESCENT = PINK, BLACK  # of ridge at the λ it chooses, and of descent beside it
 EXACT: Any = {"color": BLACK, "linestyle": "--", "linewidth": 1.0}  # what a trained line is to lie on
 DPI = 100
 STYLE: Any = {

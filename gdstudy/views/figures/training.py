@@ -14,8 +14,9 @@ from pandas import DataFrame
 from gdstudy.experiment.tables import Run
 from gdstudy.views.figures.axes import fit_y, log_axes, shared_legend
 from gdstudy.views.figures.curves import decades, draw, draw_at_steps
-from gdstudy.views.figures.panels import Panel, against_n, panels, swept, trained_panels
-from gdstudy.views.figures.style import BLACK, BLUE, DPI, EXACT, GREEN, MSE, ORANGE, ROUNDING, TEST, TIME, TRAIN, grid
+from gdstudy.views.figures.labels import place
+from gdstudy.views.figures.panels import Panel, against_n, draw_chosen, panels, swept, trained_panels
+from gdstudy.views.figures.style import BLACK, BLUE, DPI, EXACT, MSE, ORANGE, ROUNDING, TEST, TIME, TRAIN, grid
 from gdstudy.views.summary import by_size, by_step, representative_sizes, select
 from gdstudy.views.sweeps import descends, main_training
 
@@ -36,6 +37,7 @@ def mse_against_n(run: Run) -> Figure | None:
                 label = f"{value[:-4]}, trained {who}"
                 draw(axis, by_size(rows, value), label, colour, linewidth=2, linestyle=line)
             draw(axis, by_size(panel.exact, value), "X⁺y", band=0, **EXACT)
+        draw_chosen(axis, panel)
         against_n(axis, panel, MSE, panel.floor(1e-6), ROUNDING + " or\ntolerance")
     shared_legend(figure, *axes[0])
     return figure
@@ -72,8 +74,8 @@ def distance_by_steps(run: Run) -> Figure | None:
         sizes = representative_sizes(panel.curves["n_train"].to_numpy(), panel.P)
         for n in sizes:
             cells = select(panel.curves, n_train=n)
-            colour, place = _place(n, panel.P)
-            draw(axis, by_step(cells, "distance"), f"{place}, trained", colour, linewidth=2.5, alpha=0.6)
+            colour, label = place(n, panel.P)
+            draw(axis, by_step(cells, "distance"), f"{label}, trained", colour, linewidth=2.5, alpha=0.6)
             if exact:
                 draw(axis, by_step(cells, "exact_distance"), "predicted, exact iterate", band=0, **EXACT)
         limit = "X⁺y" if descends(run.study) or not exact else "limit"
@@ -82,10 +84,6 @@ def distance_by_steps(run: Run) -> Figure | None:
         axis.set_title(f"{panel.title()[:-1]}; N = {', '.join(map(str, sizes))})")
     shared_legend(figure, *axes[0])
     return figure
-
-
-def _place(n: int, P: int) -> tuple[str, str]:
-    return (GREEN, "N < P") if n < P else (ORANGE, "N = P") if n == P else (BLUE, "N > P")
 
 
 def _cut_and_trained(run: Run) -> list[tuple[Panel, DataFrame, DataFrame]]:
