@@ -15,7 +15,7 @@ from gdstudy.study.datasets import DATASETS
 from gdstudy.study.errors import StudyError
 from gdstudy.study.groups import GROUPS
 from gdstudy.study.parser import StudyParser, find_config, read_study, read_yaml
-from gdstudy.study.values import Columns, Levels, Sizes, StepSize, Ternary, Threads
+from gdstudy.study.values import Columns, Levels, Memory, Sizes, StepSize, Ternary, Threads
 
 MEGABYTES, SECONDS = 500, 2
 HUGE, DEEP = "9" * 5000, "[" * 30_000
@@ -31,6 +31,7 @@ WRONG = {
     StepSize: ["", "big", "0", "-1", "true", "[1]", "{a: 1}", ".inf"],
     Columns: ["", "true", "{a: 1}", "2.5", "[[1]]", "[~]", f"[{'x' * 2000}]"],
     Ternary: ["", "3", "[true]", "maybe", "{a: 1}"],
+    Memory: ["", "0", "many", "1", "true", "[1]", "{a: 1}", "2PB", HUGE],
     Threads: ["", "0", "many", "2.5", "true", "[1]", "{a: 1}"],
     dict: ["", "3", "many", "[1]", "{a: [x]}", "{1: 2}", "{a: }", "true"],
 }
