@@ -42,11 +42,7 @@ def run_study(
         raise StudyError(f"the study has lost a key or holds itself: {one_line(error)}; make it anew") from None
     if not isinstance(config, Study):
         name = run_name(config)
-    from gdstudy.sweep.run import load_datasets
-
-    _check_device(study)
-    _check_optimizer(study)
-    datasets = load_datasets(study, quiet)  # before anything is written
+    datasets = _prepare(study, quiet)  # before anything is written
     store = _begin(study, run_dir, name)
     _finish(study, datasets, store, quiet)
     return store.run_dir
@@ -60,12 +56,29 @@ def resume_study(run_dir: str | Path, quiet: bool = True) -> Path:
     _check_path(folder)
     check_folder(folder)
     study = read_study(folder / CONFIG)
-    from gdstudy.sweep.run import load_datasets
     from gdstudy.sweep.store import Store
 
-    _check_device(study)
-    _finish(study, load_datasets(study, quiet), Store(folder, study, provenance(study)), quiet)
+    _finish(study, _prepare(study, quiet), Store(folder, study, provenance(study)), quiet)
     return folder
+
+
+def dry_run(study: Study, quiet: bool = False) -> str:
+    """What a study would take, as text: cells, batches, memory, disk, and time from some cells. Nothing is written."""
+    from gdstudy.sweep.forecast import forecast
+
+    return str(forecast(study, _prepare(study, quiet)))
+
+
+def _prepare(study: Study, quiet: bool) -> dict[Variety, Dataset]:
+    """The data of a study that can be run here. StudyError says what to put right."""
+    from gdstudy.experiment.plan import check_memory
+    from gdstudy.sweep.machine import available_memory
+    from gdstudy.sweep.run import load_datasets
+
+    _check_device(study)
+    _check_optimizer(study)
+    check_memory(study, available_memory() if study.device == "cpu" else None)
+    return load_datasets(study, quiet)
 
 
 def _check_device(study: Study) -> None:
@@ -222,6 +235,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--resume", metavar="RUN_DIR", help="Finish what is missing of a run.")
     parser.add_argument("--quiet", action="store_true", help="Say nothing but errors.")
     parser.add_argument("--print_config", action="store_true", help="Print the whole resolved study and stop.")
+    parser.add_argument(
+        "--dry_run",
+        action="store_true",
+        help="Print cells, batches, memory, disk and about how long it takes, and stop.",
+    )
     parser.add_argument("--version", action="version", version=f"gdstudy {__version__}")
     try:
         options, study = parser.study(arguments)
@@ -234,6 +252,8 @@ def main(argv: list[str] | None = None) -> int:
             raise StudyError("--config is missing: name a study, such as --config linear.yaml, or a run to --resume")
         elif options.print_config:
             say(as_yaml(study), end="")
+        elif options.dry_run:
+            say(dry_run(study, options.quiet))
         else:
             run_study(study, options.run_dir, options.quiet, run_name(options.config))
     except KeyboardInterrupt as interrupt:

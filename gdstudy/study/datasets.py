@@ -16,7 +16,7 @@ class DatasetFacts:
     sizes are the study's. rows, columns: its sizes, None where they are the study's. has_targets: it has a y.
     inputs: `interval` where it has one input in [−1, 1]. sparse: most entries are zero, and only the others are kept.
     image_side: its inputs are square pictures of so many pixels a side. missing: the code `() -> str | None` that says
-    what is downloaded at first use.
+    what is downloaded at first use. classes: how many its targets are, one output each; 0 where they are none.
     """
 
     name: str
@@ -29,6 +29,7 @@ class DatasetFacts:
     sparse: bool = False
     image_side: int | None = None
     missing: Code | None = None
+    classes: int = 0
 
     @property
     def synthetic(self) -> bool:
@@ -51,7 +52,7 @@ DATASETS: dict[str, DatasetFacts] = {
         _entry("named", "diabetes", "Diabetes", rows=442, columns=10),
         _entry("named", "who_life_expectancy", "WHO life expectancy", rows=1649, columns=17, missing=_WHO),
         _entry("synthetic", "linear_plus_cosine", "y = 2x + cos 25x", rows=1000, columns=1, inputs="interval"),
-        _entry("named", "digits", "Digits", rows=1797, columns=64, image_side=8),
+        _entry("named", "digits", "Digits", rows=1797, columns=64, image_side=8, classes=10),
         _entry("synthetic", "isotropic", "Isotropic inputs", has_targets=False),
         _entry("synthetic", "power_law", "Power-law inputs", has_targets=False),
         _entry("synthetic", "sparse_features", "Sparse features", has_targets=False, sparse=True),

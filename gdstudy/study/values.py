@@ -177,11 +177,17 @@ class Threads(str):
         return None if self == "auto" else int(self)
 
 
+def in_bytes(number: float) -> str:
+    """Bytes as one says them: `1.2 GB`, `340 MB`, `12 kB`."""
+    unit = next((unit for unit in ("GB", "MB") if number >= _UNITS[unit]), "kB")
+    return f"{number / _UNITS[unit.upper()]:.3g} {unit}"
+
+
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 class Memory(str):
-    """Bytes: `2GB`, `500MB`, or a whole number of them; at least 1MB."""
+    """Bytes: `2GB`, `500MB`, or a whole number of them; at least 100MB, as libraries take some."""
 
     @classmethod
     def parse(cls, value: Any) -> Memory:
@@ -190,8 +196,8 @@ class Memory(str):
             given = cls._bytes(parts[1], parts[2].upper()) if parts else 0
         except (ValueError, KeyError):
             given = 0
-        if not 10**6 <= given <= _LARGEST_WHOLE:
-            raise ValueError(f"{shown(value)} must be bytes, at least 1MB, such as 2GB or 500MB")
+        if not 10**8 <= given <= _LARGEST_WHOLE:
+            raise ValueError(f"{shown(value)} must be bytes, at least 100MB, such as 2GB or 500MB")
         return cls(value if isinstance(value, str) else given)
 
     @staticmethod
