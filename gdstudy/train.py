@@ -238,7 +238,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--dry_run",
         action="store_true",
-        help="Print cells, batches, memory, disk and about how long it takes, and stop.",
+        help="Print cells, batches, memory, disk and time that it would take, and stop.",
     )
     parser.add_argument("--version", action="version", version=f"gdstudy {__version__}")
     try:

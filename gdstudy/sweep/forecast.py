@@ -1,7 +1,8 @@
-"""What a study would take, before it is run: cells, batches, memory, disk, and time from a short timing of some cells."""
+"""What a study would take, before it is run: cells, batches, memory, disk, and time from some cells that are timed."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,19 +22,23 @@ from gdstudy.study.values import in_bytes
 from gdstudy.sweep.machine import available_memory
 from gdstudy.training.arguments import log_spaced
 
-# Cells are timed for about so much work, multiplications of an SVD; their number adds to it. At most so many cells, and
-# steps of each.
-_WORK, _WORK_OF_A_CELL, _CELLS, _STEPS, _STEPS_ON_ROWS = 4e9, 1e6, 200, 100, 5
+# Cells are timed for about so much work, multiplications of an SVD, to which each adds some. Steps are foretold of so
+# many cells.
+_WORK, _WORK_OF_A_CELL, _SPREAD = 1e9, 3e5, 50
+# What the outputs of an autoencoder, which are many, cost beside the SVD.
+_OUTPUTS = 4
+# They are trained for few steps, and for as many more as take about so many seconds in all.
+_FEW_STEPS, _MANY_STEPS, _SECONDS = 10, 10_000, 1.5
 # Bytes of a row in the store and in results.csv, of a run's figures and TensorBoard, and seconds of drawing for each
 # data set and model; all measured, and rough (tests/sweep/test_forecast.py).
-_RESULT_BYTES, _CURVE_BYTES, _SHOWN_BYTES, _DRAWING = 700, 120, 3 * 10**6, 3.0
+_RESULT_BYTES, _CURVE_BYTES, _SHOWN_BYTES, _DRAWING = 450, 90, 3 * 10**6, 3.0
 
 
 @dataclass(frozen=True)
 class Forecast:
     """cells, batches: how many; memory, available: bytes of the largest batch and those that are free, None if not
-    known; disk: bytes; seconds: of closed forms, training, and figures; steps: cell-steps that trainings are expected to
-    take, and most: that they may."""
+    known; disk: bytes; seconds: of closed forms, training, and figures; steps: what trainings are expected to take, of
+    all cells together, and most: what they may."""
 
     study: Study
     cells: int
@@ -56,7 +61,7 @@ class Forecast:
                 f"cells     {self.cells:,} in {self.batches:,} batches",
                 f"memory    {in_bytes(self.memory)} for the largest batch, of memory={self.study.memory}{free}",
                 f"disk      about {in_bytes(self.disk)}: store, results.csv, figures and TensorBoard",
-                f"time      about {_duration(sum(self.seconds))} on this machine as busy as it is now: closed forms "
+                f"time      about {_duration(sum(self.seconds))} of one core: closed forms "
                 f"{_duration(closed)}{training}, figures and tables {_duration(drawn)}",
                 "nothing was written; leave out --dry_run to run the study",
             ]
@@ -76,14 +81,14 @@ def forecast(study: Study, datasets: Mapping[tuple[str, str, float], Dataset]) -
     kinds = [list(group) for _, group in groupby(batches, key=lambda b: (*_data(b), b.model))]
     closed = trained = steps = 0.0
     for kind in kinds:
-        timed = _Timed(study, datasets[_data(kind[0])], _some(kind, _WORK / len(kinds)))
+        timed = _Timed(study, datasets[_data(kind[0])], kind, 1 / len(kinds))
+        n = _cells(kind)
         closed += timed.closed * sum(map(_work, kind)) / timed.work
-        expected = timed.steps * sum(len(batch.cells) for batch in kind)
-        steps, trained = steps + expected, trained + expected * timed.step
+        steps, trained = steps + n * timed.steps, trained + n * timed.training
     most = sum(_most_steps(study, batch) for batch in batches)
     return Forecast(
         study=study,
-        cells=sum(len(batch.cells) for batch in batches),
+        cells=_cells(batches),
         batches=len(batches),
         memory=max(bytes_of(study, batch) for batch in batches),
         available=available,
@@ -92,6 +97,10 @@ def forecast(study: Study, datasets: Mapping[tuple[str, str, float], Dataset]) -
         steps=min(steps, most),
         most=most,
     )
+
+
+def _cells(batches: Sequence[Batch]) -> int:
+    return sum(len(batch.cells) for batch in batches)
 
 
 def _data(batch: Batch) -> tuple[str, str, float]:
@@ -104,66 +113,95 @@ def _work_of(n: int, P: int) -> float:
 
 def _work(batch: Batch) -> float:
     """Multiplications of the SVDs of a batch, about, and what each cell costs beside."""
-    return sum(_work_of(n, batch.n_parameters) for n, _ in batch.cells)
+    outputs = _OUTPUTS if MODELS[batch.model].autoencoder else 1
+    return outputs * sum(_work_of(n, batch.n_parameters) for n, _ in batch.cells)
 
 
-def _some(kind: Sequence[Batch], work: float) -> list[Batch]:
-    """Cells of the middle width of batches of one data set and model, evenly spaced over all N, in batches as planned:
-    the large ones with others of their N alone."""
-    middle = sorted(kind, key=lambda b: (b.n_parameters, b.n_hidden or 0))[len(kind) // 2]
-    same = [b for b in kind if (b.n_parameters, b.n_hidden) == (middle.n_parameters, middle.n_hidden)]
-    cells = [cell for batch in same for cell in batch.cells]
-    each = sum(map(_work, same)) / len(cells)
-    n = int(np.clip(work / each, 1, min(_CELLS, len(cells))))
-    chosen = [cells[round((i + 0.5) * len(cells) / n - 0.5)] for i in range(n)]
+def _middle(kind: Sequence[Batch], work: float) -> Batch:
+    """The batch in the middle of those of one data set and model, with as many of its cells as this work allows."""
+    batch = sorted(kind, key=lambda b: (b.n_parameters, b.n_hidden or 0, b.number))[len(kind) // 2]
+    return replace(batch, cells=batch.cells[: max(1, int(work / _work(batch) * len(batch.cells)))])
 
-    def apart(cell: tuple[int, int]) -> int:
-        return cell[0] if cell[0] * middle.n_parameters > LARGE_NUMBERS else 0
 
-    return [replace(middle, cells=tuple(some)) for _, some in groupby(chosen, key=apart)]
+def _spread(kind: Sequence[Batch], like: Batch) -> Batch:
+    """Some small cells of a width, evenly spaced over all N; where all are large, the given batch."""
+    same = [b for b in kind if (b.n_parameters, b.n_hidden) == (like.n_parameters, like.n_hidden)]
+    cells = [cell for b in same for cell in b.cells if cell[0] * b.n_parameters <= LARGE_NUMBERS]
+    some = cells[:: max(1, len(cells) // _SPREAD)]
+    return replace(like, cells=tuple(some)) if some else like
 
 
 class _Timed:
-    """Some cells that were computed: seconds of their closed forms (`closed`), of a step of one cell (`step`), how many
-    steps a cell is expected to take in all (`steps`), and their work."""
+    """Some cells that were computed. Seconds: of their closed forms (`closed`), and of what trainings of one cell are
+    expected to take in all (`training`); `steps` of those trainings; their work."""
 
-    def __init__(self, study: Study, dataset: Dataset, batches: list[Batch]) -> None:
-        self.work, n_cells = sum(map(_work, batches)), sum(len(batch.cells) for batch in batches)
-        run_batch(study, dataset, replace(batches[0], cells=batches[0].cells[:1], trained=()))  # what is loaded once
-        self.closed, _ = _seconds(study, dataset, [replace(batch, trained=()) for batch in batches])
-        self.step = self.steps = 0.0
-        if batches[0].trained:
-            few = _with_few_steps(study, _STEPS_ON_ROWS if MODELS[batches[0].model].on_rows else _STEPS)
-            seconds, rows = _seconds(few, dataset, batches)
-            rows = [group for group in rows if group["estimator"] in study.trained]
-            taken = sum(float(np.sum(group["step"])) for group in rows)
-            self.step = max(seconds - self.closed, 0.0) / max(taken, 1.0)
-            self.steps = sum(_expected(study.trained[group["estimator"]], group) for group in rows) / n_cells
+    def __init__(self, study: Study, dataset: Dataset, kind: Sequence[Batch], share: float) -> None:
+        batch = _middle(kind, _WORK * share)
+        self.work, self.cells = _work(batch), len(batch.cells)
+        run_batch(study, dataset, replace(batch, cells=batch.cells[:1], trained=()))  # what is loaded once
+        self.closed = _run(study, dataset, replace(batch, trained=())).seconds
+        self.training = self.steps = 0.0
+        if batch.trained:
+            spread = _run(_shorter(study, _FEW_STEPS, 1), dataset, _spread(kind, batch))
+            self.steps = float(sum(_expected(study.trained[rows["estimator"]], rows) for rows in spread.rows))
+            self._train(study, dataset, batch, _SECONDS * share)
+
+    def _train(self, study: Study, dataset: Dataset, batch: Batch, seconds: float) -> None:
+        """Few steps, the same with more checkpoints, and more steps: what a cell, a checkpoint and a step cost."""
+        few = _run(_shorter(study, _FEW_STEPS, 1), dataset, batch)
+        often = _run(_shorter(study, _FEW_STEPS, 100), dataset, batch)
+        # No more steps than take so many seconds if they were all that was timed.
+        many = int(np.clip(few.steps / self.cells * seconds / few.seconds, 2 * _FEW_STEPS, _MANY_STEPS))
+        more = _run(_shorter(study, many, 1), dataset, batch)
+        of_checkpoint = max(0.0, (often.seconds - few.seconds) / (_looks(often.study) - _looks(few.study)))
+        later = more.seconds - few.seconds - of_checkpoint * (_looks(more.study) - _looks(few.study))
+        of_step = max(0.0, later) / max(1.0, more.steps - few.steps)
+        looks = _looks(study, self.steps / max(1, len(more.rows))) - _looks(few.study)
+        other = max(0.0, few.seconds - self.closed) + of_checkpoint * max(0, looks)
+        self.training = other / self.cells + of_step * max(0.0, self.steps - few.steps / self.cells)
 
 
-def _seconds(study: Study, dataset: Dataset, batches: list[Batch]) -> tuple[float, list[Columns]]:
-    began = time.perf_counter()
-    rows = [group for batch in batches for group in run_batch(study, dataset, batch).results]
-    return time.perf_counter() - began, rows
+@dataclass(frozen=True)
+class _Run:
+    """A batch that was run: seconds, rows of the trainings, and the cell-steps these took."""
+
+    study: Study
+    seconds: float
+    rows: list[Columns]
+
+    @property
+    def steps(self) -> float:
+        return sum(float(np.sum(rows["step"])) for rows in self.rows)
 
 
-def _with_few_steps(study: Study, most: int) -> Study:
-    """The study with few steps in every training, each measured at its end."""
-    gd = replace(study.gd, steps=min(most, study.gd.steps), checkpoints_per_decade=1)
-    differs = {"checkpoints_per_decade": 1}
+def _run(study: Study, dataset: Dataset, batch: Batch) -> _Run:
+    began = time.process_time()  # what else the machine does takes turns with a few hundredths of a second
+    rows = run_batch(study, dataset, batch).results
+    return _Run(study, time.process_time() - began, [group for group in rows if group["estimator"] in study.trained])
+
+
+def _shorter(study: Study, most: int, checkpoints: int) -> Study:
+    """The study with few steps in every training, and so many checkpoints for each factor of ten."""
+    gd = replace(study.gd, steps=min(most, study.gd.steps), checkpoints_per_decade=checkpoints)
     others = {
-        name: values | differs | {"steps": min(most, study.trained[name].steps)}
+        name: values | {"checkpoints_per_decade": checkpoints, "steps": min(most, study.trained[name].steps)}
         for name, values in study.trainings.items()
     }
     return replace(study, gd=gd, trainings=others)
 
 
+def _looks(study: Study, most: float = math.inf) -> int:
+    """Checkpoints of all trainings of a study, of so many steps at most."""
+    trainings = study.trained.values()
+    return sum(len(log_spaced(max(1, int(min(most, t.steps))), t.checkpoints_per_decade)) for t in trainings)
+
+
 def _expected(training: Training, rows: Columns) -> float:
-    """Steps that cells would take in all: plain descent says how many it is from its tolerance."""
+    """Steps that a cell would take in all, on average: plain descent says how many it is from its tolerance."""
     step = np.asarray(rows["step"], dtype=float)
     left = np.asarray(rows.get("steps_to_tolerance", np.inf), dtype=float)
     running = np.asarray(rows["status"]) == "max_steps"
-    return float(np.where(running, np.minimum(training.steps, step + left), step).sum())
+    return float(np.where(running, np.minimum(training.steps, step + left), step).mean())
 
 
 def _runs(study: Study, batch: Batch) -> Iterator[tuple[Training, int]]:
