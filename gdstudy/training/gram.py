@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gdstudy.linalg.metrics import norm
 from gdstudy.linalg.threads import Pace
-from gdstudy.training.engine import READOUT_DIVERGENCE
+from gdstudy.training.engine import readout_divergence
 
 # A Gram block this large still stays in cache while many steps are taken on it.
 CACHE_BYTES = 4 << 20
@@ -18,29 +18,46 @@ CACHE_BYTES = 4 << 20
 class _Block:
     """Cells whose Gram matrices share one padded size n, and so one batched product a step.
 
-    A: (C, n, n) η times the Gram matrix; B: (C, k, n) η times the right-hand side; Z: (C, k, n) the unknown,
-    transposed: batched products of rows with A are the faster kernel on a CPU from n of about 20 on.
+    A: (C, n, n) η times the Gram matrix; B: (C, k, n) η times the right-hand side; Z: (C, k, n) the unknown and, with
+    momentum, V its last step, transposed: batched products of rows with A are the faster kernel on a CPU from n of
+    about 20 on.
     """
 
     def __init__(
-        self, cells: Tensor, X: Tensor, residual: Tensor, eta: Tensor, dual: bool, threads: int | None = None
+        self,
+        cells: Tensor,
+        X: Tensor,
+        residual: Tensor,
+        eta: Tensor,
+        dual: bool,
+        threads: int | None = None,
+        momentum: float = 0.0,
     ) -> None:
+        self.momentum = momentum
         self.cells, self.X, self.eta, self.dual = cells, X, eta[:, None, None], dual
         gram, right = (X @ X.mT, residual) if dual else (X.mT @ X, X.mT @ residual)
         self.A = (self.eta * gram).contiguous()
         self.B = (self.eta * right).mT.contiguous()
         self.Z = torch.zeros_like(self.B)
+        self.V = torch.zeros_like(self.B) if momentum else self.B.new_zeros(len(self.B), 0, 0)
         self.pace = Pace(self.A.shape[-1] * max(self.A.shape[-1], self.B.shape[-2]), X.device, threads)
 
     def advance(self, n_steps: int) -> None:
         cells_per_chunk = max(1, CACHE_BYTES // (self.A.element_size() * self.A.shape[-1] ** 2))
-        for A, B, Z in zip(*(M.split(cells_per_chunk) for M in (self.A, self.B, self.Z)), strict=True):
-            self.pace.repeat(partial(self._step, A, B, Z, torch.empty_like(Z)), n_steps, len(A))
+        for A, B, Z, V in zip(*(M.split(cells_per_chunk) for M in (self.A, self.B, self.Z, self.V)), strict=True):
+            step = partial(self._roll, V, self.momentum) if self.momentum else self._step
+            self.pace.repeat(partial(step, A, B, Z, torch.empty_like(Z)), n_steps, len(A))
 
     @staticmethod
     def _step(A: Tensor, B: Tensor, Z: Tensor, gradient: Tensor) -> None:
         torch.baddbmm(B, Z, A, beta=-1, out=gradient)
         Z.sub_(gradient)
+
+    @staticmethod
+    def _roll(V: Tensor, momentum: float, A: Tensor, B: Tensor, Z: Tensor, gradient: Tensor) -> None:
+        torch.baddbmm(B, Z, A, beta=-1, out=gradient)
+        V.mul_(momentum).add_(gradient)
+        Z.sub_(V)
 
     def gradient(self) -> Tensor:
         """Xᵀ(XW − Y), transposed: (C, k, P)."""
@@ -52,7 +69,7 @@ class _Block:
         return (self.Z @ self.X).mT if self.dual else self.Z.mT
 
     def keep(self, mask: Tensor) -> None:
-        for name in ("cells", "X", "eta", "A", "B", "Z"):
+        for name in ("cells", "X", "eta", "A", "B", "Z", "V"):
             setattr(self, name, getattr(self, name)[mask])
 
 
@@ -60,14 +77,22 @@ class Gram:
     """Explicit gradients on the smaller Gram matrix of each cell; exact zero rows of X cost nothing.
 
     X: (C, N, P), Y: (C, N, k), W0: (C, P, k), step_size: (C,), n_rows: (C,) rows that are not padding.
-    threads: a fixed number of them.
+    threads: a fixed number of them. momentum: β of the heavy ball.
     """
 
-    divergence, looks = READOUT_DIVERGENCE, 64
+    looks = 64
 
     def __init__(
-        self, X: Tensor, Y: Tensor, W0: Tensor, step_size: Tensor, n_rows: Tensor, threads: int | None = None
+        self,
+        X: Tensor,
+        Y: Tensor,
+        W0: Tensor,
+        step_size: Tensor,
+        n_rows: Tensor,
+        threads: int | None = None,
+        momentum: float = 0.0,
     ) -> None:
+        self.divergence = readout_divergence(momentum)
         n, P = X.shape[-2:]
         self.W0 = W0
         residual = Y - X @ W0
@@ -77,7 +102,7 @@ class Gram:
         for size in padded.unique().tolist():
             cells = (padded == size).nonzero().squeeze(-1)
             rows = slice(None) if size == 0 else slice(size)
-            block = _Block(cells, X[cells, rows], residual[cells, rows], step_size[cells], size > 0, threads)
+            block = _Block(cells, X[cells, rows], residual[cells, rows], step_size[cells], size > 0, threads, momentum)
             self.blocks.append(block)
         self.pace = Pace(max(n, P) * max(P, Y.shape[-1]), X.device, threads)
 
