@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Generic
+from typing import Generic, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ from gdstudy.linalg.arrays import Array, as_tensor, check_rtol
 from gdstudy.linalg.regression import Regression, broadcast_shape
 from gdstudy.linalg.spectrum import Spectrum, product, spectrum
 from gdstudy.linalg.units import times_power_of_two
+
+Intercept = Literal["none", "column", "mean"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,8 @@ class Problem:
     test_modes: (C, R) modes that test features keep, or None for x as it is.
     test_shift: (C, P) added to each test row, or None.
     linear: test targets are x·β* instead of y. cut: the spectrum lacks modes of X.
+    intercept: how a constant is fitted, on which there is no penalty: not at all; as the last column of X, 1 in each
+    row that is no padding; or as the means of the training rows, which X and Y are without.
     """
 
     X: Tensor
@@ -106,6 +110,12 @@ class Problem:
     test_shift: Tensor | None = None
     linear: bool = False
     cut: bool = False
+    intercept: Intercept = "none"
+
+    @property
+    def rank(self) -> Tensor:
+        """Parameters of an output that the training rows determine, the constant's among them: (C,)."""
+        return self.spectrum.rank + (self.intercept == "mean")
 
     def features(self) -> Tensor:
         """The features to train on: X without the modes that were taken out, (C, N, P)."""
@@ -116,7 +126,7 @@ class Problem:
         modes = None if self.test_modes is None else self.test_modes[cells]
         shift = None if self.test_shift is None else self.test_shift[cells]
         stacks = (self.X[cells], self.Y[cells], self.spectrum.at(cells), self.beta[cells])
-        return Problem(*stacks, modes, shift, self.linear, self.cut)
+        return Problem(*stacks, modes, shift, self.linear, self.cut, self.intercept)
 
     def tested(self, W: Tensor) -> Tensor:
         """The readout that gives on x what W (C, P, k) gives on the test features that are kept."""
@@ -158,9 +168,12 @@ def no_residuals(problem: Problem, _: float | None = None) -> Problem:
 def adversarial_test(problem: Problem, strength: float) -> Problem:
     """Test rows moved along the weakest training direction: x → x + c·v_R, targets kept (Schaeffer et al. 2023).
 
-    strength: c, units of X.
+    strength: c, units of X. A constant column stays 1, as it is in every row.
     """
-    return replace(problem, test_shift=strength * problem.weakest_mode[1])
+    direction = problem.weakest_mode[1]
+    if problem.intercept == "column":
+        direction = torch.cat([direction[:, :-1], torch.zeros_like(direction[:, -1:])], 1)
+    return replace(problem, test_shift=strength * direction)
 
 
 def adversarial_train(problem: Problem, strength: float) -> Problem:

@@ -82,7 +82,15 @@ def steps_to_gradient(s: Tensor, step_size: Tensor, remaining: Tensor, target: T
     return torch.where(done, 0, torch.where(never, torch.inf, high))
 
 
-def gd_iterate(X: Array, Y: Array, step_size: Any, t: Any, rtol: float | None = None, momentum: float = 0.0) -> Array:
+def gd_iterate(
+    X: Array,
+    Y: Array,
+    step_size: Any,
+    t: Any,
+    rtol: float | None = None,
+    momentum: float = 0.0,
+    sample_weight: Any = None,
+) -> Array:
     """Exact t-th iterate of gradient descent from W₀ = 0 on ½‖XW − Y‖²_F.
 
     W_t = V diag[(1 − (1 − ησᵢ²)ᵗ)/σᵢ] UᵀY, which the recursion W ← W − η Xᵀ(XW − Y) (paper, App. D) gives in
@@ -94,12 +102,14 @@ def gd_iterate(X: Array, Y: Array, step_size: Any, t: Any, rtol: float | None = 
     1/units of X²; t ≥ 0: steps, a whole number or one per problem (...,); infinity, or None, for the limit X⁺Y.
     momentum: β in [0, 1) of the heavy ball, W ← W − η∇L + β(W − W before) (Polyak 1964), stable for ησ₁² < 2(1 + β);
     then the share of mode σ that is learnt is that of its recursion (`momentum.learnt_share`).
+    sample_weight: w ≥ 0, (..., N), as in `min_norm_solution`: descent on ½ Σ w_i ‖x_iW − y_i‖², so that η is in 1/units
+    of wX² and a factor in all weights is one in 1/η.
     rtol, what is returned, and errors as in `min_norm_solution`; ValueError for η ≤ 0, a negative or fractional t, or
     the limit of a step size that has none (ησ₁² ≥ 2, with momentum 2(1 + β)) too.
     """
     check_rtol(rtol)
     check_momentum(momentum)
-    problem = Regression.of(X, Y)
+    problem = Regression.of(X, Y, sample_weight)
     eta = problem.per_problem("step_size", step_size)
     if bool((eta <= 0).any()):
         raise ValueError(f"step_size={float(eta.min()):.3g} must be above 0; below 2/σ₁² descent is stable")

@@ -30,34 +30,38 @@ def ridge_filter(spec: Spectrum, lam: Tensor) -> Tensor:
     return torch.where(spec.nonzero, 1 / (spec.s + lam / spec.s), 0)
 
 
-def min_norm_solution(X: Array, Y: Array, rtol: float | None = None) -> Array:
+def min_norm_solution(X: Array, Y: Array, rtol: float | None = None, sample_weight: Any = None) -> Array:
     """Minimum-norm least-squares readout, W = X⁺Y (Penrose 1956).
 
     The limit of gradient descent from W₀ = 0 for any 0 < η < 2/σ₁² (paper, App. D). Computed in float64; relative
     error near κ·eps₆₄ where Y = XW, and κ²·eps₆₄ ‖Y − XW‖/(σ₁‖W‖) more where it is not.
 
     X: (..., N, P) features; Y: (..., N) or (..., N, k) targets, any unit; batch axes broadcast.
+    sample_weight: w ≥ 0, (..., N), no unit, default 1 for each row: W is (√w X)⁺ √w Y, the least-norm minimiser of
+    Σ w_i ‖x_iW − y_i‖². A weight of 2 is a row that stands twice, one of 0 a row left out, and only ratios matter.
     rtol: singular values at or below rtol·σ₁ count as zero, in [0, 1); default: those that rounding of X to its dtype
     cannot tell from zero (`spectrum.cutoff`). `singular_values(X, rtol)` says which.
     Returns W: (..., P) or (..., P, k), in units of Y per unit of X, NumPy or torch as X is, float32 if both are.
-    ValueError for NaN or infinite values, shapes that do not match, rtol out of range, or a W that its dtype cannot
-    hold; TypeError for sparse arrays and tensors that require gradients.
+    ValueError for NaN or infinite values, shapes that do not match, weights below 0 or all 0, rtol out of range, or a
+    W that its dtype cannot hold; TypeError for sparse arrays and tensors that require gradients.
     """
     check_rtol(rtol)
-    problem = Regression.of(X, Y)
+    problem = Regression.of(X, Y, sample_weight)
     return problem.readout(spectrum(problem.X, rtol, problem.eps).solve(problem.Y))
 
 
-def ridge_solution(X: Array, Y: Array, lam: Any, rtol: float | None = None) -> Array:
+def ridge_solution(X: Array, Y: Array, lam: Any, rtol: float | None = None, sample_weight: Any = None) -> Array:
     """Ridge readout, W = (XᵀX + λI)⁻¹XᵀY, the minimiser of ‖XW − Y‖² + λ‖W‖² (paper, App. D).
 
     Tends to X⁺Y as λ → 0⁺; at λ = 0 it is X⁺Y. Computed as V diag(σ/(σ² + λ)) UᵀY, never by an inverse.
 
     X: (..., N, P); Y: (..., N) or (..., N, k); lam ≥ 0: a number or one per problem (...,), in units of X².
+    sample_weight: w ≥ 0, (..., N), as in `min_norm_solution`: minimises Σ w_i ‖x_iW − y_i‖² + λ‖W‖², so that a factor
+    in all of them is one in 1/λ.
     rtol, what is returned, and errors as in `min_norm_solution`; ValueError for λ < 0 too.
     """
     check_rtol(rtol)
-    problem = Regression.of(X, Y)
+    problem = Regression.of(X, Y, sample_weight)
     penalty = problem.per_problem("lam", lam)
     if bool((penalty < 0).any()):
         raise ValueError(f"lam={float(penalty.min()):.3g} must be at least 0")

@@ -53,11 +53,13 @@ def mirrored_relu(X: np.ndarray, P: int, seed: int) -> np.ndarray:
     return np.sqrt(2 / P) * np.maximum(X @ np.stack([A, -A], 1).reshape(-1, X.shape[1])[:P].T, 0)
 
 
-def feature_map(model: Model, X: np.ndarray, P: int, seed: int) -> np.ndarray:
+def feature_map(model: Model, X: np.ndarray, P: int, seed: int, intercept: bool = False) -> np.ndarray:
     """Features φ(x) of all rows under a model: (n, D) → (n, P), or X itself where the model has no map of its own.
 
-    seed: of the random maps; the others have no randomness.
+    seed: of the random maps; the others have no randomness. intercept: the last of the P columns is a constant 1.
     """
+    if intercept:
+        return np.hstack([feature_map(model, X, P - 1, seed), np.ones((len(X), 1))])
     if model.features is None:
         return X
     return np.asarray(code(model.features)(X, P, seed))

@@ -20,9 +20,12 @@ def load_dataset(
     name: a key of `DATASETS`. `california_housing` and `who_life_expectancy` are downloaded at first use,
     with a checksum, to GDSTUDY_DATA_HOME; scikit-learn's own copy of the first, in SCIKIT_LEARN_DATA, does as well.
     preprocess, with statistics of all rows:
-      none         raw features, no intercept, as in the paper
+      none         raw features and targets, as in the paper
       center       columns of X and Y minus their means, which stands in for an intercept
       standardize  center, then columns of X divided by their standard deviation (a constant column stays 0)
+      center_train, standardize_train
+                   the same here; a study then takes means and deviations of each cell's training rows, of which those
+                   of all rows cancel up to rounding: no cell knows anything of its test rows
     input_noise: standard deviation of what Dataset.inputs adds, units of the preprocessed X. synthetic: sizes of
     the data sets whose sizes are the study's, default 5000 rows of 16 columns.
     ValueError, listing what there is, for an unknown name or preprocessing, or a negative noise. StudyError for a
@@ -36,9 +39,9 @@ def load_dataset(
         raise ValueError(f"input_noise={input_noise} is a standard deviation and cannot be negative")
     facts = DATASETS[name]
     data: Dataset = code(facts.load)(synthetic or Synthetic()) if facts.synthetic else code(facts.load)()
-    if preprocess != "none":
+    if PREPROCESSES[preprocess].centres:
         X = data.clean() - data.clean().mean(0)
-        if preprocess == "standardize":
+        if PREPROCESSES[preprocess].scales:
             scale = X.std(0)
             X = X / np.where(scale > 0, scale, 1)
         data = Dataset(name, X, data.Y - data.Y.mean(0))

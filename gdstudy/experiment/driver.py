@@ -108,7 +108,7 @@ def run_batch(study: Study, dataset: Dataset, batch: Batch, monitor: Monitor | N
             for level in levels:
                 runs.add(records, name, study.trained[name], level)
         if "theory" in study.estimators:
-            records.results += expected_risk(batch, dataset)
+            records.results += expected_risk(batch, dataset, study.intercept)
     return records
 
 

@@ -20,7 +20,7 @@ def rounding(stack: Stack, problem: Problem, W: Tensor) -> Tensor:
     spec = problem.spectrum
     of_readouts = frobenius(W) + frobenius(problem.beta)
     gain = (problem.Y.flatten(1).norm(dim=1) + spec.s[:, 0] * of_readouts) / spec.smallest
-    x = stack.errors.everything.root_mean_square(problem.X.shape[-1])[stack.errors.draw]
+    x = stack.errors.root_mean_square(problem.X.shape[-1])
     return 10 * torch.finfo(torch.float64).eps * x * gain / W.shape[-1] ** 0.5
 
 

@@ -12,10 +12,10 @@ from gdstudy.study.laws import LAWS
 from gdstudy.study.models import MODELS
 
 
-def expected_risk(batch: Batch, dataset: Dataset) -> list[Columns]:
-    """Rows `theory` of each N whose first seed is in the batch: they have no seed."""
+def expected_risk(batch: Batch, dataset: Dataset, intercept: bool = False) -> list[Columns]:
+    """Rows `theory` of each N whose first seed is in the batch: they have no seed. None is known with an intercept."""
     sizes, model = np.array([n for n, seed in batch.cells if seed == 0]), MODELS[batch.model]
-    if not len(sizes) or not model.plain:
+    if not len(sizes) or not model.plain or intercept:
         return []
     for law in LAWS.values():
         risk = code(law.risk)(dataset, sizes, batch.n_parameters) if law.target == model.target else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gdstudy.study.config import Study
-from gdstudy.study.datasets import DATASETS
+from gdstudy.study.datasets import DATASETS, PREPROCESSES
 from gdstudy.study.estimators import asked_for
 from gdstudy.study.models import Model
 
@@ -26,7 +26,8 @@ class Footprint:
 
     n_rows: of the data set; P, k: rows and columns of W; m: hidden width, 0 for readouts; levels: readouts that are
     measured side by side; trained: cells are trained; draws: features or inputs are drawn for each seed; chooses: a
-    penalty is chosen by leave-one-out; on_rows: a layered model that steps through its rows.
+    penalty is chosen by leave-one-out; on_rows: a layered model that steps through its rows;
+    constant: a column of ones or training means, without which ridge has rows and an SVD of its own.
     """
 
     n_rows: int
@@ -38,12 +39,14 @@ class Footprint:
     draws: bool
     chooses: bool
     on_rows: bool
+    constant: bool = False
 
     @classmethod
     def of(
-        cls, study: Study, model: Model, dataset: str, noise: float, P: int, hidden: int | None, levels: int
+        cls, study: Study, model: Model, seen: tuple[str, str, float], P: int, hidden: int | None, levels: int
     ) -> Footprint:
-        """levels: how many ablation levels the closed form has."""
+        """seen: data set, preprocessing and input noise; levels: how many ablation levels the closed form has."""
+        dataset, preprocess, noise = seen
         facts = DATASETS[dataset]
         columns = facts.columns or study.synthetic.n_inputs
         k = columns if model.autoencoder else max(1, facts.classes)
@@ -58,6 +61,7 @@ class Footprint:
             draws=model.random or noise > 0,
             chooses=any(not form.levels for form in asked_for(study)),
             on_rows=model.on_rows,
+            constant=study.intercept or PREPROCESSES[preprocess].by_training,
         )
 
     def bytes(self, cells: int, n_train: int, seeds: int) -> int:
@@ -83,4 +87,6 @@ class Footprint:
         most = max(R * (N + P) + N * P, parts, side_by_side, training if self.trained else 0)
         tables = (min(seeds, cells) if self.draws else 1) * (3 * self.n_rows * width + 6 * width * width)
         chosen = 6 * max(min(cells * N * max(R, 64 * k), _PART), N * R) if self.chooses else 0
+        if self.constant:
+            most, chosen = most + 2 * N * width, chosen + cells * (2 * N * width + 3 * R * (N + P))
         return cells * kept + max(cells * most, chosen) + tables

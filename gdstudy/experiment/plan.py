@@ -9,7 +9,7 @@ from typing import Any
 from gdstudy.experiment.memory import Footprint
 from gdstudy.study.ablations import ABLATIONS, UNABLATED
 from gdstudy.study.config import Study
-from gdstudy.study.datasets import DATASETS
+from gdstudy.study.datasets import DATASETS, PREPROCESSES
 from gdstudy.study.errors import StudyError
 from gdstudy.study.estimators import CLOSED_FORMS, asked_for
 from gdstudy.study.models import MODELS, REFERENCES, Model
@@ -81,6 +81,11 @@ def n_columns(study: Study, dataset: str) -> int:
     return DATASETS[dataset].columns or study.synthetic.n_inputs
 
 
+def n_constants(study: Study, preprocess: str) -> int:
+    """Parameters of an output beside those of its features: 1 for a column of ones or a training mean, else 0."""
+    return int(study.intercept or PREPROCESSES[preprocess].by_training)
+
+
 def plan(study: Study) -> list[Batch]:
     """The study's batches, the same for the same study: N-contiguous, of at most `batch_cells` cells and `memory`
     bytes, but for a single cell that takes more (`check_memory`).
@@ -91,11 +96,12 @@ def plan(study: Study) -> list[Batch]:
     for variant in variants(study):
         data = (variant.dataset, variant.preprocess, variant.input_noise)
         for model in (MODELS[name] for name in study.models):
-            for P in (n_columns(study, variant.dataset),) if model.width == "data" else study.n_parameters:
+            for n_features in (n_columns(study, variant.dataset),) if model.width == "data" else study.n_parameters:
+                P = n_features + n_constants(study, variant.preprocess)
                 for hidden in study.hidden_sizes(model.name):
                     trained = _trained(study, variant, model, hidden)
                     closed = variant.closed if model.reference != "none" else ()
-                    size = Footprint.of(study, model, variant.dataset, variant.input_noise, P, hidden, len(closed))
+                    size = Footprint.of(study, model, data, P, hidden, len(closed))
                     for part in _stacks(study, model, size):
                         batches.append(Batch(len(batches), *data, model.name, P, hidden, part, closed, trained))
     return batches
@@ -156,8 +162,8 @@ def _stacks(study: Study, model: Model, size: Footprint) -> Iterator[tuple[tuple
 
 def bytes_of(study: Study, batch: Batch) -> int:
     """What a batch takes at its peak, in bytes (`memory`)."""
-    data = (batch.dataset, batch.input_noise, batch.n_parameters, batch.n_hidden)
-    size = Footprint.of(study, MODELS[batch.model], *data, len(batch.closed))
+    data = (batch.dataset, batch.preprocess, batch.input_noise)
+    size = Footprint.of(study, MODELS[batch.model], data, batch.n_parameters, batch.n_hidden, len(batch.closed))
     return size.bytes(len(batch.cells), max(n for n, _ in batch.cells), study.seeds)
 
 
@@ -183,7 +189,11 @@ def producible(study: Study) -> dict[str, set[Any]]:
     found = variants(study)
     return {
         "n_train": set(study.n_train),
-        "n_parameters": {*study.n_parameters, *(n_columns(study, name) for name in study.datasets)},
+        "n_parameters": {
+            n_features + n_constants(study, variant.preprocess)
+            for variant in found
+            for n_features in (*study.n_parameters, n_columns(study, variant.dataset))
+        },
         "n_hidden": set(study.n_hidden),
         "seed": set(range(study.seeds)),
         "dataset": set(study.datasets),

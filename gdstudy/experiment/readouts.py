@@ -71,7 +71,7 @@ class Readouts:
         if not self.model.autoencoder:
             return [{} for _ in cells]
         x, target, found = self.dataset.inputs(0), self.dataset.clean(), []
-        features = feature_map(self.model, x, self.batch.n_parameters, 0)
+        features = feature_map(self.model, x, self.batch.n_parameters, 0, self.study.intercept)
         for w, cell in zip(W, cells.tolist(), strict=True):
             test = split(self.dataset.n_rows, self.batch.cells[cell][0], 0)[1][:PICTURES]
             outputs = features[test] @ w.numpy(force=True)
@@ -116,7 +116,9 @@ class ReadoutTask:
         if self.training.step_size.value != "auto":
             eta = X.new_full((len(X),), float(self.training.step_size.value))
         else:
-            eta = 1 / largest_eigenvalue(self.problem.features()).clamp(min=torch.finfo(X.dtype).tiny)
+            curvature = largest_eigenvalue(self.problem.features())
+            # X = 0, as is one row minus its own mean, has no curvature: any step size leaves W where it is.
+            eta = 1 / torch.where(curvature > 0, curvature, 1).clamp(min=torch.finfo(X.dtype).tiny)
         return in_precision(eta, self.dtype)
 
     @property
@@ -207,7 +209,8 @@ class ReadoutTask:
             values["steps_to_tolerance"] = steps_to_gradient(s, self.step_size, remaining, target)
         columns: Columns = {name: value.cpu().numpy() for name, value in values.items()}
         model = self.cells.model
-        if self.level == UNABLATED and model.plain and model.autoencoder and not self.cells.dataset.input_noise:
+        exact_trace = model.plain and self.problem.intercept == "none" and not self.cells.dataset.input_noise
+        if self.level == UNABLATED and model.autoencoder and exact_trace:
             trace = W.diagonal(dim1=-2, dim2=-1).sum(-1).cpu().numpy()
             columns |= _dimensions(trace, identity(self.cells.batch, (self.level,)))
         return columns

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gdstudy.closed_form.iterates import gd_filter
 from gdstudy.closed_form.leave_one_out import best_penalty, ridge_grid
+from gdstudy.closed_form.penalised import Penalised, penalised
 from gdstudy.closed_form.solutions import ridge_filter
 from gdstudy.experiment.rows import Columns, identity
 from gdstudy.experiment.stack import Stack, geometry
@@ -25,10 +26,12 @@ from gdstudy.study.estimators import asked_for
 
 @dataclass(frozen=True)
 class Solutions:
-    """W: a readout (C, P, k) for each level. columns: more of its rows, level by level, each (L·C,)."""
+    """W: a readout (C, P, k) for each level. columns: more of its rows, level by level, each (L·C,). limit: what they
+    tend to, (C, P, k), where that is not X⁺Y."""
 
     W: list[Tensor]
     columns: Columns
+    limit: Tensor | None = None
 
 
 def closed_forms(study: Study, stack: Stack, min_norm: Tensor) -> list[Columns]:
@@ -39,7 +42,8 @@ def closed_forms(study: Study, stack: Stack, min_norm: Tensor) -> list[Columns]:
         solutions: Solutions = code(form.solve)(study, stack)
         n = len(solutions.W)
         of_data = {name: np.tile(values, n) for name, values in geometry([stack.problem]).items()}
-        measured = stack.measure([stack.problem] * n, solutions.W, [min_norm] * n)
+        limit = min_norm if solutions.limit is None else solutions.limit
+        measured = stack.measure([stack.problem] * n, solutions.W, [limit] * n)
         rows = {**identity(stack.batch, [(UNABLATED[0], level) for level in levels]), **of_data, **measured}
         rows |= {"estimator": form.name, "status": "closed_form", "target_mean_square": stack.target_mean_square}
         found.append(rows | solutions.columns)
@@ -48,23 +52,27 @@ def closed_forms(study: Study, stack: Stack, min_norm: Tensor) -> list[Columns]:
 
 def ridge(study: Study, stack: Stack) -> Solutions:
     """Ridge at each level of `ridge.levels`: λ itself, or a share of σ₁²/N."""
-    unit = torch.ones_like(stack.problem.spectrum.s[:, 0])
+    part = penalised(stack.problem, stack.n_train)
+    unit = torch.ones_like(part.spectrum.s[:, 0])
     if study.ridge.relative:
-        unit = stack.problem.spectrum.s[:, 0].square() / stack.n_train
+        unit = part.spectrum.s[:, 0].square() / stack.n_train
     penalties = [level * unit for level in study.ridge.levels]
-    return Solutions(_ridge(stack, penalties), {"penalty": torch.cat(penalties).cpu().numpy()})
+    return _ridge(part, penalties, {"penalty": torch.cat(penalties).cpu().numpy()})
 
 
 def ridge_loo(study: Study, stack: Stack) -> Solutions:
     """Ridge whose λ predicts best the training rows it has not seen, of each cell."""
-    spec = stack.problem.spectrum
-    penalty, error = best_penalty(spec, stack.problem.Y, ridge_grid(spec), stack.n_train)
-    return Solutions(_ridge(stack, [penalty]), {"penalty": penalty.cpu().numpy(), "loo_mse": error.cpu().numpy()})
+    part = penalised(stack.problem, stack.n_train)
+    penalty, error = best_penalty(part.with_constant, part.Y, ridge_grid(part.spectrum), stack.n_train)
+    return _ridge(part, [penalty], {"penalty": penalty.cpu().numpy(), "loo_mse": error.cpu().numpy()})
 
 
-def _ridge(stack: Stack, penalties: Sequence[Tensor]) -> list[Tensor]:
-    spec = stack.problem.spectrum
-    return _filtered(spec, stack.problem.Y, [ridge_filter(spec, penalty.unsqueeze(-1)) for penalty in penalties])
+def _ridge(part: Penalised, penalties: Sequence[Tensor], columns: Columns) -> Solutions:
+    """A column of ones is not penalised, so that the limit λ → 0 is X⁺Y for N ≥ P alone: below, X⁺Y keeps it small."""
+    spec = part.spectrum
+    W = _filtered(spec, part.Y, [ridge_filter(spec, penalty.unsqueeze(-1)) for penalty in penalties])
+    limit = None if part.means is None else part.readout(spec.solve(part.Y))
+    return Solutions([part.readout(w) for w in W], columns, limit)
 
 
 def gd_exact(study: Study, stack: Stack) -> Solutions:

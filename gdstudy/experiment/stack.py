@@ -8,15 +8,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy.closed_form.factors import Problem
+from gdstudy.closed_form.factors import Intercept, Problem
 from gdstudy.data.dataset import Dataset
 from gdstudy.data.features import feature_map
 from gdstudy.data.splits import training_rows
 from gdstudy.experiment.plan import Batch
 from gdstudy.experiment.rows import Columns
+from gdstudy.linalg.frame import Frame
 from gdstudy.linalg.metrics import AllRows, SplitErrors, frobenius, relative_distance, row_space_leak
 from gdstudy.linalg.spectrum import spectrum
 from gdstudy.study.config import Study
+from gdstudy.study.datasets import PREPROCESSES
 from gdstudy.study.models import MODELS
 
 
@@ -75,14 +77,18 @@ class Stack:
 
 
 def build_stack(study: Study, dataset: Dataset, batch: Batch) -> Stack:
-    P, model = batch.n_parameters, MODELS[batch.model]
+    model, how = MODELS[batch.model], PREPROCESSES[batch.preprocess]
+    P = batch.n_parameters - how.by_training  # a training mean is no row of W
     seeds = np.array([seed for _, seed in batch.cells])
     # A draw of the features for each seed, or one for all where there is nothing to draw.
     drawn = model.random or dataset.input_noise > 0
     draws, draw = np.unique(seeds if drawn else np.zeros_like(seeds), return_inverse=True)
     target = dataset.clean() if model.autoencoder else dataset.Y
     inputs = [dataset.inputs(int(seed)) for seed in draws]
-    tables = [np.hstack([feature_map(model, x, P, int(seed)), target]) for seed, x in zip(draws, inputs, strict=True)]
+    tables = [
+        np.hstack([feature_map(model, x, P, int(seed), study.intercept), target])
+        for seed, x in zip(draws, inputs, strict=True)
+    ]
     numbers = training_rows(dataset.n_rows, batch.cells, max(n for n, _ in batch.cells))
     rows64 = np.zeros((*numbers.shape, tables[0].shape[1]))
     for g, table in enumerate(tables):
@@ -92,13 +98,21 @@ def build_stack(study: Study, dataset: Dataset, batch: Batch) -> Stack:
 
     rows = torch.from_numpy(rows64).to(study.device)
     everything = AllRows.of(tables)
-    beta = everything.best_readout(P).to(study.device)
     which = torch.from_numpy(draw).to(study.device)
+    beta = everything.best_readout(P).to(study.device)[which]
     n_train = torch.tensor([n for n, _ in batch.cells], device=study.device)
+    frame, spec = None, None
+    if how.by_training:
+        features = torch.arange(rows.shape[-1], device=study.device) < P
+        frame = Frame.of(rows, n_train, features & how.scales)
+        spec = frame.of_columns(P).spectrum(rows[..., :P], n_train)
+        # β* of the centred columns of all rows: the slopes of the best fit with a constant.
+        rows, beta = frame.of_rows(rows, n_train), beta * frame.scale[:, :P, None]
     X, Y = rows[..., :P], rows[..., P:]
-    errors = SplitErrors(everything.to(study.device), which, rows, n_train)
-    energy = float(np.square(target).mean())
-    return Stack(batch, Problem(X, Y, spectrum(X), beta[which]), n_train, errors, energy)
+    intercept: Intercept = "mean" if how.by_training else "column" if study.intercept else "none"
+    problem = Problem(X, Y, spec or spectrum(X), beta, intercept=intercept)
+    errors = SplitErrors(everything.to(study.device), which, rows, n_train, frame)
+    return Stack(batch, problem, n_train, errors, target_mean_square=float(np.square(target).mean()))
 
 
 def side_by_side(columns: list[Tensor]) -> Tensor:
@@ -120,6 +134,6 @@ def geometry(problems: list[Problem]) -> Columns:
     values = {
         "smallest_singular_value": smallest,
         "condition_number": torch.stack([p.spectrum.s[:, 0] for p in problems]) / smallest,
-        "rank": torch.stack([p.spectrum.rank for p in problems]),
+        "rank": torch.stack([p.rank for p in problems]),
     }
     return {name: value.flatten().cpu().numpy() for name, value in values.items()}

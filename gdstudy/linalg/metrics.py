@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gdstudy.linalg.frame import Frame
 from gdstudy.linalg.spectrum import spectrum
 
 
@@ -97,12 +98,14 @@ class SplitErrors:
 
     everything: of all rows; draw: (C,) which of its entries a cell uses.
     rows: (C, N, P+k) training rows [φ(x) y], zero beyond n_train: (C,). Always in float64.
+    frame: in which each cell sees rows, its training rows and z among them, and `everything` is not; or None.
     """
 
     everything: AllRows
     draw: Tensor
     rows: Tensor
     n_train: Tensor
+    frame: Frame | None = None
 
     @property
     def n_test(self) -> Tensor:
@@ -115,12 +118,16 @@ class SplitErrors:
         targets, [w; 0] the values of a readout. shift: (C, m) s, default 0.
         """
         squares, sums = z.new_empty(len(z), z.shape[2]), z.new_empty(len(z), z.shape[2])
+        outside, offset = (z, None) if self.frame is None else self.frame.outside(z)
         for g in range(len(self.everything.R)):
             one_draw = len(self.everything.R) == 1
             cells = slice(None) if one_draw else (self.draw == g).nonzero().squeeze(-1)
-            part = z[cells].mT  # rows of features times R: one product for all cells
+            part = outside[cells].mT  # rows of features times R: one product for all cells
             squares[cells] = (part @ self.everything.R[g].mT).square_().sum(-1)
             sums[cells] = part @ self.everything.total[g]
+        if offset is not None:
+            squares += 2 * offset * sums + self.everything.n_rows * offset.square()
+            sums += self.everything.n_rows * offset
         squares -= (self.rows @ z).square_().sum(1)
         sums -= (self.rows.sum(1, keepdim=True) @ z).squeeze(1)
         if shift is not None:
@@ -137,6 +144,16 @@ class SplitErrors:
         """z = [W; 0], whose value on a row is x·W: (C, P+k, k) for W (C, P, k)."""
         return torch.cat([W, W.new_zeros(len(W), W.shape[-1], W.shape[-1])], 1)
 
+    def root_mean_square(self, P: int) -> Tensor:
+        """√(mean ‖φ(x)‖²) over all rows, as each cell sees them: (C,)."""
+        if self.frame is None:
+            return self.everything.root_mean_square(P)[self.draw]
+        n, squares = self.everything.n_rows, self.everything.R[..., :P].square().sum(1)[self.draw]
+        mean, scale = self.frame.location[:, :P], self.frame.scale[:, :P]
+        centred = squares / n - 2 * mean * self.everything.total[self.draw, :P] / n + mean.square()
+        return (centred / scale.square()).sum(1).sqrt()
+
     def at(self, cells: Tensor) -> SplitErrors:
         """The same for the given cells (c,) of the stack."""
-        return SplitErrors(self.everything, self.draw[cells], self.rows[cells], self.n_train[cells])
+        frame = None if self.frame is None else self.frame.at(cells)
+        return SplitErrors(self.everything, self.draw[cells], self.rows[cells], self.n_train[cells], frame)

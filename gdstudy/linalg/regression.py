@@ -22,9 +22,10 @@ class Regression(Generic[Array]):
     """A stack of regression problems that was checked, in float64 and without units, and the way back.
 
     X: (..., N, P) in units of 2^x_unit; Y: (..., N, k) in units of 2^y_unit, so that each problem's largest numbers lie
-    in [½, 1). Powers of two change no digit, and no largest number over- or underflows when it is squared; an output
-    that is smaller than another of its problem by more than the dtype holds is zero. x_unit, y_unit: int64,
-    (...,). eps: precision of the numbers X was given in.
+    in [½, 1). Where rows have weights w they are rows times √w, the same problem without weights. Powers of two change
+    no digit, and no largest number over- or underflows when it is squared; an output that is smaller than another of
+    its problem by more than the dtype holds is zero. x_unit, y_unit: int64, (...,). eps: precision of the numbers X was
+    given in.
     batch: the batch axes of X and Y together. dtype: of the results. vector: Y was (..., N).
     """
 
@@ -39,10 +40,12 @@ class Regression(Generic[Array]):
     numpy: bool
 
     @classmethod
-    def of(cls, X: Array, Y: Array) -> Regression[Array]:
-        """X: (..., N, P); Y: (..., N) or (..., N, k); batch axes broadcast as NumPy's do.
+    def of(cls, X: Array, Y: Array, sample_weight: Any = None) -> Regression[Array]:
+        """X: (..., N, P); Y: (..., N) or (..., N, k); sample_weight: (..., N), or None for weights of 1; batch axes
+        broadcast as NumPy's do.
 
-        ValueError for what no regression can be: shapes that do not fit, NaN, infinity, no rows or columns.
+        ValueError for what no regression can be: shapes that do not fit, NaN, infinity, no rows or columns, weights
+        below zero or all zero.
         """
         as_given = real_tensor("X", X)
         x, y = finite("X", as_given, 2), as_tensor("Y", Y, 1)
@@ -52,10 +55,17 @@ class Regression(Generic[Array]):
         dtype = torch.promote_types(x.dtype, y.dtype)
         # One order in memory, in which products take their sums.
         x, y = x.to(torch.float64).contiguous(), y.to(torch.float64).to(x.device).contiguous()
-        x_unit, y_unit = exponent(x), exponent(y)
+        if sample_weight is None:
+            x, x_unit = _without_unit(x)
+            y, y_unit = _without_unit(y)
+        else:
+            root, unit = _root_weights(sample_weight, x, batch)
+            batch = torch.Size(np.broadcast_shapes(batch, root.shape[:-2]))
+            x, x_unit = _weighted(x, root, unit)
+            y, y_unit = _weighted(y, root, unit)
         return cls(
-            times_power_of_two(x, -x_unit[..., None, None]),
-            times_power_of_two(y, -y_unit[..., None, None]),
+            x,
+            y,
             x_unit,
             y_unit,
             torch.finfo(as_given.dtype if as_given.dtype.is_floating_point else torch.float64).eps,
@@ -149,6 +159,35 @@ class Regression(Generic[Array]):
         """Results in the dtype and kind (NumPy or torch) of what was given."""
         values = values.to(self.dtype)
         return values.numpy(force=True) if self.numpy else values  # type: ignore[return-value]
+
+
+def _without_unit(values: Tensor) -> tuple[Tensor, Tensor]:
+    """(values·2⁻ᵉ, e) of (..., N, m), the largest of each problem in [½, 1): e (...,)."""
+    unit = exponent(values)
+    return times_power_of_two(values, -unit[..., None, None]), unit
+
+
+def _root_weights(sample_weight: Any, X: Tensor, batch: torch.Size) -> tuple[Tensor, Tensor]:
+    """√w of the rows, (..., N, 1), without units, and their power of two (...,). ValueError for what is no weight."""
+    weight = as_tensor("sample_weight", sample_weight, 1).to(torch.float64).to(X.device)
+    shape = tuple(weight.shape)
+    if shape[-1] != X.shape[-2] or broadcast_shape(shape[:-1], batch) is None:
+        raise ValueError(
+            f"sample_weight must be one weight a row, {(*batch, X.shape[-2])} or with axes that broadcast to it; its "
+            f"shape is {shape}"
+        )
+    if bool((weight < 0).any()):
+        raise ValueError(f"sample_weight={float(weight.min()):.3g} must be at least 0")
+    if not bool((weight > 0).any(-1).all()):
+        raise ValueError("sample_weight is 0 in all rows, which leaves nothing to fit")
+    return _without_unit(weight.sqrt().unsqueeze(-1))
+
+
+def _weighted(values: Tensor, root: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows (..., N, m) times their √w = root·2^unit as `_without_unit`; what has no weight does not set the unit."""
+    values, own = _without_unit(torch.where(root > 0, values, 0))
+    values, of_weighted = _without_unit(values * root)
+    return values, own + of_weighted + unit
 
 
 def broadcast_shape(*shapes: Sequence[int]) -> torch.Size | None:

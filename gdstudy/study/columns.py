@@ -23,7 +23,7 @@ class Column:
 _Y2, _PER_X2 = "squared units of Y", "1 / squared units of X"
 _CELL = (
     Column("dataset", "text", "", "data set", "The data set alone, without what was done to it."),
-    Column("preprocess", "text", "", "preprocessing", "What was done to its features: none, center or standardize."),
+    Column("preprocess", "text", "", "preprocessing", "What was done to its columns, such as none or center."),
     Column("input_noise", "real", "units of X", "input noise σ", "Deviation of the noise added to inputs; 0 for none."),
     Column("model", "text", "", "model", "What maps inputs to outputs: a readout on features, or trained layers."),
     Column("estimator", "text", "", "estimator", "How the weights were found: trained, by a closed form, or a theory."),
@@ -32,7 +32,7 @@ _CELL = (
         "level", "real", "", "level", "Strength of the ablation, in its unit; λ of ridge as written; t of gd_exact."
     ),
     Column("n_train", "whole", "rows", "N", "Number of training rows N."),
-    Column("n_parameters", "whole", "rows of W", "P", "Number of features P, the rows of W: the threshold is N = P."),
+    Column("n_parameters", "whole", "rows of W", "P", "Parameters P of an output, a constant's too; threshold N = P."),
     Column("n_hidden", "whole", "units", "hidden width", "Width of the hidden layer; empty for readouts."),
     Column("seed", "whole", "", "seed", "Number of the random split and draws; empty for an expectation over them."),
 )
@@ -54,7 +54,7 @@ _RESULTS = (
         "Smallest nonzero σ of the features.",
     ),
     Column("condition_number", "real", "", "κ", "Largest over smallest nonzero singular value of the features."),
-    Column("rank", "whole", "", "R", "Rank of the training features."),
+    Column("rank", "whole", "", "R", "Rank of the training features; a training mean is one more."),
     _STATUS,
     Column(
         "target_mean_square",

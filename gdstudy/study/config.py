@@ -30,8 +30,15 @@ class Study:
     input_noise: Levels = Levels((0.0,))
     """Standard deviations of Gaussian noise that autoencoders see on their inputs (training and test, drawn for each
     seed) while their target stays clean; units of X. 0: none."""
-    preprocess: Literal["none", "center", "standardize"] = "none"
-    """Columns as they are; minus their means; or also over their standard deviation (statistics of all rows)."""
+    preprocess: Literal["none", "center", "standardize", "center_train", "standardize_train"] = "none"
+    """none: columns as they are, targets not centred. center: columns and targets minus their means over all rows.
+    standardize: columns then over their standard deviation too. center_train, standardize_train: the same by each
+    cell's training rows, so that nothing is known of test rows; for linear, and the threshold is N = P + 1, since the
+    mean is fitted too. Errors are in units of y always: a prediction has the mean added back."""
+    intercept: bool = False
+    """Give features a last column of ones, [φ(x), 1], trained as the others; no ridge penalises it. Tables then count
+    P + 1 parameters, and the threshold is N = P + 1; legendre has degree 0 as well. false: no constant, as in the
+    paper: targets whose mean is not 0 then need `preprocess`."""
     models: list[str] = field(default_factory=lambda: ["linear"])
     """Zero-initialised readouts of y on features φ(x): linear (x itself), legendre (polynomials of degree 1 … P),
     random_relu, random_fourier, random_tanh, mirrored_relu (random, drawn for each seed). <any of these but

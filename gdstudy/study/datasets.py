@@ -58,5 +58,23 @@ DATASETS: dict[str, DatasetFacts] = {
         _entry("synthetic", "sparse_features", "Sparse features", has_targets=False, sparse=True),
     )
 }
-# What is done to the columns, and how a figure calls it.
-PREPROCESSES = {"none": "", "center": "centred", "standardize": "standardised"}
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """What is done to the columns. label: how a figure calls it. centres: X and Y minus their means; scales: X also
+    over its standard deviations. by_training: by statistics of each cell's training rows, not of all rows."""
+
+    label: str
+    centres: bool = True
+    scales: bool = False
+    by_training: bool = False
+
+
+PREPROCESSES: dict[str, Preprocess] = {
+    "none": Preprocess("", centres=False),
+    "center": Preprocess("centred"),
+    "standardize": Preprocess("standardised", scales=True),
+    "center_train": Preprocess("centred by training rows", by_training=True),
+    "standardize_train": Preprocess("standardised by training rows", scales=True, by_training=True),
+}

@@ -28,7 +28,7 @@ class Training:
     """Precision of training. Closed forms, exact iterates and errors are always computed in float64."""
     engine: Literal["gram", "autograd"] = "gram"
     """`gram`: explicit gradients on XᵀX or XXᵀ; `autograd`: torch.optim and backward. The same iterates."""
-    preprocess: Literal["same", "none", "center", "standardize"] = "same"
+    preprocess: Literal["same", "none", "center", "standardize", "center_train", "standardize_train"] = "same"
     """What to train on: the study's preprocessing, or its own, beside the closed form of the same data. GD needs
     about κ² steps, and raw κ reaches 10⁹."""
     ablations: list[str] = field(default_factory=list)

@@ -7,6 +7,7 @@ import math
 import numbers
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Literal, get_args, get_origin
 
 from gdstudy.study.errors import shown
@@ -191,24 +192,23 @@ class Memory(str):
 
     @classmethod
     def parse(cls, value: Any) -> Memory:
-        parts = re.fullmatch(r"\s*([\d.eE+]{1,20})\s*([kKMGT]?[bB]?)\s*", f"{value}" if value is not True else "")
-        try:
-            given = cls._bytes(parts[1], parts[2].upper()) if parts else 0
-        except (ValueError, KeyError):
-            given = 0
+        given = 0
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            with suppress(ValueError, KeyError):
+                given = cls._bytes(f"{value}")
         if not 10**8 <= given <= _LARGEST_WHOLE:
             raise ValueError(f"{shown(value)} must be bytes, at least 100MB, such as 2GB or 500MB")
         return cls(value if isinstance(value, str) else given)
 
     @staticmethod
-    def _bytes(number: str, unit: str) -> int:
-        return round(real(number) * _UNITS[unit])
+    def _bytes(text: str) -> int:
+        parts = re.fullmatch(r"\s*([\d.eE+]{1,20})\s*([kmgt]?b?)\s*", text, re.IGNORECASE)
+        return round(real(parts[1]) * _UNITS[parts[2].upper()]) if parts else 0
 
     @property
     def value(self) -> int:
         """In bytes."""
-        number, unit = re.fullmatch(r"\s*(.+?)\s*([kKMGT]?[bB]?)\s*", self).groups()  # type: ignore[union-attr]
-        return self._bytes(number, unit.upper())
+        return self._bytes(self)
 
 
 def _names(value: Any) -> list[str]:

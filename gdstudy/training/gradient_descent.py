@@ -40,6 +40,7 @@ def gradient_descent(
     threads: int | None = None,
     on_check: Callable[[int, int], None] | None = None,
     momentum: float = 0.0,
+    sample_weight: Any = None,
 ) -> Iterator[State]:
     """Gradient descent W ← W − η Xᵀ(XW − Y) on ½‖XW − Y‖²_F, yielding a State at each checkpoint until all are done.
 
@@ -61,10 +62,13 @@ def gradient_descent(
     on_check(cell-steps taken, cells still running): called while it trains.
     momentum: β in [0, 1) of the heavy ball, W ← W − η∇L + β(W − W before) (Polyak 1964): the same limit in some κ
     instead of κ² steps with the best β; stable for η < 2(1 + β)/σ₁².
+    sample_weight: w ≥ 0, (..., N), as in `min_norm_solution`: descent on ½ Σ w_i ‖x_iW − y_i‖²,
+    W ← W − η Xᵀdiag(w)(XW − Y). √w X and √w Y stand for X and Y above; with "auto" a factor in all weights changes
+    nothing.
     ValueError and TypeError, at the call, for what `min_norm_solution` refuses, a step size ≤ 0, too small to move W or
     too large for one step, checkpoints that do not increase, or a W0, step_size or n_rows that does not fit.
     """
-    problem = Regression.of(X, Y)
+    problem = Regression.of(X, Y, sample_weight)
     steps, dtype = check_checkpoints(checkpoints), problem.dtype
     floor, threads = check_tolerance(tolerance, dtype), check_threads(threads)
     check_momentum(momentum)

@@ -79,3 +79,17 @@ def test_the_iterate_is_that_of_the_recursion_and_its_limit_the_known_solution(k
         if t == 2 and known.condition > 1:  # the iterate before is another one
             assert np.linalg.norm(known.iterate(eta, 1) - W) > 100 * bound or not known.W.any()
     assert np.linalg.norm(gd_iterate(X, Y, eta, np.inf) - known.W) <= known.tolerance()
+
+
+@pytest.mark.parametrize("n", [10, 20, 40])
+def test_the_weighted_iterate_is_that_of_repeated_rows_and_a_factor_one_in_the_step_size(n):
+    X, Y = problem(n)
+    w = np.random.default_rng(n).integers(0, 4, n)
+    eta = 0.9 / np.linalg.norm(np.repeat(X, w, 0), 2) ** 2
+    for t in (1, 50, 10**6, np.inf):
+        weighted = gd_iterate(X, Y, eta, t, sample_weight=w)
+        repeated = gd_iterate(np.repeat(X, w, 0), np.repeat(Y, w, 0), eta, t)
+        np.testing.assert_allclose(weighted, repeated, atol=1e-9 * np.abs(repeated).max())
+        scaled = gd_iterate(X, Y, eta / 1e6, t, sample_weight=1e6 * w)
+        np.testing.assert_allclose(scaled, weighted, atol=1e-9 * np.abs(repeated).max())
+    assert np.abs(gd_iterate(X, Y, eta, 50) - gd_iterate(X, Y, eta, 50, sample_weight=w)).max() > 1e-3

@@ -48,6 +48,36 @@ def test_min_norm_obeys_the_normal_equations_and_stays_in_the_row_space(n, P, k,
     assert np.linalg.norm(W - np.linalg.pinv(X) @ (X @ W)) < 1e-6 * np.linalg.norm(W)
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.integers(2, 12), P=st.integers(1, 12), k=st.integers(1, 2), lam=st.floats(1e-3, 10), seed=st.integers(0, 99)
+)
+def test_a_whole_weight_is_a_row_that_stands_so_many_times_and_a_weight_of_zero_one_left_out(n, P, k, lam, seed):
+    X, Y = problem(n, P, k, seed)
+    w = np.random.default_rng(seed).integers(0, 4, n)
+    w[0] = 2
+    repeated = np.repeat(X, w, 0), np.repeat(Y, w, 0)
+    weighted, by_hand = min_norm_solution(X, Y, sample_weight=w), min_norm_solution(*repeated)
+    tolerance = 1e-13 * np.linalg.cond(X[w > 0]) ** 2 * (1 + np.linalg.norm(by_hand))
+    np.testing.assert_allclose(weighted, by_hand, atol=tolerance)
+    found = ridge_solution(X, Y, lam, sample_weight=w)
+    np.testing.assert_allclose(found, ridge_solution(*repeated, lam), rtol=1e-8, atol=1e-11)
+    # Only ratios of weights matter to X⁺Y; to ridge a factor is one in 1/λ.
+    np.testing.assert_allclose(min_norm_solution(X, Y, sample_weight=7.3 * w), weighted, atol=tolerance)
+    scaled = ridge_solution(X, Y, 7.3 * lam, sample_weight=7.3 * w)
+    np.testing.assert_allclose(scaled, found, rtol=1e-8, atol=1e-11)
+
+
+@pytest.mark.parametrize("n", [10, 20, 40])
+def test_weights_matter_where_rows_cannot_all_be_fitted_and_only_there(n):
+    X, Y = problem(n)
+    w = np.random.default_rng(1).uniform(0.5, 2, n)
+    gap = np.linalg.norm(min_norm_solution(X, Y, sample_weight=w) - min_norm_solution(X, Y))
+    assert (gap > 1e-3) == (n > 20)
+    W = min_norm_solution(X, Y, sample_weight=w)
+    assert np.linalg.norm(X.T @ (w[:, None] * (X @ W - Y))) < 1e-8  # its normal equations
+
+
 @everywhere()
 def test_min_norm_is_the_known_solution(known):
     W = min_norm_solution(known.X, known.Y)

@@ -170,3 +170,11 @@ def test_mirrored_pairs_express_every_linear_map_from_p_of_2d_on_and_have_rank_p
     single = feature_map(MODELS["random_relu"], X, P, 0)
     assert np.linalg.matrix_rank(single) == P
     assert np.abs(X - single @ np.linalg.lstsq(single, X, rcond=None)[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", ["linear", "random_relu", "mirrored_relu", "legendre"])
+def test_an_intercept_is_a_last_column_of_ones_beside_the_features_of_one_parameter_less(name):
+    X = np.linspace(-1, 1, 30)[:, None]
+    P = 1 if name == "linear" else 6
+    wide = feature_map(MODELS[name], X, P + 1, 3, intercept=True)
+    np.testing.assert_array_equal(wide, np.column_stack([feature_map(MODELS[name], X, P, 3), np.ones(30)]))

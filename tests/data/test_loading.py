@@ -64,6 +64,14 @@ def test_preprocessing_takes_the_law_away_and_noise_does_not():
         assert known == [(name == "student_teacher", name == "power_law")] * 2 + [(False, False)]
 
 
+@pytest.mark.parametrize("how", ["center", "standardize"])
+def test_statistics_of_training_rows_are_a_cells_own_and_the_data_are_as_by_those_of_all_rows(how):
+    everything, by_training = load_dataset("diabetes", how), load_dataset("diabetes", f"{how}_train")
+    assert by_training.preprocess == f"{how}_train"
+    np.testing.assert_array_equal(by_training.X, everything.X)
+    np.testing.assert_array_equal(by_training.Y, everything.Y)
+
+
 def test_constant_and_sparse_columns_can_be_preprocessed():
     data = load_dataset("digits", "standardize")
     constant = np.ptp(load_dataset("digits").X, axis=0) == 0

@@ -128,6 +128,29 @@ def test_what_a_training_preprocesses_by_itself_is_a_variant_with_its_ablations_
         assert (batch.closed, batch.trained) == (variant.closed, variant.trained)
 
 
+@pytest.mark.parametrize(
+    ("how", "found"),
+    [
+        ({}, {20, 10, 7}),
+        ({"preprocess": "center"}, {20, 10, 7}),
+        ({"intercept": True}, {21, 11, 8}),
+        ({"intercept": True, "preprocess": "standardize"}, {21, 11, 8}),
+    ],
+)
+def test_a_constant_is_one_more_parameter(how, found):
+    study = small_study(models=["linear", "random_relu"], n_parameters=[7], **how)
+    assert {batch.n_parameters for batch in plan(study)} == found
+    assert producible(study)["n_parameters"] == found
+
+
+def test_a_training_mean_is_one_more_parameter_where_it_is_taken():
+    study = small_study(gd=Training(preprocess="standardize_train"), trainings={"raw": {"preprocess": "none"}})
+    widths = {(b.preprocess, b.dataset, b.n_parameters) for b in plan(study)}
+    raw = {("none", "student_teacher", 20), ("none", "diabetes", 10)}
+    assert widths == raw | {("standardize_train", dataset, P + 1) for _, dataset, P in raw}
+    assert producible(study)["n_parameters"] == {20, 21, 10, 11}
+
+
 def test_several_trainings_of_one_preprocessing_share_a_variant():
     trainings = {name: {"preprocess": "standardize", "steps": n} for name, n in (("short", 5), ("long", 50))}
     _, _, own, _ = variants(Study(trainings=trainings))

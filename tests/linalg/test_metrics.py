@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from gdstudy import load_dataset
 from gdstudy.data.features import feature_map
 from gdstudy.data.splits import split, training_rows
+from gdstudy.linalg.frame import Frame
 from gdstudy.linalg.metrics import AllRows, SplitErrors, dimensionality, frobenius, relative_distance, row_space_leak
 from gdstudy.study.models import MODELS
 
@@ -87,6 +88,39 @@ def test_errors_of_readouts_on_real_data_equal_those_over_the_test_rows(name, to
     assert np.abs(squares[0] / expected[0][1] - 1) > 1e-3
     everything = ((table @ errors.residual(W)[2].numpy() + shift[2].item()) ** 2).sum()
     assert abs(squares[2, 0] / everything - 1) > 1e-3
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    P=st.integers(1, 6),
+    draws=st.integers(1, 2),
+    n=st.lists(st.integers(1, 29), min_size=1, max_size=4),
+    seed=st.integers(0, 99),
+)
+def test_each_cell_is_measured_on_the_test_rows_as_it_sees_them(P, draws, n, seed):
+    random = np.random.default_rng(seed)
+    tables = [random.standard_normal((30, P + 2)) + 0.3 for _ in range(draws)]
+    cells = [(size, int(random.integers(5))) for size in n]
+    plain, test_rows = setting(tables, cells, random.integers(draws, size=len(cells)).tolist())
+    frame = Frame.of(plain.rows, plain.n_train, torch.arange(P + 2) < P)
+    errors = SplitErrors(plain.everything, plain.draw, frame.of_rows(plain.rows, plain.n_train), plain.n_train, frame)
+    location, scale = frame.location.numpy(), frame.scale.numpy()
+    seen = [(rows - m) / s for rows, m, s in zip(test_rows, location, scale, strict=True)]
+    z, shift = random.standard_normal((len(cells), P + 2, 3)), random.standard_normal((len(cells), 3))
+    for offset in (None, shift):
+        found = sums_of(errors, torch.from_numpy(z), None if offset is None else torch.from_numpy(offset))
+        expected = direct_sums(seen, z, offset)
+        size = 1e-12 * (1 + expected[0].max() + 30 * np.square(location / scale).max())
+        for ours, theirs in zip(found, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-10, atol=size)
+    part = torch.tensor([len(cells) - 1])
+    alone = sums_of(errors.at(part), torch.from_numpy(z)[part])
+    np.testing.assert_allclose(alone, [s[-1:] for s in sums_of(errors, torch.from_numpy(z))], rtol=1e-10, atol=size)
+    all_rows = [(tables[g] - m) / s for g, m, s in zip(plain.draw, location, scale, strict=True)]
+    expected = [np.square(rows[:, :P]).sum(1).mean() ** 0.5 for rows in all_rows]
+    np.testing.assert_allclose(errors.root_mean_square(P), expected, rtol=1e-10)
+    # Control: rows as they are give other numbers.
+    assert (np.abs(sums_of(plain, torch.from_numpy(z))[0] / direct_sums(seen, z)[0] - 1) > 1e-6).any()
 
 
 def test_each_cell_is_measured_on_its_own_draw_of_the_features():

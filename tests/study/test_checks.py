@@ -122,6 +122,39 @@ BAD = [
     ),
     (READOUTS, {"input_noise": [0.5]}, "input_noise=0.5 has no effect on linear; it is for linear_autoencoder,"),
     (SUPERPOSITION, {"input_noise": [0.5]}, "input_noise=0.5 has no effect on superposition; it is for linear_auto"),
+    # A constant
+    (
+        BOTTLENECK,
+        {"intercept": True},
+        "intercept=true is for readouts, not for bottleneck; leave it out, or take prepr",
+    ),
+    (
+        READOUTS,
+        {"intercept": True, "preprocess": "center_train"},
+        "intercept=true has no effect with preprocess=center_train: rows minus their training means leave the constant",
+    ),
+    (
+        READOUTS,
+        {"intercept": True, "trainings": {"a": {"preprocess": "standardize_train"}}},
+        "intercept=true has no effect with trainings.a.preprocess=standardize_train: rows minus their training means",
+    ),
+    (
+        WIDE,
+        {"preprocess": "standardize_train"},
+        "preprocess=standardize_train is for linear, not for random_relu: each cell would have inputs and features of "
+        "its own; take standardize",
+    ),
+    (
+        POLYNOMIALS,
+        {"gd": {"preprocess": "center_train"}},
+        "gd.preprocess=center_train is for linear, not for legendre: each cell would have inputs and features of its",
+    ),
+    (
+        BOTTLENECK,
+        {"preprocess": "center_train"},
+        "preprocess=center_train is for linear, not for bottleneck: each cell would have inputs and features of its",
+    ),
+    (READOUTS, {"intercept": "yes"}, "intercept: 'yes' must be true or false"),
     # Ablations
     (
         READOUTS,
@@ -352,6 +385,13 @@ def test_what_gd_would_be_is_not_asked_of_a_study_that_does_not_train_it():
 def test_a_zero_start_passes_no_saddle_on_its_way():
     values = {**BOTTLENECK, "models": ["bottleneck_zero"], "gd": {"tolerance": 0.01}}
     assert study_of(values).gd.tolerance == 0.01
+
+
+@pytest.mark.parametrize("base", ["readouts", "wide", "polynomials"])
+def test_every_readout_may_have_an_intercept_and_what_is_not_trained_may_be_preprocessed_as_it_likes(base):
+    assert study_of({**GOOD[base], "intercept": True, "gd": {"preprocess": "none"}}).intercept
+    unused = {"estimators": ["min_norm"], "gd": {"preprocess": "standardize_train"}}
+    assert study_of({**GOOD[base], "intercept": True, **unused}).trained == {}
 
 
 # What each entry of the tables requires is asked of a study

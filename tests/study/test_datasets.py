@@ -1,13 +1,16 @@
 """The facts of data sets agree with what is loaded."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 from scipy import sparse
 
 from gdstudy import load_dataset
+from gdstudy.study.config import Study, kinds
 from gdstudy.study.datasets import DATASETS, PREPROCESSES
 from gdstudy.study.entries import code
-from gdstudy.study.groups import Synthetic
+from gdstudy.study.groups import Synthetic, Training
 
 SIZES = Synthetic(n_inputs=7, n_rows=50)
 
@@ -47,5 +50,13 @@ def test_what_is_missing_is_said_of_data_sets_that_are_downloaded_alone(name, tm
 
 def test_labels_tell_data_sets_and_preprocessings_apart():
     assert len({facts.label for facts in DATASETS.values()}) == len(DATASETS)
-    assert set(PREPROCESSES) == {"none", "center", "standardize"}
-    assert len(set(PREPROCESSES.values())) == 3
+    assert len({facts.label for facts in PREPROCESSES.values()}) == len(PREPROCESSES)
+
+
+def test_every_preprocessing_can_be_asked_for_and_says_what_it_does():
+    of_study, of_training = (get_args(kinds(kind)["preprocess"]) for kind in (Study, Training))
+    assert of_study == tuple(PREPROCESSES)
+    assert of_training == ("same", *PREPROCESSES)
+    assert [name for name, facts in PREPROCESSES.items() if not facts.centres] == ["none"]
+    assert {name for name, facts in PREPROCESSES.items() if facts.scales} == {"standardize", "standardize_train"}
+    assert {name for name, facts in PREPROCESSES.items() if facts.by_training} == {"center_train", "standardize_train"}

@@ -15,7 +15,7 @@ from gdstudy.study.datasets import DATASETS
 from gdstudy.study.errors import StudyError
 from gdstudy.study.groups import GROUPS
 from gdstudy.study.parser import StudyParser, find_config, read_study, read_yaml
-from gdstudy.study.values import Levels, Sizes, StepSize, Threads
+from gdstudy.study.values import Levels, Memory, Sizes, StepSize, Threads
 
 MEGABYTES, SECONDS = 500, 2
 HUGE, DEEP = "9" * 5000, "[" * 30_000
@@ -29,6 +29,7 @@ WRONG = {
     Sizes: ["", "many", "9-3", "0", "[true]", "[2.5]", "{a: 1}", "[[1]]", "1-1000000000", "1-60/0", "[~]", HUGE],
     Levels: ["", "many", "[true]", "[-1]", "{a: 1}", "[[1]]", "[.nan]", "[~]", f"[{HUGE}]", "true"],
     StepSize: ["", "big", "0", "-1", "true", "[1]", "{a: 1}", ".inf"],
+    Memory: ["", "0", "many", "10MB", "-2GB", "2 GiB", "true", "[1]", "{a: 1}", ".inf", HUGE],
     Threads: ["", "0", "many", "2.5", "true", "[1]", "{a: 1}"],
     dict: ["", "3", "many", "[1]", "{a: [x]}", "{1: 2}", "{a: }", "true"],
 }

@@ -146,3 +146,37 @@ def test_checkpoints_are_log_spaced_and_hold_the_powers_of_ten():
     assert steps == sorted(set(steps))
     assert {1, 10, 100, 1000, 10_000, 100_000} <= set(steps)
     assert log_spaced(37, 3)[-1] == 37
+
+
+@pytest.mark.parametrize("engine", ["gram", "autograd"])
+@pytest.mark.parametrize("n", [6, 10, 20])  # N < P, N = P, N > P
+def test_weighted_steps_are_those_of_repeated_rows_with_the_step_size_of_the_weighted_problem(n, engine):
+    X, Y = problem(n, k=2)
+    w = np.random.default_rng(n).integers(0, 4, n)
+    rows, targets = np.repeat(X, w, 0), np.repeat(Y, w, 0)
+    steps = log_spaced(300, 2)
+    found = list(gradient_descent(X, Y, steps, sample_weight=w, engine=engine))
+    repeated = list(gradient_descent(rows, targets, steps, engine=engine))
+    for ours, theirs in zip(found, repeated, strict=True):
+        assert ours.steps == pytest.approx(theirs.steps, abs=max(1, int(theirs.steps) // 64))
+        np.testing.assert_allclose(ours.W, theirs.W, atol=1e-9 * np.abs(theirs.W).max())
+    eta = 1 / np.linalg.norm(rows, 2) ** 2
+    np.testing.assert_allclose(found[0].W, eta * X.T @ (w[:, None] * Y), rtol=1e-12)  # one step of `auto`
+    # A factor in all weights changes nothing; the weights do, on the way.
+    scaled = last(gradient_descent(X, Y, steps, sample_weight=1e-9 * w, engine=engine))
+    np.testing.assert_allclose(scaled.W, found[-1].W, atol=1e-12 * np.abs(found[-1].W).max())
+    assert np.abs(last(gradient_descent(X, Y, 3, engine=engine)).W - found[1].W).max() > 1e-3
+
+
+def test_weighted_descent_ends_at_the_weighted_solution_from_any_start_and_in_stacks():
+    X, Y = problem(20, k=2)
+    w = np.stack([np.ones(20), np.arange(20.0), (np.arange(20) < 5) * 1.0])  # the last is below N = P
+    W0 = np.random.default_rng(3).standard_normal((10, 2))
+    state = last(gradient_descent(X, Y, [50_000], sample_weight=w, tolerance=1e-13))
+    np.testing.assert_allclose(state.W, min_norm_solution(X, Y, sample_weight=w), atol=1e-7)
+    assert (state.distance < 1e-7).all()
+    moved = last(gradient_descent(X, Y, [50_000], sample_weight=w, W0=W0, tolerance=1e-13))
+    assert (moved.distance < 1e-7).all()
+    gap = np.abs(moved.W - state.W).max((1, 2))
+    assert (gap[:2] < 1e-6).all()
+    assert gap[2] > 1e-2  # what the rows with weight do not see of the start stays

@@ -26,7 +26,7 @@ class Training:
 def study(run, **trainings):
     """The run's study with these trainings, the first of them the main one."""
     others = {name: vars(training) for name, training in trainings.items() if name != "gd"}
-    return SimpleNamespace(seeds=run.study.seeds, trained=trainings, trainings=others)
+    return SimpleNamespace(seeds=run.study.seeds, intercept=False, trained=trainings, trainings=others)
 
 
 def with_second(run, name, **settings):

@@ -46,7 +46,8 @@ def _spike_chosen(sweep: Sweep) -> float:
     return spike(sweep, rows) if len(rows) and spike(sweep) >= 2 else np.nan
 
 
-_rule = partial(Rule, where="App. D", about=lambda sweep: sweep.reference == "min_norm")
+# With a constant that is not penalised the limit is another one where N < P.
+_rule = partial(Rule, where="App. D", about=lambda sweep: sweep.reference == "min_norm" and not sweep.study.intercept)
 RIDGE = (
     _rule(
         claim="ridge is shorter than X⁺y, and the longer the smaller λ",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -76,17 +79,17 @@ def polynomial_fits(run: Run) -> Figure | None:
     figure, axes = grid("What do polynomials below, at and above the threshold look like?", len(widths), height=3)
     figure.set_figwidth(3.8 * len(widths))
     for axis, P in zip(axes[0], widths, strict=True):
-        _draw_fit(axis, model, loaded, train, P)
+        _draw_fit(axis, partial(feature_map, model, P=P, seed=0, intercept=run.study.intercept), loaded, train)
         axis.set_title(f"P = {P} {sign(P, n)} N = {n}")
     shared_legend(figure, *axes[0])
     return figure
 
 
-def _draw_fit(axis: Axes, model: Model, loaded: Dataset, train: np.ndarray, P: int) -> None:
-    W = min_norm_solution(feature_map(model, loaded.X[train], P, 0), loaded.Y[train])
+def _draw_fit(axis: Axes, features: Callable[[np.ndarray], np.ndarray], loaded: Dataset, train: np.ndarray) -> None:
+    W = min_norm_solution(features(loaded.X[train]), loaded.Y[train])
     low, high = loaded.X.min(), loaded.X.max()
     x = np.linspace(low, high, 2001)[:, None]
-    fit = (feature_map(model, x, P, 0) @ W)[:, 0]
+    fit = (features(x) @ W)[:, 0]
     axis.plot(x[:, 0], fit, color=BLUE, linewidth=1.3, label="least-norm polynomial X⁺y")
     axis.plot(loaded.X[:, 0], loaded.Y[:, 0], **EXACT, label="target, all data")
     axis.plot(

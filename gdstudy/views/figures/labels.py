@@ -17,7 +17,7 @@ from gdstudy.views.sweeps import main_training
 def data_label(dataset: str, preprocess: str, input_noise: float) -> str:
     """A data set as a model saw it: `Diabetes, standardised`, `Digits, input noise σ = 0.5`."""
     noise = f"input noise σ = {input_noise:g}" if input_noise else ""
-    return ", ".join(part for part in (DATASETS[dataset].label, PREPROCESSES[preprocess], noise) if part)
+    return ", ".join(part for part in (DATASETS[dataset].label, PREPROCESSES[preprocess].label, noise) if part)
 
 
 def panel_title(seen: Seen, P: int, model: str = "", symbol: str = "P") -> str:

@@ -1,0 +1,65 @@
+"""Rows as each cell of a stack sees them, centred and scaled by statistics of its own training rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from gdstudy.linalg.spectrum import Spectrum, cutoff, spectrum
+
+
+@dataclass(frozen=True)
+class Frame:
+    """(row − location)/scale of each cell. location, scale: (C, m), in units of the columns."""
+
+    location: Tensor
+    scale: Tensor
+
+    @classmethod
+    def of(cls, rows: Tensor, n_rows: Tensor, scaled: Tensor) -> Frame:
+        """Means of the rows and, in the columns `scaled` (m,) bool, their standard deviations (over N, not N − 1).
+
+        rows: (C, N, m), zero beyond n_rows (C,). A column that does not vary is not scaled, and zero in these rows.
+        """
+        real, n = _real(rows, n_rows), n_rows.to(rows.dtype)[:, None]
+        low, high = (rows.masked_fill(~real, bound) for bound in (torch.inf, -torch.inf))
+        lowest, highest = low.amin(1), high.amax(1)
+        # The mean of equal numbers is off by rounding, which over its own size would be noise of the order of one.
+        mean = rows.sum(1) / n
+        mean = mean + ((rows - mean.unsqueeze(1)) * real).sum(1) / n  # what rounding left of it
+        location = torch.where(lowest == highest, lowest, mean)
+        deviation = ((rows - location.unsqueeze(1)) * real).square().sum(1).div(n).sqrt()
+        return cls(location, torch.where(scaled & (lowest < highest) & (deviation > 0), deviation, 1))
+
+    def of_rows(self, rows: Tensor, n_rows: Tensor) -> Tensor:
+        """The rows (C, N, m) in the frame, zero beyond n_rows (C,)."""
+        return (rows - self.location.unsqueeze(1)) / self.scale.unsqueeze(1) * _real(rows, n_rows)
+
+    def spectrum(self, rows: Tensor, n_rows: Tensor) -> Spectrum:
+        """The SVD of the rows in the frame. rows: (C, N, m), in float64; zero beyond n_rows (C,).
+
+        Minus their mean they have a mode of σ = 0 where N ≤ m. What rounding makes of it is of the size of the rows as
+        they were, which may be far from it.
+        """
+        found = spectrum(self.of_rows(rows, n_rows))
+        zero = cutoff(rows / self.scale.unsqueeze(1), found.s[..., 0], torch.finfo(rows.dtype).eps)
+        return replace(found, nonzero=found.s > zero.unsqueeze(-1), cutoff=zero)
+
+    def outside(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """(z', s) with row·z' + s of a row as it is what seen·z is of the row in the frame: z (C, m, …), s (C, …)."""
+        z = z / self.scale.unsqueeze(-1)
+        return z, -(self.location.unsqueeze(1) @ z).squeeze(1)
+
+    def of_columns(self, m: int) -> Frame:
+        """The frame of the first m columns."""
+        return Frame(self.location[:, :m], self.scale[:, :m])
+
+    def at(self, cells: Tensor) -> Frame:
+        """The same for the given cells (c,) of the stack."""
+        return Frame(self.location[cells], self.scale[cells])
+
+
+def _real(rows: Tensor, n_rows: Tensor) -> Tensor:
+    return (torch.arange(rows.shape[1], device=rows.device) < n_rows[:, None]).unsqueeze(-1)
