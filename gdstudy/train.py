@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +18,7 @@ from gdstudy.study.parser import StudyParser, as_dict, as_yaml, find_config, rea
 from gdstudy.study.sources import check_name
 from gdstudy.study.values import convert
 from gdstudy.sweep.folder import BATCHES, CONFIG, check_folder, is_old, is_unused, write_whole
+from gdstudy.sweep.machine import provenance
 
 if TYPE_CHECKING:
     from gdstudy.data.dataset import Dataset
@@ -47,12 +44,7 @@ def run_study(
     if isinstance(config, str | Path):
         name = run_name(config)
     study = _with(given, config) if given or config is None or isinstance(config, Mapping) else _checked(config)
-    from gdstudy.sweep.run import load_datasets, resolved
-
-    _check_device(study)
-    _check_optimizer(study)
-    study, read = resolved(study, quiet, given)  # before anything is written
-    loaded = load_datasets(study, quiet, read)
+    study, loaded = _prepare(study, quiet, given)  # before anything is written
     store = _begin(study, run_dir, name)
     _finish(study, loaded, store, quiet)
     return store.run_dir
@@ -97,13 +89,31 @@ def resume_study(run_dir: str | Path, quiet: bool = True, datasets: Iterable[Dat
     _check_path(folder)
     check_folder(folder)
     study = read_study(folder / CONFIG)
-    from gdstudy.sweep.run import load_datasets, resolved
     from gdstudy.sweep.store import Store
 
-    _check_device(study)
-    study, read = resolved(study, quiet, datasets)
-    _finish(study, load_datasets(study, quiet, read), Store(folder, study, provenance(study)), quiet)
+    study, loaded = _prepare(study, quiet, datasets)
+    _finish(study, loaded, Store(folder, study, provenance(study, __version__)), quiet)
     return folder
+
+
+def dry_run(study: Study, quiet: bool = False) -> str:
+    """What a study would take, as text: cells, batches, memory, disk, and time from some cells. Nothing is written."""
+    from gdstudy.sweep.forecast import forecast
+
+    return str(forecast(*_prepare(study, quiet)))
+
+
+def _prepare(study: Study, quiet: bool, given: Iterable[Dataset] = ()) -> tuple[Study, dict[Variety, Dataset]]:
+    """A study that can be run here, with the fingerprints of its own data, and its data. StudyError otherwise."""
+    from gdstudy.experiment.plan import check_memory
+    from gdstudy.sweep.machine import available_memory
+    from gdstudy.sweep.run import load_datasets, resolved
+
+    _check_device(study)
+    _check_optimizer(study)
+    study, read = resolved(study, quiet, given)
+    check_memory(study, available_memory() if study.device == "cpu" else None)
+    return study, load_datasets(study, quiet, read)
 
 
 def _check_device(study: Study) -> None:
@@ -156,7 +166,7 @@ def _begin(study: Study, run_dir: str | Path | None, name: str) -> Store:
     made = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return Store(folder, study, provenance(study))
+        return Store(folder, study, provenance(study, __version__))
     except OSError as error:
         with suppress(OSError):
             for path in made:
@@ -173,26 +183,6 @@ def _check_path(folder: Path) -> None:
             f"the run folder {shown(str(folder))} is no UTF-8 text, and TensorBoard cannot write there; name another "
             "with --run_dir"
         ) from None
-
-
-def provenance(study: Study) -> dict[str, str]:
-    """What computes: versions and machine, as config.yaml and every batch say."""
-    try:
-        found = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"], capture_output=True, text=True
-        )
-        revision = found.stdout.strip() or "none"
-    except OSError:
-        revision = "none"
-    return {
-        "gdstudy": __version__,
-        "git revision": revision,
-        "Python": platform.python_version(),
-        **{package: version(package) for package in ("torch", "numpy", "scikit-learn")},
-        "platform": f"{platform.platform()}, {os.cpu_count()} CPUs",
-        "device": study.device,
-        "threads": str(study.threads),
-    }
 
 
 def _finish(study: Study, datasets: dict[Variety, Dataset], store: Store, quiet: bool) -> None:
@@ -260,6 +250,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--resume", metavar="RUN_DIR", help="Finish what is missing of a run.")
     parser.add_argument("--quiet", action="store_true", help="Say nothing but errors.")
     parser.add_argument("--print_config", action="store_true", help="Print the whole resolved study and stop.")
+    parser.add_argument(
+        "--dry_run",
+        action="store_true",
+        help="Print cells, batches, memory, disk and time that it would take, and stop.",
+    )
     parser.add_argument("--version", action="version", version=f"gdstudy {__version__}")
     try:
         options, study = parser.study(arguments)
@@ -272,6 +267,8 @@ def main(argv: list[str] | None = None) -> int:
             raise StudyError("--config is missing: name a study, such as --config linear.yaml, or a run to --resume")
         elif options.print_config:
             say(as_yaml(study), end="")
+        elif options.dry_run:
+            say(dry_run(study, options.quiet))
         else:
             run_study(study, options.run_dir, options.quiet, run_name(options.config))
     except KeyboardInterrupt as interrupt:

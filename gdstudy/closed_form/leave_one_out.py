@@ -33,13 +33,13 @@ def left_out_residuals(spec: Spectrum, Y: Tensor, penalty: Tensor | float = 0.0)
 
 def _left_out(spec: Spectrum, Y: Tensor, penalties: Tensor) -> Tensor:
     """The same at each of several penalties (C, L): (C, N, L, k)."""
-    U = spec.U * spec.nonzero.unsqueeze(-2)
-    squares, seen, lam = U.square(), product(U.mT, Y), penalties.unsqueeze(-2)
+    U, counts = spec.U, spec.nonzero.unsqueeze(-1).to(Y)
+    squares, seen, lam = U.square(), counts * product(U.mT, Y), penalties.unsqueeze(-2)
     # What ridge leaves of a mode, λ/(σ² + λ); all of what no mode sees: (C, R, L).
     left = torch.where(spec.nonzero.unsqueeze(-1), lam / (spec.s.square().unsqueeze(-1) + lam), 0)
     shares = (left.unsqueeze(-1) * seen.unsqueeze(-2)).flatten(-2)
     residuals = (Y - product(U, seen)).unsqueeze(-2) + product(U, shares).unflatten(-1, (-1, Y.shape[-1]))
-    freedom = (1 - squares.sum(-1, keepdim=True)).clamp(min=0) + product(squares, left)
+    freedom = (1 - product(squares, counts)).clamp(min=0) + product(squares, left)
     alone = (lam == 0) & (freedom <= _ALONE)
     if not bool(alone.any()):
         return residuals.div_(freedom.unsqueeze(-1))
@@ -81,7 +81,9 @@ def best_penalty(spec: Spectrum, Y: Tensor, penalties: Tensor, n_rows: Tensor | 
     # A part of the stack at a time, and of the penalties.
     most = _MOST_NUMBERS // 4
     sums = []
-    for cells in torch.arange(len(Y)).split(max(1, most // spec.U[0].numel())):
+    some_cells = max(1, most // spec.U[0].numel())
+    for first in range(0, len(Y), some_cells):
+        cells = slice(first, first + some_cells)
         some, y = spec.at(cells), Y[cells]
         parts = penalties[cells].split(max(1, most // y.numel()), dim=-1)
         sums.append(torch.cat([_left_out(some, y, part).square().sum(1).mean(-1) for part in parts], -1))

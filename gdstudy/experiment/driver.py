@@ -18,7 +18,7 @@ from gdstudy.data.dataset import Dataset
 from gdstudy.experiment.expected import expected_risk
 from gdstudy.experiment.plan import Batch, Level, n_starts
 from gdstudy.experiment.rows import Columns, Records, identity
-from gdstudy.linalg.threads import Pace
+from gdstudy.linalg.threads import Pace, one_blas_thread
 from gdstudy.study.ablations import UNABLATED
 from gdstudy.study.columns import TABLES
 from gdstudy.study.config import Study
@@ -100,7 +100,7 @@ def run_batch(study: Study, dataset: Dataset, batch: Batch, monitor: Monitor | N
     """The closed form of every cell of a batch and, where wanted, its trainings beside it."""
     largest = max(n_train for n_train, _ in batch.cells)
     cell = max(largest, batch.n_parameters) * batch.n_parameters
-    with Pace(cell, torch.device(study.device), study.threads.value).around():
+    with Pace(cell, torch.device(study.device), study.threads.value).around(), one_blas_thread(cell):
         cells: Cells = code(MODELS[batch.model].cells)(study, dataset, batch)
         records = cells.closed_form()
         runs = _Runs(batch, cells, monitor)

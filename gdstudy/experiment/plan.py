@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from gdstudy.experiment.memory import Footprint
 from gdstudy.study.ablations import ABLATIONS, UNABLATED
 from gdstudy.study.config import Study
 from gdstudy.study.datasets import PREPROCESSES
@@ -13,9 +14,12 @@ from gdstudy.study.errors import StudyError
 from gdstudy.study.estimators import CLOSED_FORMS, asked_for
 from gdstudy.study.models import MODELS, REFERENCES, Model
 from gdstudy.study.status import WORDS
+from gdstudy.study.values import in_bytes
 
 Level = tuple[str, float | None]  # ablation and its level
 Trained = tuple[tuple[str, tuple[Level, ...]], ...]  # trainings by name, each with its levels
+# A readout's cell of more numbers is stacked only with cells of its own N.
+LARGE_NUMBERS = 1 << 16
 # Numbers that a step of one stack goes through. Small cells share the cost of a step's calls; beyond this the stack
 # leaves the cache and they gain nothing, so that a cell as large as this trains alone (tests/benchmarks/
 # bench_autoencoders.py stacks). A GPU is idle on small stacks; its number is a guess, not measured.
@@ -86,7 +90,8 @@ def n_constants(study: Study, preprocess: str) -> int:
 
 
 def plan(study: Study) -> list[Batch]:
-    """The study's batches, the same for the same study: N-contiguous, of at most `batch_cells` cells.
+    """The study's batches, the same for the same study: N-contiguous, of at most `batch_cells` cells and `memory`
+    bytes, but for a single cell that takes more (`check_memory`).
 
     Neighbouring N have similar condition numbers, so a stack of them finishes together.
     """
@@ -99,7 +104,8 @@ def plan(study: Study) -> list[Batch]:
                 for hidden in study.hidden_sizes(model.name):
                     trained = _trained(study, variant, model, hidden)
                     closed = variant.closed if model.reference != "none" else ()
-                    for part in _stacks(study, model, P):
+                    size = Footprint.of(study, model, data, P, hidden, len(closed))
+                    for part in _stacks(study, model, size):
                         batches.append(Batch(len(batches), *data, model.name, P, hidden, part, closed, trained))
     return batches
 
@@ -134,23 +140,51 @@ def n_starts(model: Model, restarts: int) -> int:
     return restarts if model.draws_start else 1
 
 
-def _stacks(study: Study, model: Model, P: int) -> Iterator[tuple[tuple[int, int], ...]]:
-    """(n_train, seed) of every cell, in stacks of STACK_NUMBERS at most, or of one cell that is larger.
+def _stacks(study: Study, model: Model, size: Footprint) -> Iterator[tuple[tuple[int, int], ...]]:
+    """(n_train, seed) of every cell, in stacks of STACK_NUMBERS and `memory` at most, or of one cell that is larger.
 
     A cell's size is what its steps go through: N × P where it is trained on rows, P × P on second moments. The engine
     of readouts cuts its stacks to the cache by itself.
     """
     on_rows = model.on_rows or any(training.engine == "autograd" for training in study.trained.values())
     stack: list[tuple[int, int]] = []
+    P, most_bytes = size.P, study.memory.value
     most = STACK_NUMBERS if study.device == "cpu" else GPU_STACK_NUMBERS
     for n in study.n_train:
         for seed in range(study.seeds):
             numbers = (len(stack) + 1) * (n if on_rows else P) * P if model.layered else 0
-            if stack and (len(stack) == study.batch_cells or numbers > most):
+            # Beside smaller ones large cells would be padded, at the price of their own SVD.
+            apart = stack and not model.layered and n * P > LARGE_NUMBERS and n != stack[-1][0]
+            too_large = apart or numbers > most or size.bytes(len(stack) + 1, n, study.seeds) > most_bytes
+            if stack and (len(stack) == study.batch_cells or too_large):
                 yield tuple(stack)
                 stack = []
             stack.append((n, seed))
     yield tuple(stack)
+
+
+def bytes_of(study: Study, batch: Batch) -> int:
+    """What a batch takes at its peak, in bytes (`memory`)."""
+    data = (batch.dataset, batch.preprocess, batch.input_noise)
+    size = Footprint.of(study, MODELS[batch.model], data, batch.n_parameters, batch.n_hidden, len(batch.closed))
+    return size.bytes(len(batch.cells), max(n for n, _ in batch.cells), study.seeds)
+
+
+def check_memory(study: Study, available: int | None) -> list[Batch]:
+    """The study's batches. StudyError where one cell takes more than `memory`, or a batch more than is available."""
+    batches = plan(study)
+    largest = max(batches, key=lambda batch: bytes_of(study, batch))
+    needed = bytes_of(study, largest)
+    n, P = max(n for n, _ in largest.cells), largest.n_parameters
+    what = f"memory={study.memory}: a cell of {largest.dataset} with N={n}, P={P} takes about {in_bytes(needed)}"
+    if needed > study.memory.value:
+        raise StudyError(f"{what}; raise memory, or lower n_train or P")
+    if available is not None and needed > available:
+        raise StudyError(
+            f"memory={study.memory}: the largest batch takes about {in_bytes(needed)} and {in_bytes(available)} are "
+            "free here; lower memory, or free some"
+        )
+    return batches
 
 
 def producible(study: Study) -> dict[str, set[Any]]:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy.linalg.threads import all_threads
+from gdstudy.linalg.threads import LARGE_CELL, all_threads
 
 # Both measured (tests/linalg/test_spectrum.py), as multiples of what rounding does to a singular value: rounding the
 # numbers of X alone .3, a product computed in their precision up to 1.6; LAPACK's own errors up to 1.5.
@@ -53,8 +53,8 @@ class Spectrum:
         kept = ~removed
         return replace(self, s=self.s * kept, nonzero=self.nonzero & kept)
 
-    def at(self, cells: Tensor) -> Spectrum:
-        """The spectra of the given cells (c,) of a stack."""
+    def at(self, cells: Tensor | slice) -> Spectrum:
+        """The spectra of the given cells (c,) of a stack; of a slice of it without a copy."""
         return Spectrum(self.U[cells], self.s[cells], self.Vt[cells], self.nonzero[cells], self.cutoff[cells])
 
     def matrix(self) -> Tensor:
@@ -103,7 +103,7 @@ def cutoff(X: Tensor, largest: Tensor, eps: float) -> Tensor:
     X: (..., N, P); largest: (...,) its σ₁; eps: precision of its numbers. Returns (...,), in units of X.
     """
     scale = torch.where(largest > 0, largest, 1)[..., None, None]
-    squares = (X / scale).square()  # of any units: none under- or overflows
+    squares = (X / scale).square_()  # of any units: none under- or overflows
     rows, columns = squares.sum(-1), squares.sum(-2)
     longest = torch.maximum((rows > 0).sum(-1), (columns > 0).sum(-1)).to(largest.dtype)
     data = _DATA_MARGIN * eps * (rows.amax(-1).sqrt() + columns.amax(-1).sqrt())
@@ -120,14 +120,17 @@ def product(A: Tensor, B: Tensor) -> Tensor:
 def thin_svd(X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """U, σ, Vᵀ of each matrix of a stack (..., N, P), whose digits depend on that matrix alone.
 
-    On a CPU by NumPy, stacks a part a thread: twice as fast as torch for small matrices.
+    On a CPU by NumPy, stacks a part a thread: twice as fast as torch for small matrices. Large ones are a thread each
+    as well, as LAPACK gains little from more (see `threads.one_blas_thread`).
     """
     if X.device.type != "cpu":
         return torch.linalg.svd(X, full_matrices=False)
     stack = X.reshape(-1, *X.shape[-2:]).numpy(force=True)
-    parts = np.array_split(stack, all_threads() if len(stack) >= 64 else 1)
+    several = len(stack) >= 64 or X.shape[-2] * X.shape[-1] > LARGE_CELL
+    parts = np.array_split(stack, min(all_threads(), len(stack)) if several else 1)
     with ThreadPoolExecutor(len(parts)) as threads:
         done = list(threads.map(lambda part: np.linalg.svd(part, full_matrices=False), parts))
-    stacks = [torch.from_numpy(np.concatenate(arrays)) for arrays in zip(*done, strict=True)]
+    joined = (arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for arrays in zip(*done, strict=True))
+    stacks = [torch.from_numpy(array) for array in joined]
     U, s, Vt = (a.reshape(*X.shape[:-2], *a.shape[1:]) for a in stacks)
     return U, s, Vt

@@ -15,9 +15,12 @@ from contextvars import ContextVar
 from typing import ClassVar
 
 import torch
+from threadpoolctl import threadpool_limits
 
 # A single cell of more numbers than this is a large product, which PyTorch divides among all threads.
 SMALL_CELL = 1 << 15
+# Beyond this many NumPy's products and factorisations have a thread each too, and a stack is divided among threads.
+LARGE_CELL = 1 << 16
 # Seconds: how long steps are timed; how soon speeds are compared again, and how far apart that may come to be.
 _TIMED, _SOON, _LATE = 0.01, 0.25, 16.0
 # More threads must be this much faster to be worth it; this much slower, and it is the machine that is busy.
@@ -42,6 +45,17 @@ def intra_op(threads: int) -> Iterator[None]:
     finally:
         torch.set_num_threads(before)
         _outside.reset(token)
+
+
+@contextmanager
+def one_blas_thread(cell: int) -> Iterator[None]:
+    """NumPy's products and factorisations on one thread each where a cell has more than LARGE_CELL numbers.
+
+    Its BLAS would divide each of them among all threads, which wait for each other: beside other busy processes two
+    took .8 s for an SVD of 768 × 768 and 7 s for one of 3072 × 768, where one took .3 s and .8 s. cell: its numbers.
+    """
+    with threadpool_limits(1, user_api="blas") if cell > LARGE_CELL else nullcontext():
+        yield
 
 
 class Pace:

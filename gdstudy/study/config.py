@@ -83,7 +83,7 @@ class Study:
     batch_cells: int = 1000
     """Cells trained as one stack and stored together, at least 1; what a killed run loses at most."""
     memory: Memory = Memory("2GB")
-    """Most that a batch may take, such as 500MB or 8GB (10⁶ and 10⁹ bytes), at least 1MB: larger batches are divided.
+    """Most that a batch may take, such as 500MB or 8GB (10⁶ and 10⁹ bytes), at least 100MB: larger batches are divided.
     The same on every machine, as the digits of a cell can depend on its batch."""
     fingerprints: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Written by a run: what each data set of your own held (sha256, rows, columns, outputs, classes). Data that hold

@@ -36,13 +36,13 @@ class ClosedForm:
         return tuple(getattr(getattr(study, group), key))
 
     def named(self, level: float) -> str:
-        """A level in a few letters, `λ = 0.01` or `t = 1000`; the label where there is none."""
-        return f"{self.symbol} = {written(level)}" if self.levels else self.label
+        """A level in a few letters, `λ = 0.01` or `t = 1,000`; the label where there is none."""
+        return f"{self.symbol} = {written(level, ',')}" if self.levels else self.label
 
 
-def written(level: float) -> str:
+def written(level: float, separator: str = "") -> str:
     """A level in three digits; whole numbers in all of theirs."""
-    return f"{int(level)}" if level >= 1 and level == int(level) else f"{level:.3g}"
+    return f"{int(level):{separator}}" if level >= 1 and level == int(level) else f"{level:.3g}"
 
 
 _ROOM = "gdstudy.experiment.regularised:"

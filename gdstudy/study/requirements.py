@@ -133,7 +133,7 @@ def _of_closed_forms(study: Study) -> Iterator[str]:
             yield f"estimators: {form.name} is defined for readouts, not for {layered[0]}"
         if not form.levels_in(study):
             yield f"estimators: {form.name} needs {form.levels}, such as {form.example}"
-        if form.descends and not (study.gd.plain and study.gd.start == "own"):
+        if form.descends and not (study.gd.plain and not study.gd.momentum and study.gd.start == "own"):
             yield (
                 f"estimators: {form.name} is plain descent from zero, which gd is not here; write that training below "
                 "trainings, and leave gd as it is"

@@ -120,7 +120,8 @@ def facts_of(study: Study, name: str) -> DatasetFacts:
         return facts
     outputs, classes = found.get("outputs", 1), found.get("classes", 0)
     rows, columns = found.get("rows"), _count(found.get("columns", 0))
-    return replace(facts, rows=rows, columns=columns, has_targets=_count(outputs) > 0, classes=_count(classes))
+    n = _count(outputs)
+    return replace(facts, rows=rows, columns=columns, has_targets=n > 0, outputs=n, classes=_count(classes))
 
 
 def _count(value: Any) -> int:

@@ -7,6 +7,7 @@ import math
 import numbers
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Literal, get_args, get_origin
 
 from gdstudy.study.errors import shown
@@ -201,32 +202,37 @@ class Columns(tuple):
         return cls(str(item) for item in items)
 
 
+def in_bytes(number: float) -> str:
+    """Bytes as one says them: `1.2 GB`, `340 MB`, `12 kB`."""
+    unit = next((unit for unit in ("GB", "MB") if number >= _UNITS[unit]), "kB")
+    return f"{number / _UNITS[unit.upper()]:.3g} {unit}"
+
+
 _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 class Memory(str):
-    """Bytes: `2GB`, `500MB`, or a whole number of them; at least 1MB."""
+    """Bytes: `2GB`, `500MB`, or a whole number of them; at least 100MB, as libraries take some."""
 
     @classmethod
     def parse(cls, value: Any) -> Memory:
-        parts = re.fullmatch(r"\s*([\d.eE+]{1,20})\s*([kKMGT]?[bB]?)\s*", f"{value}" if value is not True else "")
-        try:
-            given = cls._bytes(parts[1], parts[2].upper()) if parts else 0
-        except (ValueError, KeyError):
-            given = 0
-        if not 10**6 <= given <= _LARGEST_WHOLE:
-            raise ValueError(f"{shown(value)} must be bytes, at least 1MB, such as 2GB or 500MB")
+        given = 0
+        if isinstance(value, str | int | float) and not isinstance(value, bool):
+            with suppress(ValueError, KeyError):
+                given = cls._bytes(f"{value}")
+        if not 10**8 <= given <= _LARGEST_WHOLE:
+            raise ValueError(f"{shown(value)} must be bytes, at least 100MB, such as 2GB or 500MB")
         return cls(value if isinstance(value, str) else given)
 
     @staticmethod
-    def _bytes(number: str, unit: str) -> int:
-        return round(real(number) * _UNITS[unit])
+    def _bytes(text: str) -> int:
+        parts = re.fullmatch(r"\s*([\d.eE+]{1,20})\s*([kmgt]?b?)\s*", text, re.IGNORECASE)
+        return round(real(parts[1]) * _UNITS[parts[2].upper()]) if parts else 0
 
     @property
     def value(self) -> int:
         """In bytes."""
-        number, unit = re.fullmatch(r"\s*(.+?)\s*([kKMGT]?[bB]?)\s*", self).groups()  # type: ignore[union-attr]
-        return self._bytes(number, unit.upper())
+        return self._bytes(self)
 
 
 def _names(value: Any) -> list[str]:

@@ -76,7 +76,7 @@ def _columns(sweep: Sweep) -> list[_Column]:
         each = [*each[:1], *(group[:1] for group in each[1:])]
     shown = [column for group in (columns, *each) for column in group]
     for (form, level), rows in sweep.beside.items():  # as many as fit
-        head = form.named(level) if form.levels else form.name.upper()
+        head = form.named(level) if form.levels else form.name
         shown += [_Column(head, max(12, len(head) + 2), ".4g", _median(sweep, rows, error))]
     fits = sum(column.width for column in shown)
     while fits > _WIDEST and len(shown) > len(columns) + sum(map(len, each)):

@@ -31,7 +31,7 @@ WRONG = {
     StepSize: ["", "big", "0", "-1", "true", "[1]", "{a: 1}", ".inf"],
     Columns: ["", "true", "{a: 1}", "2.5", "[[1]]", "[~]", f"[{'x' * 2000}]"],
     Ternary: ["", "3", "[true]", "maybe", "{a: 1}"],
-    Memory: ["", "0", "many", "1", "true", "[1]", "{a: 1}", "2PB", HUGE],
+    Memory: ["", "0", "many", "10MB", "-2GB", "2 GiB", "true", "[1]", "{a: 1}", "2PB", ".inf", HUGE],
     Threads: ["", "0", "many", "2.5", "true", "[1]", "{a: 1}"],
     dict: ["", "3", "many", "[1]", "{a: [x]}", "{1: 2}", "{a: }", "true"],
 }

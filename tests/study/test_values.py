@@ -13,7 +13,7 @@ from gdstudy.study.config import Study
 from gdstudy.study.errors import StudyError
 from gdstudy.study.groups import Training
 from gdstudy.study.parser import as_dict, as_yaml, study_of
-from gdstudy.study.values import Levels, Sizes, StepSize, Threads, convert, real, whole
+from gdstudy.study.values import Levels, Memory, Sizes, StepSize, Threads, convert, in_bytes, real, whole
 
 WHOLE = [(50, 50), (50.0, 50), ("50", 50), ("1e5", 100_000), (1e5, 100_000), ("+3", 3), (np.int64(7), 7)]
 
@@ -113,6 +113,25 @@ def test_step_sizes_and_threads_are_auto_or_numbers():
                 kind.parse(value)
 
 
+def test_memory_is_bytes_with_or_without_a_unit():
+    given = {
+        "2GB": 2 * 10**9,
+        "500MB": 5 * 10**8,
+        " 1.5 gb ": 1.5e9,
+        "2e9": 2e9,
+        3 * 10**8: 3e8,
+        "400000kB": 4e8,
+        "1TB": 1e12,
+    }
+    for value, expected in given.items():
+        assert Memory.parse(value).value == expected
+        assert Memory.parse(Memory.parse(value)).value == expected
+    for wrong in ("much", "2 GiB", "10MB", 0, -1, True, [2], "1e30GB", "GB", float("nan")):
+        with pytest.raises(ValueError, match="must be bytes, at least 100MB, such as 2GB or 500MB"):
+            Memory.parse(wrong)
+    assert [in_bytes(n) for n in (2 * 10**9, 195_400_000, 12_345)] == ["2 GB", "195 MB", "12.3 kB"]
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -164,6 +183,6 @@ def test_numbers_and_texts_of_numpy_become_pythons():
 
 
 def test_every_type_of_the_schema_refuses_a_blank():
-    for kind in (int, float, bool, str, list[str], dict[str, float], Sizes, Levels, StepSize, Threads):
+    for kind in (int, float, bool, str, list[str], dict[str, float], Sizes, Levels, Memory, StepSize, Threads):
         with pytest.raises(ValueError, match="is blank; give it a value"):
             convert(kind, None)

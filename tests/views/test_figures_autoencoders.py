@@ -3,6 +3,7 @@ import pytest
 from conftest import stored
 from matplotlib.colors import to_rgba
 from test_figures import DRAWN, every_figure, lines, panels
+from test_ridge import DRAWN_RIDGE
 
 from gdstudy.study.config import Study
 from gdstudy.study.groups import Synthetic, Training
@@ -112,8 +113,8 @@ def assert_line(line, expected):
     np.testing.assert_allclose(line.get_ydata(), list(expected.values()))
 
 
-def test_every_figure_is_drawn_by_one_of_the_runs_of_both_files():
-    drawn = set.union(*DRAWN.values(), *DRAWN_AUTOENCODERS.values())
+def test_every_figure_is_drawn_by_one_of_the_runs_of_these_files():
+    drawn = set.union(*DRAWN.values(), *DRAWN_AUTOENCODERS.values(), DRAWN_RIDGE)
     assert drawn == set(figures.FIGURES)
 
 

@@ -61,7 +61,7 @@ def _note(panel: Panel, name: str) -> str:
 def ridge_limit(run: Run) -> Figure | None:
     """Norm of ridge over that of X⁺y and its distance to X⁺y against λ, at three N around the threshold (App. D)."""
     shown = _with(run, "ridge")
-    if len(run.study.ridge.levels) < 2 or not shown:
+    if not shown or len(run.study.ridge.levels) < 2:
         return None
     figure, axes = grid("Does ridge regression tend to X⁺y as λ → 0, from below?", len(shown), 2, height=2.5)
     for column, panel in zip(axes.T, shown, strict=True):
