@@ -11,8 +11,8 @@ from gdstudy.linalg.metrics import norm
 from gdstudy.linalg.threads import Pace
 from gdstudy.training.engine import READOUT_DIVERGENCE
 
-# Gram matrices of this many bytes stay in a core's own cache while many steps are taken on them; four times as many take
-# four times as long a step.
+# Gram matrices of this many bytes stay in a core's own cache while many steps are taken on them; of four times as many
+# a step takes up to four times as long.
 CACHE_BYTES = 1 << 20
 # PyTorch multiplies matrices of fewer numbers than this by a plain loop, in which whole rows of A are the faster order.
 PLAIN_LOOP = 400
@@ -40,8 +40,9 @@ class _Block:
         self.pace = Pace(self.A.shape[-1] * max(self.A.shape[-1], self.B.shape[-2]), X.device, threads)
 
     def advance(self, n_steps: int) -> None:
-        cells_per_chunk = max(1, CACHE_BYTES // (self.A.element_size() * self.A.shape[-1] ** 2))
-        for A, B, Z in zip(*(M.split(cells_per_chunk) for M in (self.A, self.B, self.Z)), strict=True):
+        # Equal parts: no small cell is left alone, for which PyTorch has another kernel, with other digits.
+        parts = max(1, min(len(self.A), -(-self.A.numel() * self.A.element_size() // CACHE_BYTES)))
+        for A, B, Z in zip(*(M.tensor_split(parts) for M in (self.A, self.B, self.Z)), strict=True):
             B, left, right, Z = self._in_order(A, B, Z)
             self.pace.repeat(partial(_step, B, left, right, Z, torch.empty_like(Z)), n_steps, len(A))
 
