@@ -97,11 +97,8 @@ class Gram:
             rows = slice(None) if size == 0 else slice(size)
             block = _Block(cells, X[cells, rows], residual[cells, rows], step_size[cells], size > 0, threads)
             self.blocks.append(block)
+        self.cells = torch.cat([block.cells for block in self.blocks])
         self.pace = Pace(max(n, P) * max(P, Y.shape[-1]), X.device, threads)
-
-    @property
-    def cells(self) -> Tensor:
-        return torch.cat([block.cells for block in self.blocks])
 
     def advance(self, n_steps: int) -> None:
         for block in self.blocks:
@@ -117,11 +114,12 @@ class Gram:
         for block, part in zip(self.blocks, mask.split([len(b.cells) for b in self.blocks]), strict=True):
             block.keep(part)
         self.blocks = [b for b in self.blocks if len(b.cells)] or self.blocks[:1]
+        self.cells = self.cells[mask]
 
     def is_minimum(self) -> Tensor:
         # The loss is convex in W: a zero gradient is a minimum.
-        return torch.ones(len(self.cells), dtype=torch.bool, device=self.W0.device)
+        return torch.ones_like(self.cells, dtype=torch.bool)
 
     def rising(self) -> Tensor:
         # Where its loss rises its gradient grows, which shows first.
-        return torch.zeros(len(self.cells), dtype=torch.bool, device=self.W0.device)
+        return torch.zeros_like(self.cells, dtype=torch.bool)
