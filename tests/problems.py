@@ -40,12 +40,12 @@ class Known:
         """η of so many times 1/σ₁²; descent is stable below 2."""
         return share / (self.largest or 1) ** 2
 
-    def iterate(self, eta, t):
-        """W_t of W ← W − η Xᵀ(XW − Y) from W = 0, step by step."""
+    def iterate(self, eta, t, momentum=0.0):
+        """W_t of W ← W − η Xᵀ(XW − Y) + β(W − W before) from W = 0, step by step."""
         X, Y = self.X.astype(float), self.Y.astype(float)
-        W = np.zeros((X.shape[1], Y.shape[1]))
+        W = before = np.zeros((X.shape[1], Y.shape[1]))
         for _ in range(t):
-            W = W - eta * X.T @ (X @ W - Y)
+            W, before = W - eta * X.T @ (X @ W - Y) + momentum * (W - before), W
         return W
 
     @cached_property

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy.linalg.arrays import Array, check_rtol, real_tensor
+from gdstudy.closed_form.momentum import learnt_share
+from gdstudy.linalg.arrays import Array, check_momentum, check_rtol, real_tensor
 from gdstudy.linalg.regression import Regression
 from gdstudy.linalg.spectrum import Spectrum, spectrum
 from gdstudy.linalg.units import times_power_of_two, without_units
@@ -20,18 +21,22 @@ _GROWN_POWER = 900
 _LONGEST_GROWTH = 2.0**40
 
 
-def gd_filter(spec: Spectrum, step_size: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+def gd_filter(spec: Spectrum, step_size: Tensor, t: Tensor, momentum: float = 0.0) -> tuple[Tensor, Tensor]:
     """f(σ) = (1 − (1 − ησ²)ᵗ)/σ, the share of mode σ learnt after t steps, over σ; 0 for modes that count as zero.
 
     Through expm1(t·log1p(−ησ²)), so that neither a small ησ² nor a large t (tested to 10¹²) loses digits.
     For ησ² in (1, 2) the iterate alternates around its limit; beyond 2 it grows without bound.
 
-    step_size: broadcastable to σ (..., R), 1/units of X²; t: broadcastable, whole numbers, or infinite for the limit.
+    step_size: broadcastable to σ (..., R), 1/units of X²; t: broadcastable, whole numbers, or infinite for the limit;
+    momentum: β of the heavy ball, whose learnt share takes the place of 1 − (1 − ησ²)ᵗ (`momentum.learnt_share`).
     Returns f (..., R) and p (...,): the filter is f·2ᵖ, p = 0 unless it grew beyond what float64 holds.
     """
     s = spec.s
     eta, t = step_size.to(torch.float64), t.to(torch.float64)
     x = eta * s.square()
+    if momentum:
+        share = learnt_share(torch.where(spec.nonzero, x, 0), momentum, t)
+        return torch.where(spec.nonzero, share / s, 0), torch.zeros(s.shape[:-1], dtype=torch.int64, device=s.device)
     ended = torch.isinf(t)
     steps = torch.where(ended, 0, t)
     # |1 − x|ᵗ − 1; xlogy and xlog1py are 0 at t = 0, also where 1 − x = 0.
@@ -46,12 +51,12 @@ def gd_filter(spec: Spectrum, step_size: Tensor, t: Tensor) -> tuple[Tensor, Ten
     return torch.where(spec.nonzero, learnt / s, 0), power.squeeze(-1).to(torch.int64)
 
 
-def gd_readout(spec: Spectrum, Y: Tensor, step_size: Tensor, t: Tensor) -> Tensor:
+def gd_readout(spec: Spectrum, Y: Tensor, step_size: Tensor, t: Tensor, momentum: float = 0.0) -> Tensor:
     """W_t of gradient descent from zero in exact arithmetic, infinite where it grew beyond float64.
 
-    spec: of X (C, N, P); Y: (C, N, k); step_size, t: (C,). Returns (C, P, k).
+    spec: of X (C, N, P); Y: (C, N, k); step_size, t: (C,); momentum: β. Returns (C, P, k).
     """
-    f, power = gd_filter(spec, step_size.unsqueeze(-1), t.unsqueeze(-1))
+    f, power = gd_filter(spec, step_size.unsqueeze(-1), t.unsqueeze(-1), momentum)
     return times_power_of_two(spec.filtered(f.unsqueeze(-1), Y), power[..., None, None])
 
 
@@ -77,7 +82,7 @@ def steps_to_gradient(s: Tensor, step_size: Tensor, remaining: Tensor, target: T
     return torch.where(done, 0, torch.where(never, torch.inf, high))
 
 
-def gd_iterate(X: Array, Y: Array, step_size: Any, t: Any, rtol: float | None = None) -> Array:
+def gd_iterate(X: Array, Y: Array, step_size: Any, t: Any, rtol: float | None = None, momentum: float = 0.0) -> Array:
     """Exact t-th iterate of gradient descent from W₀ = 0 on ½‖XW − Y‖²_F.
 
     W_t = V diag[(1 − (1 − ησᵢ²)ᵗ)/σᵢ] UᵀY, which the recursion W ← W − η Xᵀ(XW − Y) (paper, App. D) gives in
@@ -87,10 +92,13 @@ def gd_iterate(X: Array, Y: Array, step_size: Any, t: Any, rtol: float | None = 
 
     X: (..., N, P); Y: (..., N) or (..., N, k); step_size η > 0: a number or one per problem (...,), in
     1/units of X²; t ≥ 0: steps, a whole number or one per problem (...,); infinity, or None, for the limit X⁺Y.
+    momentum: β in [0, 1) of the heavy ball, W ← W − η∇L + β(W − W before) (Polyak 1964), stable for ησ₁² < 2(1 + β);
+    then the share of mode σ that is learnt is that of its recursion (`momentum.learnt_share`).
     rtol, what is returned, and errors as in `min_norm_solution`; ValueError for η ≤ 0, a negative or fractional t, or
-    the limit of a step size that has none (ησ₁² ≥ 2) too.
+    the limit of a step size that has none (ησ₁² ≥ 2, with momentum 2(1 + β)) too.
     """
     check_rtol(rtol)
+    check_momentum(momentum)
     problem = Regression.of(X, Y)
     eta = problem.per_problem("step_size", step_size)
     if bool((eta <= 0).any()):
@@ -99,13 +107,14 @@ def gd_iterate(X: Array, Y: Array, step_size: Any, t: Any, rtol: float | None = 
     spec = spectrum(problem.X, rtol, problem.eps)
     eta, beyond = without_units(eta, 2 * problem.x_unit)
     reach = eta * spec.s[..., 0].square()
-    if bool((torch.isinf(steps) & (reach >= 2) & (spec.rank > 0)).any()):
-        raise ValueError(f"t={t}: descent has no limit where step_size is 2/σ₁² or more; lower it")
-    f, power = gd_filter(spec, eta.unsqueeze(-1), steps.unsqueeze(-1))
+    stable = reach < 2 * (1 + momentum)
+    if bool((torch.isinf(steps) & ~stable & (spec.rank > 0)).any()):
+        raise ValueError(f"t={t}: descent has no limit where step_size is {2 * (1 + momentum):g}/σ₁² or more; lower it")
+    f, power = gd_filter(spec, eta.unsqueeze(-1), steps.unsqueeze(-1), momentum)
     # A step size too small or too large to be computed with: W is linear in it as long as it is small, or at t = 1.
     linear = (beyond < 0) & ~torch.isinf(steps) | (steps == 1)
     power = power + torch.where(linear, beyond, torch.where(steps > 1, beyond.clamp(min=0) * 2, 0))
-    return problem.readout(spec.filtered(f.unsqueeze(-1), problem.Y), power, checked=(reach < 2) & (beyond <= 0))
+    return problem.readout(spec.filtered(f.unsqueeze(-1), problem.Y), power, checked=stable & (beyond <= 0))
 
 
 def _steps(problem: Regression, t: Any) -> Tensor:

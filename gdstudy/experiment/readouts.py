@@ -93,7 +93,7 @@ class ReadoutTask:
         (limit,) = min_norm([self.rest])
         self.limit = limit if self.W0 is None else self.W0 + limit
         self.step_size = self._step_sizes()
-        self.step_size_limit = 2 / self.problem.spectrum.s[:, 0].square()
+        self.step_size_limit = 2 * (1 + training.momentum) / self.problem.spectrum.s[:, 0].square()
         self.columns: Columns = geometry([self.problem])
         self.columns["target_mean_square"] = cells.stack.target_mean_square
         self._running = cells.stack
@@ -144,6 +144,7 @@ class ReadoutTask:
                 n_rows=n_rows,
                 threads=threads,
                 on_check=on_check,
+                momentum=self.training.momentum,
             )
         module = LinearReadout(X.new_zeros(len(X), X.shape[-1], Y.shape[-1]) if W0 is None else W0)
         objective = Autograd(module, X, Y, weights(self.training, eta).to(X), n_rows)
@@ -171,7 +172,7 @@ class ReadoutTask:
         rest = self.rest
         if len(cells) < len(self.limit):
             rest = self._part(cells).problem if self.W0 is None else self.rest.at(cells)
-        W_exact = gd_readout(rest.spectrum, rest.Y, self.step_size[cells], t.to(W.device))
+        W_exact = gd_readout(rest.spectrum, rest.Y, self.step_size[cells], t.to(W.device), self.training.momentum)
         W_exact = W_exact if self.W0 is None else self.W0[cells] + W_exact
         exact = {f"exact_{name}": value for name, value in self.measure(W_exact, cells).items()}
         return exact | {"deviation": relative_distance(W.to(torch.float64), W_exact).cpu().numpy()}
@@ -182,7 +183,7 @@ class ReadoutTask:
         slowest_singular_value: the smallest σ_r whose |c_r| is still more than the tolerance of ‖X⁺Y‖_F;
         slowest_error_share: its share |c_r|²/Σ|c|² of the remaining squared error; both empty if none is left.
         steps_to_tolerance: how many more until ‖∇L‖ ≤ tolerance·‖XᵀY‖; infinite where the step size is unstable, empty
-        where it is not one constant step size.
+        where it is not one constant step size, or momentum carries W on.
         """
         problem, s = self.problem, self.problem.spectrum.s
         remaining = (problem.spectrum.Vt @ (W.to(torch.float64) - self.limit)).norm(dim=-1)
@@ -196,7 +197,7 @@ class ReadoutTask:
             "slowest_singular_value": torch.where(some, slowest.values, torch.nan),
             "slowest_error_share": torch.where(some, share, torch.nan),
         }
-        if self.training.plain:
+        if self.training.plain and not self.training.momentum:
             largest = frobenius(problem.features().mT @ problem.Y)
             if self.W0 is not None:
                 largest = torch.maximum(largest, frobenius(problem.features().mT @ self.rest.Y))

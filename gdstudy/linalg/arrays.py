@@ -79,6 +79,12 @@ def check_rtol(rtol: float | None) -> None:
         raise ValueError(f"rtol={rtol} must lie in [0, 1), or be None for the default")
 
 
+def check_momentum(momentum: float) -> None:
+    """ValueError unless the momentum β of a heavy ball is in [0, 1)."""
+    if not (isinstance(momentum, numbers.Real) and 0 <= momentum < 1):
+        raise ValueError(f"momentum={momentum} must lie in [0, 1); 0 is plain gradient descent")
+
+
 def whole_number(name: str, value: Any, least: int) -> int:
     """`value` as an int: any kind of number that is whole, 1e3 too. ValueError otherwise, or below `least`."""
     item = value.item() if getattr(value, "ndim", None) == 0 else value

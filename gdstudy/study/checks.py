@@ -91,6 +91,7 @@ def _of_bounds(study: Study) -> Iterator[str]:
         ]
         shares += [
             (f"{group}tolerance", training.tolerance, 0 < training.tolerance < 1, "(0, 1)"),
+            (f"{group}momentum", training.momentum, 0 <= training.momentum < 1, "[0, 1)"),
             (f"{group}warmup", training.warmup, 0 <= training.warmup < 1, "[0, 1)"),
             (f"{group}init_scale", training.init_scale, 1e-12 <= training.init_scale <= 1, "1e-12 … 1"),
         ]

@@ -84,7 +84,8 @@ class Study:
     def _training(self, differs: Mapping[str, Any]) -> Training:
         changes = dict(differs)
         if changes.get("optimizer", self.gd.optimizer) != self.gd.optimizer:
-            changes.setdefault("optimizer_options", {})  # those of gd are another optimizer's
+            # Those of gd are another optimizer's.
+            changes = {"optimizer_options": {}, "momentum": 0.0, **changes}
         return replace(self.gd, **changes)
 
     def hidden_sizes(self, model: str) -> tuple[int | None, ...]:

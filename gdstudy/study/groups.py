@@ -34,8 +34,10 @@ class Training:
     ablations: list[str] = field(default_factory=list)
     """Ablations of the study that are also trained, each at all its levels."""
     optimizer: str = "gd"
-    """gd, plain gradient descent, or one of torch.optim, which takes all its steps; those that scale each number by
-    itself, as adam, leave the row space of X."""
+    """gd, plain gradient descent; heavy_ball, the same with momentum; or one of torch.optim, which takes all its steps;
+    those that scale each number by itself, as adam, leave the row space of X."""
+    momentum: float = 0.0
+    """β of heavy_ball, W ← W − η∇L + β(W − W before), in (0, 1); stable below η = 2(1 + β)/σ₁²."""
     optimizer_options: dict[str, float] = field(default_factory=dict)
     """More arguments of the torch.optim class, such as {weight_decay: 0.01}."""
     warmup: float = 0.0

@@ -13,11 +13,13 @@ from gdstudy.study.entries import Code
 @dataclass(frozen=True, kw_only=True)
 class Optimizer:
     """label: its name in figures. build: its torch.optim.Optimizer class; none for plain gradient descent, which has a
-    step size of its own for each cell, `auto`, and a known limit and iterate. fused: it has one kernel a parameter."""
+    step size of its own for each cell, `auto`, and a known limit and iterate. momentum: so has this one, the heavy
+    ball. fused: it has one kernel a parameter."""
 
     name: str
     label: str
     build: Code | None
+    momentum: bool = False
     fused: bool = False
 
     @property
@@ -41,4 +43,8 @@ OPTIMIZERS: dict[str, Optimizer] = {
         ("ASGD", False),
     )
 }
-OPTIMIZERS = {"gd": Optimizer(name="gd", label="GD", build=None), **OPTIMIZERS}
+OPTIMIZERS = {
+    "gd": Optimizer(name="gd", label="GD", build=None),
+    "heavy_ball": Optimizer(name="heavy_ball", label="Heavy ball", build=None, momentum=True),
+    **OPTIMIZERS,
+}

@@ -110,10 +110,13 @@ def _of_trainings(study: Study) -> Iterator[str]:
     for group, training in every_training(study):
         optimizer = OPTIMIZERS[training.optimizer]
         if optimizer.plain and training.optimizer_options:
-            yield f"{group}optimizer_options={shown(training.optimizer_options)} has no effect on optimizer gd"
-        if training.start == "gaussian" and (
-            layered := [model.name for model in studied_models(study) if model.layered]
-        ):
+            options = shown(training.optimizer_options)
+            yield f"{group}optimizer_options={options} has no effect on optimizer {training.optimizer}"
+        if optimizer.momentum:
+            yield from _of_heavy_ball(group, training, layered)
+        elif training.momentum:
+            yield f"{group}momentum={training.momentum:g} is for optimizer heavy_ball; here it is {training.optimizer}"
+        if training.start == "gaussian" and layered:
             yield f"{group}start=gaussian is for readouts; {layered[0]} has a start of its own"
         if training.restarts > 1 and not several:
             yield f"{group}restarts={training.restarts} has no effect: {study.models[0]} has one start"
@@ -133,3 +136,12 @@ def _of_trainings(study: Study) -> Iterator[str]:
                 f"{group}init_scale={training.init_scale:g} must be at least ten times {least:.2g} ({group}tolerance, "
                 f"100 eps of {training.dtype}): else a saddle that is passed on the way counts as converged"
             )
+
+
+def _of_heavy_ball(group: str, training: Training, layered: list[str]) -> Iterator[str]:
+    if not training.momentum:
+        yield f"{group}optimizer=heavy_ball needs {group}momentum, in (0, 1), such as 0.9"
+    if layered:
+        yield f"{group}optimizer=heavy_ball is for readouts; {layered[0]} can take sgd with optimizer_options"
+    if not training.plain:
+        yield f"{group}optimizer=heavy_ball has one constant step size; leave out warmup and schedule, or take sgd"

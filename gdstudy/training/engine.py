@@ -8,9 +8,13 @@ from torch import Tensor
 
 from gdstudy.linalg.threads import Pace
 
-# What proves divergence of a readout: growth of the gradient norm over its start, which never grows below the stable
-# limit.
-READOUT_DIVERGENCE = 2.0
+
+def readout_divergence(momentum: float = 0.0) -> float:
+    """What proves divergence of a readout: growth of the gradient norm over its start.
+
+    Below the stable limit plain descent's never grows, and a heavy ball's overshoots by less than 2/(1 − β).
+    """
+    return 2 / (1 - momentum)
 
 
 class Engine(Protocol):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gdstudy.linalg.metrics import norm
 from gdstudy.linalg.threads import Pace
-from gdstudy.training.engine import READOUT_DIVERGENCE
+from gdstudy.training.engine import readout_divergence
 
 # Gram matrices of this many bytes stay in a core's own cache while many steps are taken on them; of four times as many
 # a step takes up to four times as long.
@@ -21,14 +21,23 @@ PLAIN_LOOP = 400
 class _Block:
     """Cells whose Gram matrices share one padded size n, and so one batched product a step.
 
-    A: (C, n, n) η times the Gram matrix; B: (C, k, n) η times the right-hand side; Z: (C, k, n) the unknown,
-    transposed: batched products of rows with A are the faster kernel on a CPU from n of about 20 on. Below, one output
-    is taken as a column, and A is held transposed: the same sums in the same order, in two thirds of the time.
+    A: (C, n, n) η times the Gram matrix; B: (C, k, n) η times the right-hand side; Z: (C, k, n) the unknown and, with
+    momentum, V its last step, transposed: batched products of rows with A are the faster kernel on a CPU from n of
+    about 20 on. Below, one output is taken as a column, and A is held transposed: the same sums in the same order, in
+    two thirds of the time.
     """
 
     def __init__(
-        self, cells: Tensor, X: Tensor, residual: Tensor, eta: Tensor, dual: bool, threads: int | None = None
+        self,
+        cells: Tensor,
+        X: Tensor,
+        residual: Tensor,
+        eta: Tensor,
+        dual: bool,
+        threads: int | None = None,
+        momentum: float = 0.0,
     ) -> None:
+        self.momentum = momentum
         self.cells, self.eta, self.dual = cells, eta[:, None, None], dual
         self.X = X if dual else X.new_empty(len(X), 0)  # else its Gram matrix says all
         gram, right = (X @ X.mT, residual) if dual else (X.mT @ X, X.mT @ residual)
@@ -37,14 +46,16 @@ class _Block:
         self.A = self.eta * gram
         self.A = (self.A.mT if self.column else self.A).contiguous()
         self.Z = torch.zeros_like(self.B)
+        self.V = torch.zeros_like(self.B) if momentum else self.B.new_zeros(len(self.B), 0, 0)
         self.pace = Pace(self.A.shape[-1] * max(self.A.shape[-1], self.B.shape[-2]), X.device, threads)
 
     def advance(self, n_steps: int) -> None:
         # Equal parts: no small cell is left alone, for which PyTorch has another kernel, with other digits.
         parts = max(1, min(len(self.A), -(-self.A.numel() * self.A.element_size() // CACHE_BYTES)))
-        for A, B, Z in zip(*(M.tensor_split(parts) for M in (self.A, self.B, self.Z)), strict=True):
+        for A, B, Z, V in zip(*(M.tensor_split(parts) for M in (self.A, self.B, self.Z, self.V)), strict=True):
             B, left, right, Z = self._in_order(A, B, Z)
-            self.pace.repeat(partial(_step, B, left, right, Z, torch.empty_like(Z)), n_steps, len(A))
+            step = partial(_roll, V.mT if self.column else V, self.momentum) if self.momentum else _step
+            self.pace.repeat(partial(step, B, left, right, Z, torch.empty_like(Z)), n_steps, len(A))
 
     def _in_order(self, A: Tensor, B: Tensor, Z: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """B, the two factors of ZA, and Z; all transposed where an output is a column."""
@@ -65,7 +76,7 @@ class _Block:
         if bool(mask.all()):
             return
         kept = mask.nonzero().squeeze(-1)
-        for name in ("cells", "X", "eta", "A", "B", "Z"):
+        for name in ("cells", "X", "eta", "A", "B", "Z", "V"):
             setattr(self, name, getattr(self, name)[kept])
 
 
@@ -74,18 +85,32 @@ def _step(B: Tensor, left: Tensor, right: Tensor, Z: Tensor, gradient: Tensor) -
     Z.sub_(gradient)
 
 
+def _roll(V: Tensor, momentum: float, B: Tensor, left: Tensor, right: Tensor, Z: Tensor, gradient: Tensor) -> None:
+    torch.baddbmm(B, left, right, beta=-1, out=gradient)
+    V.mul_(momentum).add_(gradient)
+    Z.sub_(V)
+
+
 class Gram:
     """Explicit gradients on the smaller Gram matrix of each cell; exact zero rows of X cost nothing.
 
     X: (C, N, P), Y: (C, N, k), W0: (C, P, k), step_size: (C,), n_rows: (C,) rows that are not padding.
-    threads: a fixed number of them.
+    threads: a fixed number of them. momentum: β of the heavy ball.
     """
 
-    divergence, looks = READOUT_DIVERGENCE, 64
+    looks = 64
 
     def __init__(
-        self, X: Tensor, Y: Tensor, W0: Tensor, step_size: Tensor, n_rows: Tensor, threads: int | None = None
+        self,
+        X: Tensor,
+        Y: Tensor,
+        W0: Tensor,
+        step_size: Tensor,
+        n_rows: Tensor,
+        threads: int | None = None,
+        momentum: float = 0.0,
     ) -> None:
+        self.divergence = readout_divergence(momentum)
         n, P = X.shape[-2:]
         self.W0 = W0
         residual = Y - X @ W0
@@ -95,7 +120,7 @@ class Gram:
         for size in padded.unique().tolist():
             cells = (padded == size).nonzero().squeeze(-1)
             rows = slice(None) if size == 0 else slice(size)
-            block = _Block(cells, X[cells, rows], residual[cells, rows], step_size[cells], size > 0, threads)
+            block = _Block(cells, X[cells, rows], residual[cells, rows], step_size[cells], size > 0, threads, momentum)
             self.blocks.append(block)
         self.cells = torch.cat([block.cells for block in self.blocks])
         self.pace = Pace(max(n, P) * max(P, Y.shape[-1]), X.device, threads)

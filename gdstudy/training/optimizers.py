@@ -48,8 +48,9 @@ def schedule_of(steps: int, warmup: float, shape: str) -> Schedule | None:
 
 
 def is_plain(optimizer: Any) -> bool:
-    """Whether this names plain gradient descent, and no optimizer of torch.optim nor nothing."""
-    return isinstance(optimizer, str) and optimizer in OPTIMIZERS and OPTIMIZERS[optimizer].plain
+    """Whether this names plain gradient descent, without momentum, and no optimizer of torch.optim nor nothing."""
+    facts = OPTIMIZERS.get(optimizer) if isinstance(optimizer, str) else None
+    return facts is not None and facts.plain and not facts.momentum
 
 
 def torch_optimizer(name: str, learning_rate: float, options: Mapping[str, float]) -> Callable[..., Any]:

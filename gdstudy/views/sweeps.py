@@ -40,7 +40,7 @@ def main_training(study: Study) -> str:
 def descends(study: Study) -> bool:
     """The main training is plain gradient descent, of readouts from zero: what the paper says of it is said of it."""
     main = study.trained.get(main_training(study))
-    return main is not None and main.plain and main.start == "own"
+    return main is not None and main.plain and not main.momentum and main.start == "own"
 
 
 @dataclass(frozen=True, eq=False)

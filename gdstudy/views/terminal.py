@@ -63,12 +63,17 @@ def _columns(sweep: Sweep) -> list[_Column]:
     name = "X⁺X" if sweep.model.autoencoder and sweep.reference == "min_norm" else _REFERENCES[sweep.reference]
     columns = [_Column(f"{said}, {name}", 16, ".4g", _median(sweep, sweep.rows, error))]
     each = [
-        [_Column(name.upper(), max(12, len(name) + 2), ".4g", _median(sweep, rows, error)), *_progress(sweep, rows)]
+        [_Column(_heading(name), max(12, len(name) + 2), ".4g", _median(sweep, rows, error)), *_progress(sweep, rows)]
         for name, rows in sweep.by_training.items()
     ]
     if sum(column.width for group in (columns, *each) for column in group) > _WIDEST:
         each = [*each[:1], *(group[:1] for group in each[1:])]
     return [column for group in (columns, *each) for column in group]
+
+
+def _heading(training: str) -> str:
+    """A training as its column is called."""
+    return {"gd": "GD"}.get(training, training)
 
 
 def _progress(sweep: Sweep, trained: DataFrame) -> list[_Column]:
@@ -85,7 +90,7 @@ def _losses(sweep: Sweep) -> list[_Column]:
     """Losses are 1 for an output of zero. D·N/m: median dimensionality of data points over that of all alike, m/N."""
     rows, m = sweep.rows, int(sweep.first("n_hidden"))
     others = [
-        _Column(name.upper(), max(12, len(name) + 2), ".4g", _median(sweep, table, "relative_test_mse"))
+        _Column(_heading(name), max(12, len(name) + 2), ".4g", _median(sweep, table, "relative_test_mse"))
         for name, table in list(sweep.by_training.items())[1:]
     ]
     return [

@@ -45,6 +45,29 @@ def test_gd_iterate_grows_without_bound_above_the_stable_step_size():
 
 
 @everywhere()
+@pytest.mark.parametrize("momentum", [0.1, 0.9])
+def test_with_momentum_the_iterate_is_that_of_the_heavy_ball(known, momentum):
+    X, Y = known.X.astype(float), known.Y.astype(float)
+    for share in (0.01, 1.0, 1.9 * (1 + momentum)):
+        eta = known.step_size(share)
+        for t in (0, 1, 2, 3, 10, 300):
+            W = known.iterate(eta, t, momentum)
+            bound = 1e4 * (known.condition if known.rank else 1) * np.finfo(float).eps * np.linalg.norm(W)
+            assert np.linalg.norm(gd_iterate(X, Y, eta, t, momentum=momentum) - W) <= bound
+    eta = known.step_size(1.9 * (1 + momentum))  # where plain descent has no limit
+    assert np.linalg.norm(gd_iterate(X, Y, eta, np.inf, momentum=momentum) - known.W) <= known.tolerance()
+    if known.rank:
+        with pytest.raises(ValueError, match="no limit where step_size is 2/σ₁² or more"):
+            gd_iterate(X, Y, eta, np.inf)
+
+
+@pytest.mark.parametrize("momentum", [-0.1, 1.0, float("nan"), "0.9"])
+def test_a_momentum_that_is_none_is_refused(momentum):
+    with pytest.raises(ValueError, match=r"momentum=.* must lie in \[0, 1\)"):
+        gd_iterate(*problem(5), 0.01, 3, momentum=momentum)
+
+
+@everywhere()
 @pytest.mark.parametrize("share", [0.3, 1.0, 1.9])
 def test_the_iterate_is_that_of_the_recursion_and_its_limit_the_known_solution(known, share):
     eta = known.step_size(share)

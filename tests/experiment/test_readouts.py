@@ -1,12 +1,14 @@
 """What a run records, against a straightforward computation one cell at a time."""
 
+from dataclasses import replace
+
 import numpy as np
 import one_cell
 import pytest
 import torch
 from computed import at, autoencoders, computed
 from conftest import small_study
-from problems import everywhere
+from problems import everywhere, of_spectrum
 from sklearn.metrics import mean_squared_error
 
 from gdstudy import (
@@ -492,6 +494,28 @@ def test_rows_of_a_known_problem_hold_its_known_answers(known, engine):
         assert rows["distance"] == pytest.approx(gap, rel=1e-6, abs=1e-9)
     if known.condition > 1.5 and known.W.any():  # there is a way to go, and it has not been gone
         assert trained["distance"] > 1e-6
+
+
+def test_the_heavy_ball_stands_beside_its_exact_iterate_and_meets_the_limit_where_descent_has_not():
+    known = of_spectrum("slow", 20, 20, np.geomspace(1, 2e-3, 20))
+    data, batch, _ = as_cell(known)
+    rolling = {"optimizer": "heavy_ball", "momentum": 0.98}
+    gd = Training(steps=100_000, checkpoints_per_decade=2)
+    study = Study(n_train=[1], gd=gd, trainings={"rolling": rolling})
+    levels = (("none", None),)
+    records = run_batch(study, data, replace(batch, trained=(("gd", levels), ("rolling", levels))))
+    rows = {rows["estimator"]: {name: np.ravel(value)[0] for name, value in rows.items()} for rows in records.results}
+    assert rows["rolling"]["status"] == "converged"
+    assert rows["rolling"]["distance"] < 1e-5 < 0.1 < rows["gd"]["distance"]
+    assert rows["rolling"]["row_space_leak"] < 1e-8
+    assert rows["rolling"]["step_size_limit"] == pytest.approx(1.98 * rows["gd"]["step_size_limit"])
+    assert np.isnan(rows["rolling"].get("steps_to_tolerance", np.nan))
+    assert rows["rolling_closed_form"]["weight_norm"] == pytest.approx(rows["rolling"]["weight_norm"], rel=1e-9)
+    curves = [rows for rows in records.curves if rows["estimator"] == "rolling"]
+    assert max(rows["deviation"].max() for rows in curves) < 1e-9
+    # At the same steps plain descent is elsewhere.
+    plain = {int(r["step"][0]): r["weight_norm"][0] for r in records.curves if r["estimator"] == "gd"}
+    assert all(abs(plain[int(r["step"][0])] / r["weight_norm"][0] - 1) > 1e-3 for r in curves[2:-1])
 
 
 # A random start

@@ -26,6 +26,7 @@ BOTTLENECK = {
 }
 SUPERPOSITION = {**BOTTLENECK, "datasets": ["sparse_features"], "models": ["superposition"], "gd": {"step_size": 0.01}}
 ADAM = {"optimizer": "adam", "step_size": 0.01}
+HEAVY_BALL = {"optimizer": "heavy_ball", "momentum": 0.9}
 GOOD = {
     "readouts": READOUTS,
     "wide": WIDE,
@@ -53,7 +54,7 @@ BAD = [
     (
         READOUTS,
         {"gd": {"optimizer": "adamv"}},
-        "gd.optimizer: unknown 'adamv' (did you mean adam?); known: gd, sgd, adam,",
+        "gd.optimizer: unknown 'adamv' (did you mean adam?); known: gd, heavy_ball, sgd,",
     ),
     (
         READOUTS,
@@ -140,6 +141,15 @@ BAD = [
     ),
     # Optimizers
     (READOUTS, {"gd": {"optimizer_options": {"eps": 1}}}, "gd.optimizer_options={'eps': 1.0} has no effect on"),
+    (
+        READOUTS,
+        {"gd": {"optimizer": "heavy_ball"}},
+        "gd.optimizer=heavy_ball needs gd.momentum, in (0, 1), such as 0.9",
+    ),
+    (READOUTS, {"gd": {"momentum": 0.9}}, "gd.momentum=0.9 is for optimizer heavy_ball; here it is gd"),
+    (READOUTS, {"gd": {**HEAVY_BALL, "momentum": 1}}, "gd.momentum=1 must lie in [0, 1)"),
+    (READOUTS, {"gd": {**HEAVY_BALL, "warmup": 0.1}}, "gd.optimizer=heavy_ball has one constant step size; leave out"),
+    (BOTTLENECK, {"gd": HEAVY_BALL}, "gd.optimizer=heavy_ball is for readouts; bottleneck can take sgd with"),
     (READOUTS, {"gd": {"optimizer": "adam"}}, "gd.step_size=auto is not known for adam; give a number, such as 0.01"),
     (SUPERPOSITION, {"gd": {}}, "gd.step_size=auto is not known for superposition; give a number, such as 0.01"),
     (READOUTS, {"gd": {"restarts": 3}}, "gd.restarts=3 has no effect: linear has one start"),
@@ -175,7 +185,7 @@ BAD = [
     (
         READOUTS,
         {"trainings": {"a": {"optimizer": "adamv"}}},
-        "trainings.a.optimizer: unknown 'adamv' (did you mean adam?); known: gd, sgd, adam,",
+        "trainings.a.optimizer: unknown 'adamv' (did you mean adam?); known: gd, heavy_ball, sgd,",
     ),
     (
         READOUTS,
@@ -314,9 +324,15 @@ def test_any_other_word_is_an_estimator(name):
 
 def test_every_optimizer_trains_every_kind_of_model():
     for base in GOOD.values():
-        for name in OPTIMIZERS:
+        for name in [name for name, facts in OPTIMIZERS.items() if not facts.momentum]:
             study = study_of({**base, "trainings": {"other": {"optimizer": name, "step_size": 0.01, "warmup": 0.1}}})
             assert study.trained["other"].optimizer == name
+
+
+def test_another_optimizer_does_not_inherit_momentum():
+    study = study_of({**READOUTS, "gd": HEAVY_BALL, "trainings": {"plain": {"optimizer": "gd"}, "single": {}}})
+    assert study.trained["plain"].momentum == 0
+    assert study.trained["single"].momentum == 0.9
 
 
 def test_whole_numbers_of_modes_need_not_differ_in_three_digits():

@@ -10,8 +10,9 @@ from gdstudy.study.optimizers import OPTIMIZERS
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_each_optimizer_is_plain_or_the_class_of_its_name(name):
     facts = OPTIMIZERS[name]
-    assert facts.name == name == facts.label.lower()
-    assert facts.plain == (name == "gd")
+    assert facts.name == name == facts.label.lower().replace(" ", "_")
+    assert facts.plain == (name in ("gd", "heavy_ball"))
+    assert facts.momentum == (name == "heavy_ball")
     if not facts.plain:
         build = code(facts.build)
         assert issubclass(build, torch.optim.Optimizer)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from problems import ZOO, everywhere
+from problems import ZOO, everywhere, of_spectrum
 
 from gdstudy import Status, gradient_descent, min_norm_solution
 from gdstudy.training.arguments import log_spaced
@@ -35,6 +35,32 @@ def test_gd_from_zero_is_its_recursion_at_every_checkpoint_and_stays_in_the_row_
         assert state.W.dtype == known.X.dtype
         assert np.linalg.norm(state.W - known.iterate(known.step_size(), int(state.steps))) <= rounding
         assert np.linalg.norm(state.W - known.row_space @ state.W) <= rounding
+
+
+@pytest.mark.parametrize("engine", ["gram", "autograd"])
+@pytest.mark.parametrize("momentum", [0.5, 0.95])
+@everywhere()
+def test_the_heavy_ball_is_its_recursion_and_stays_in_the_row_space(engine, momentum, known):
+    eta = known.step_size()
+    size = max(np.linalg.norm(known.iterate(eta, t, momentum)) for t in range(0, 100, 10))
+    rounding = 1e4 * known.eps * max(size, 1e-300)
+    for state in gradient_descent(known.X, known.Y, [1, 2, 10, 100], eta, engine=engine, momentum=momentum):
+        assert np.linalg.norm(state.W - known.iterate(eta, int(state.steps), momentum)) <= rounding
+        assert np.linalg.norm(state.W - known.row_space @ state.W) <= rounding * (known.condition if known.rank else 1)
+    if known.condition > 1.5 and known.W.any():  # and plain descent is another
+        assert np.linalg.norm(state.W - known.iterate(eta, int(state.steps))) > rounding
+
+
+def test_momentum_reaches_the_limit_in_fewer_steps_and_is_stable_for_larger_ones():
+    known = of_spectrum("slow", 8, 8, np.geomspace(1, 0.01, 8))
+    plain = last(gradient_descent(known.X, known.Y, [10**6], tolerance=1e-10))
+    rolled = last(gradient_descent(known.X, known.Y, [10**6], tolerance=1e-10, momentum=0.98))
+    assert status(plain) == status(rolled) == "converged"
+    assert plain.steps > 50 * rolled.steps
+    assert rolled.distance < 1e-6
+    for share, ends in ((1.95, "converged"), (2.05, "diverged")):
+        eta = share * (1 + 0.5) / known.largest**2
+        assert status(last(gradient_descent(known.X, known.Y, [10**6], eta, momentum=0.5))) == ends
 
 
 @pytest.mark.parametrize("engine", ["gram", "autograd"])

@@ -15,6 +15,7 @@ class Training:
     steps: int = 100
     restarts: int = 1
     start: str = "own"
+    momentum: float = 0.0
     n_hidden: tuple | None = None
 
     @property

@@ -157,13 +157,13 @@ def test_every_training_has_its_columns_and_of_many_all_but_the_first_have_their
         return re.split(r"  +", lines[2].strip()), row
 
     head, row = table(two)
-    assert head == ["N", "test MSE, X⁺y", "GD", *progress, "ADAM", *progress]
+    assert head == ["N", "test MSE, X⁺y", "GD", *progress, "adam", *progress]
     assert float(row[5]) == pytest.approx(2 * float(row[1]), rel=1e-3)
     two.study.trained["third"] = replace(two.study.trained["gd"])
     rows = select(two.results, estimator="gd").assign(estimator="third")
     three = replace(two, results=joined(two.results, rows))
     head, row = table(three)
-    assert head == ["N", "test MSE, X⁺y", "GD", *progress, "ADAM", "THIRD"]
+    assert head == ["N", "test MSE, X⁺y", "GD", *progress, "adam", "third"]
     assert row[5:] == [row[5], row[1]]
 
 
@@ -180,5 +180,5 @@ def test_other_trainings_of_superposition_have_their_test_losses(autoencoder_run
     text = report(autoencoder_run("superposition_levels"), tmp_path)
     (head,) = (line for line in text.splitlines() if "D·N/m" in line)
     assert re.split(r"  +", head.strip())[5:] == [
-        *("SLOW", "FAST", "BEST_OF_2", "BEST_OF_3"),
+        *("slow", "fast", "best_of_2", "best_of_3"),
     ]
