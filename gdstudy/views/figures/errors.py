@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from gdstudy.experiment.tables import Run
 from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, shared_legend, threshold
 from gdstudy.views.figures.curves import draw, draw_expectation, draw_mean
+from gdstudy.views.figures.labels import axis_label
 from gdstudy.views.figures.panels import against_n, panels, swept
-from gdstudy.views.figures.style import BLACK, BLUE, MSE, ORANGE, PINK, ROWS, TEST, TRAIN, grid
+from gdstudy.views.figures.style import BLACK, BLUE, ORANGE, PINK, ROWS, TEST, TRAIN, grid
 from gdstudy.views.summary import by_size
 
 _MEANS = "Near N = P the mean need not exist: it follows the worst split. "
@@ -31,7 +32,7 @@ def divergence(run: Run) -> Figure | None:
         draw(axis, test, "test, median and quartiles", TEST)
         draw_mean(axis, test, "test, mean (may leave the panel)", TEST)
         draw(axis, by_size(rows, "train_mse"), "train, median and quartiles", TRAIN)
-        log_axes(axis, ROWS, MSE)
+        log_axes(axis, ROWS, axis_label("test_mse", "MSE"))
         fit_y(axis, panel.floor(1e-6))
         if ("theory", "none") in panel.rows:
             draw_expectation(axis, panel.rows["theory", "none"], panel.P)
@@ -59,7 +60,7 @@ def bias(run: Run) -> Figure | None:
         for column, label, colour in parts:
             draw(axis, by_size(rows, column), label, colour)
         draw(axis, by_size(rows, "test_mse"), "test error", BLACK, band=0, linewidth=0.8)
-        against_n(axis, panel, "mean over test rows (squared units of y)", panel.floor(1e-6))
+        against_n(axis, panel, axis_label("test_mse", "mean over test rows"), panel.floor(1e-6))
     shared_legend(figure, *axes[0])
     return figure
 
@@ -76,7 +77,7 @@ def worst_mode(run: Run) -> Figure | None:
         draw_mean(axis, curve, "mean", BLUE)
         equal = 1 / np.minimum(curve.x, panel.P)
         axis.plot(curve.x, equal, color=BLACK, linestyle="--", linewidth=1, label="all modes alike, 1/min(N, P)")
-        axis.set(xscale="log", xlabel=ROWS, ylabel="share of variance (no unit)", ylim=(0, 1.03))
+        axis.set(xscale="log", xlabel=ROWS, ylabel=axis_label("worst_mode_share", "share of variance"), ylim=(0, 1.03))
         threshold(axis, panel.P)
         count_ticks(axis)
         axis.set_title(panel.title())
