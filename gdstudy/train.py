@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -214,8 +215,10 @@ def _show(folder: Path, quiet: bool) -> None:
     from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text, report
 
     run = load_run(folder)
-    images = redraw(folder, run)
-    export_csv(folder, run.results)
+    with ThreadPoolExecutor(1) as beside:  # Arrow leaves Python to the figures
+        table = beside.submit(export_csv, folder, run.results)
+        images = redraw(folder, run)
+        table.result()
     claims = decide(run)
     markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
     texts = {"config": f"```yaml\n{(folder / CONFIG).read_text('utf-8')}\n```"} | (
