@@ -1,7 +1,7 @@
 """Gradient descent beside its closed form, at and around the interpolation threshold N = P.
 
 The house, each wing importing only from those below it (CONTRIBUTING.md):
-    commands                          train, figures
+    commands                          train, figures, estimator
     sweep, views                      batches → store; stored tables → what people look at
     experiment                        the only place where training meets its closed form
     training, closed_form, theory     siblings that never meet
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gdstudy.data.dataset import Dataset
     from gdstudy.data.loading import load_dataset
     from gdstudy.data.sources import register_dataset
+    from gdstudy.estimator import GradientDescentClassifier, GradientDescentRegressor
     from gdstudy.study.config import Study
     from gdstudy.study.status import Status
     from gdstudy.sweep.store import load_arrays, load_curves, load_results
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from gdstudy.training.train_module import train_module
 
 _HOME = {
+    "GradientDescentClassifier": "estimator",
+    "GradientDescentRegressor": "estimator",
     "gd_iterate": "closed_form.iterates",
     "min_norm_solution": "closed_form.solutions",
     "reduced_rank_solution": "closed_form.solutions",
@@ -53,6 +56,8 @@ _HOME = {
 
 __all__ = [
     "Dataset",
+    "GradientDescentClassifier",
+    "GradientDescentRegressor",
     "State",
     "Status",
     "Study",
