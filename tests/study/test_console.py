@@ -9,7 +9,7 @@ import pytest
 
 from gdstudy.study import console
 
-SMALL = "datasets: diabetes\nn_train: [5, 10, 20]\nseeds: 2\ngd: {steps: 50, checkpoints_per_decade: 2}\n"
+SMALL = "datasets: diabetes\nn_train: 10\nseeds: 2\ngd: {steps: 50, checkpoints_per_decade: 2}\n"
 COMMAND = [sys.executable, "-m", "gdstudy.train"]
 
 
