@@ -12,7 +12,10 @@ COMMANDS = {
     "train": "run a study, beside its closed form: gdstudy train --config linear.yaml",
     "resume": "finish what is missing of a run: gdstudy resume RUN_DIR",
     "figures": "redraw a run's figures: gdstudy figures RUN_DIR",
+    "diagnose": "say what is wrong with your own data, if anything: gdstudy diagnose data.csv --target y",
 }
+# Where a command is not the module of its name: a function of the package has it.
+_MODULES = {"diagnose": "diagnosis"}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
             say(f"usage: gdstudy resume RUN_DIR [--quiet]\n\n{COMMANDS[name]}")
             return 0 if rest else 2
         name, rest = "train", ["--resume", *rest]
-    return int(import_module(f"gdstudy.{name}").main(rest))
+    return int(import_module(f"gdstudy.{_MODULES.get(name, name)}").main(rest))
 
 
 if __name__ == "__main__":

@@ -7,17 +7,20 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gdstudy import __version__
+from gdstudy.preparation import dry_run, prepared
 from gdstudy.study.config import Study
 from gdstudy.study.console import one_line, prepare, say, tell
 from gdstudy.study.errors import StudyError, shown
-from gdstudy.study.optimizers import OPTIMIZERS
-from gdstudy.study.parser import StudyParser, as_dict, as_yaml, read_study, study_of
+from gdstudy.study.parser import StudyParser, as_dict, as_yaml, find_config, read_study, read_yaml, study_of
+from gdstudy.study.sources import check_name
+from gdstudy.study.values import convert
 from gdstudy.sweep.folder import BATCHES, CONFIG, check_folder, is_old, is_unused, write_whole
 
 if TYPE_CHECKING:
@@ -29,27 +32,60 @@ PROG = "gdstudy.train"
 
 
 def run_study(
-    config: str | Path | Study, run_dir: str | Path | None = None, quiet: bool = True, name: str = "study"
+    config: str | Path | Study | Mapping[str, Any] | None = None,
+    run_dir: str | Path | None = None,
+    quiet: bool = True,
+    name: str = "study",
+    datasets: Iterable[Dataset] = (),
 ) -> Path:
-    """Run a study, a YAML file or a Study, to the end; returns its run folder.
+    """Run a study, a YAML file, a Study or a mapping of keys, to the end; returns its run folder.
 
-    run_dir: a new or empty folder; default runs/<config>/<YYYYmmdd-HHMMSS>. StudyError says what to put right.
+    run_dir: a new or empty folder; default runs/<config>/<YYYYmmdd-HHMMSS>. datasets: more data sets, from Python; a
+    config that names none, in a file or a mapping, has these alone. StudyError says what to put right.
     """
-    # A study that was changed after it was made is checked again.
-    try:
-        study = study_of(as_dict(config)) if isinstance(config, Study) else read_study(config)
-    except (AttributeError, RecursionError) as error:
-        raise StudyError(f"the study has lost a key or holds itself: {one_line(error)}; make it anew") from None
-    if not isinstance(config, Study):
+    given = list(datasets)
+    if isinstance(config, str | Path):
         name = run_name(config)
-    datasets = _prepare(study, quiet)  # before anything is written
+    study = _with(given, config) if given or config is None or isinstance(config, Mapping) else _checked(config)
+    study, loaded = prepared(study, quiet, given)  # before anything is written
     store = _begin(study, run_dir, name)
-    _finish(study, datasets, store, quiet)
+    _finish(study, loaded, store, quiet)
     return store.run_dir
 
 
-def resume_study(run_dir: str | Path, quiet: bool = True) -> Path:
-    """Finish what is missing of a run. StudyError for a folder that is no run or whose config.yaml was changed."""
+def _checked(config: str | Path | Study) -> Study:
+    """A study that was changed after it was made is checked again."""
+    try:
+        return study_of(as_dict(config)) if isinstance(config, Study) else read_study(config)
+    except (AttributeError, RecursionError) as error:
+        raise StudyError(f"the study has lost a key or holds itself: {one_line(error)}; make it anew") from None
+
+
+def _with(given: list[Dataset], config: str | Path | Study | Mapping[str, Any] | None) -> Study:
+    """The study with data sets from Python beside those it names."""
+    from gdstudy.data.reading import from_python
+
+    names = [data.name for data in given]
+    for at, data_name in enumerate(names):
+        check_name(data_name, "datasets")
+        if data_name in names[:at]:
+            raise StudyError(f"datasets: two are called {shown(data_name)}; give one another name")
+    if isinstance(config, Study):
+        values: dict[str, Any] = as_dict(_checked(config))
+    else:
+        values = dict(config or {}) if config is None or isinstance(config, Mapping) else read_yaml(find_config(config))
+    if given:
+        prints = {data.name: from_python(data).fingerprint for data in given}
+        values["datasets"] = [*convert(list[str], values.get("datasets", [])), *names]
+        values["fingerprints"] = {**values.get("fingerprints", {}), **prints}
+    return study_of(values)
+
+
+def resume_study(run_dir: str | Path, quiet: bool = True, datasets: Iterable[Dataset] = ()) -> Path:
+    """Finish what is missing of a run. datasets: those of its data sets that came from Python, the same as then.
+
+    StudyError for a folder that is no run, whose config.yaml was changed, or whose own data are not the same now.
+    """
     folder = Path(run_dir)
     if not is_old(folder) and not ((folder / CONFIG).is_file() and (folder / BATCHES).is_dir()):
         raise StudyError(f"--resume {run_dir}: no run is there ({CONFIG} and {BATCHES}/); give a run's folder")
@@ -58,55 +94,9 @@ def resume_study(run_dir: str | Path, quiet: bool = True) -> Path:
     study = read_study(folder / CONFIG)
     from gdstudy.sweep.store import Store
 
-    _finish(study, _prepare(study, quiet), Store(folder, study, provenance(study)), quiet)
+    study, loaded = prepared(study, quiet, datasets)
+    _finish(study, loaded, Store(folder, study, provenance(study)), quiet)
     return folder
-
-
-def dry_run(study: Study, quiet: bool = False) -> str:
-    """What a study would take, as text: cells, batches, memory, disk, and time from some cells. Nothing is written."""
-    from gdstudy.sweep.forecast import forecast
-
-    return str(forecast(study, _prepare(study, quiet)))
-
-
-def _prepare(study: Study, quiet: bool) -> dict[Variety, Dataset]:
-    """The data of a study that can be run here. StudyError says what to put right."""
-    from gdstudy.experiment.plan import check_memory
-    from gdstudy.sweep.machine import available_memory
-    from gdstudy.sweep.run import load_datasets
-
-    _check_device(study)
-    _check_optimizer(study)
-    check_memory(study, available_memory() if study.device == "cpu" else None)
-    return load_datasets(study, quiet)
-
-
-def _check_device(study: Study) -> None:
-    import torch
-
-    if study.device != "cpu":
-        index = int(study.device.partition(":")[2] or 0)
-        if index >= torch.cuda.device_count():
-            raise StudyError(f"device={study.device!r}: {torch.cuda.device_count()} CUDA devices are here; use cpu")
-
-
-def _check_optimizer(study: Study) -> None:
-    """Its options are known to torch alone, and a wrong one is to be said before anything is written."""
-    import torch
-
-    from gdstudy.training.optimizers import torch_optimizer
-
-    for name, training in study.trained.items():
-        group = "gd" if name == "gd" else f"trainings.{name}"
-        if OPTIMIZERS[training.optimizer].plain:
-            continue
-        try:
-            number = torch.zeros(1, requires_grad=True)
-            number.grad = torch.zeros(1)
-            torch_optimizer(training.optimizer, 1.0, training.optimizer_options)([number]).step()
-        except (TypeError, ValueError, RuntimeError) as error:
-            said = str(error) if "optimizer" in str(error) else f"optimizer_options: {error}"
-            raise StudyError(f"{group}.{said}") from None
 
 
 def _begin(study: Study, run_dir: str | Path | None, name: str) -> Store:

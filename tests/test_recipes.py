@@ -36,7 +36,7 @@ def add_a_data_set(monkeypatch):
 
     def load():
         X = np.random.default_rng(0).standard_normal((40, 6))
-        return Dataset("toy_data", X, X @ np.arange(6.0)[:, None])
+        return Dataset(X, X @ np.arange(6.0)[:, None], "toy_data")
 
     facts = DatasetFacts(name="toy_data", label="Toy data", load=load, rows=40, columns=6)
     monkeypatch.setitem(DATASETS, facts.name, facts)
@@ -64,7 +64,7 @@ def test_to_add_a_data_set_is_a_loader_and_its_facts(monkeypatch):
 
 def test_to_add_a_data_set_of_the_studys_sizes_is_the_same(monkeypatch):
     def load(sizes):
-        return Dataset("toy_sizes", np.ones((sizes.n_rows, sizes.n_inputs)), np.empty((sizes.n_rows, 0)))
+        return Dataset(np.ones((sizes.n_rows, sizes.n_inputs)), name="toy_sizes")
 
     facts = DatasetFacts(name="toy_sizes", label="Ones", load=load, has_targets=False)
     monkeypatch.setitem(DATASETS, facts.name, facts)

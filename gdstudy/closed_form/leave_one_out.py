@@ -4,12 +4,13 @@ gradient descent: y_i − x_i·W₋ᵢ, with W₋ᵢ from the other rows."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from gdstudy.closed_form.iterates import gd_filter
-from gdstudy.linalg.spectrum import Spectrum, product, spectrum
+from gdstudy.linalg.spectrum import Spectrum, cutoff, product, spectrum
 
 # A row whose leverage is 1 up to rounding is one that no combination of the others gives.
 _ALONE = 256 * torch.finfo(torch.float64).eps
@@ -90,26 +91,50 @@ def best_penalty(spec: Spectrum, Y: Tensor, penalties: Tensor, n_rows: Tensor | 
     return penalties.gather(-1, best.indices.unsqueeze(-1)).squeeze(-1), best.values
 
 
-def gd_left_out(X: Tensor, Y: Tensor, step_size: float, steps: Sequence[float]) -> Tensor:
+def gd_left_out(
+    X: Tensor,
+    Y: Tensor,
+    step_size: float,
+    steps: Sequence[float],
+    folds: Tensor | None = None,
+    weights: Tensor | None = None,
+    center: bool = False,
+    momentum: float = 0.0,
+) -> Tensor:
     """y_i − x_i·W₋ᵢ of gradient descent from zero after t steps on all rows but i, for each t: (T, N, k).
 
-    Through the SVD of each of the N problems, since no shortcut holds: (y − ŷ)_i/(1 − H_ii) of the t-th iterate's
-    hat matrix is off without bound once it interpolates (Patil et al. 2024). All take the step size of the full
-    problem. Costs N SVDs, for N of a few hundred.
+    Through the SVD of each of the left-out problems, since no shortcut holds: (y − ŷ)_i/(1 − H_ii) of the t-th
+    iterate's hat matrix is off without bound once it interpolates (Patil et al. 2024). All take the step size of the
+    full problem. Costs N SVDs, for N of a few hundred, or one a fold.
 
     X: (N, P), N ≥ 2; Y: (N, k); step_size: η, 1/units of X²; steps: t ≥ 0, infinite for the limit X⁺Y.
+    folds: (N,) the number of each row's fold, at least two; rows of one fold are left out together, default one by one.
+    weights: (N,) w_i > 0 of ½Σ w_i‖x_iW − y_i‖², default 1. center: each problem has the unpenalised intercept that is
+    best for its W, so that it is centred by the weighted means of its own rows, and so are the rows left out.
+    momentum: β of the heavy ball.
     """
-    rows, found = torch.arange(len(X), device=X.device), []
-    for part in rows.split(max(1, _MOST_NUMBERS // X.numel())):
-        kept = torch.stack([rows[rows != row] for row in part])
-        spec, seen = spectrum(X[kept]), Y[kept]
-        eta = X.new_full((len(part), 1), step_size)
-        coefficients = product(spec.U.mT, seen)
-        here = product(X[part].unsqueeze(1), spec.Vt.mT)
-        residuals = []
-        for t in steps:
-            f, power = gd_filter(spec, eta, X.new_full((len(part), 1), float(t)))
-            predicted = product(here, f.unsqueeze(-1) * coefficients).squeeze(1)
-            residuals.append(Y[part] - torch.ldexp(predicted, power.unsqueeze(-1)))
-        found.append(torch.stack(residuals))
-    return torch.cat(found, 1)
+    eps, rows = torch.finfo(X.dtype).eps, torch.arange(len(X), device=X.device)
+    folds = rows if folds is None else folds
+    weights = X.new_ones(len(X)) if weights is None else weights
+    X, Y, weights = (values.to(torch.float64) for values in (X, Y, weights))
+    if X.shape[1] > len(X):  # Descent turns with the features: N coordinates of the rows say all.
+        X = torch.linalg.qr(X.mT, mode="r")[1].mT
+    eta, t = X.new_tensor(step_size), X.new_tensor([float(t) for t in steps])[:, None, None]
+    residuals = Y.new_empty(len(t), *Y.shape)
+    for part in folds.unique().split(max(1, _MOST_NUMBERS // X.numel())):
+        # A row of zeros is as good as none.
+        kept = weights * (folds != part[:, None])
+        share = (kept / kept.sum(1, keepdim=True) * center).unsqueeze(1)
+        x_mean, y_mean, scale = product(share, X), product(share, Y), kept.sqrt().unsqueeze(-1)
+        spec = spectrum(scale * (X - x_mean), eps=eps)
+        if center:  # columns that vary in the rows left out alone are nothing but rounding of their means
+            spec = replace(spec, nonzero=spec.s > cutoff(scale * X, spec.s[:, 0], eps).unsqueeze(-1))
+        coefficients = product(spec.U.mT, scale * (Y - y_mean))
+        f, power = gd_filter(spec, eta, t, momentum)
+        power = power.expand(f.shape[:-1])
+        for number, fold in enumerate(part):
+            out = folds == fold
+            here = product(X[out] - x_mean[number], spec.Vt[number].mT)
+            predicted = product(here, f[:, number].unsqueeze(-1) * coefficients[number])
+            residuals[:, out] = Y[out] - y_mean[number] - torch.ldexp(predicted, power[:, number, None, None])
+    return residuals

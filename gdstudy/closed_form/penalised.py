@@ -42,15 +42,15 @@ def penalised(problem: Problem, n_rows: Tensor) -> Penalised:
     if problem.intercept == "none":
         return Penalised(problem.spectrum, problem.Y, problem.spectrum)
     if problem.intercept == "mean":
-        return Penalised(problem.spectrum, problem.Y, _with_constant(problem.spectrum, n_rows))
+        return Penalised(problem.spectrum, problem.Y, with_constant(problem.spectrum, n_rows))
     X = problem.X[..., :-1]
     of_x, of_y = (Frame.of(m, n_rows, torch.zeros_like(m[0, 0], dtype=torch.bool)) for m in (X, problem.Y))
     spec = of_x.spectrum(X, n_rows)
     means = (of_x.location, of_y.location)
-    return Penalised(spec, of_y.of_rows(problem.Y, n_rows), _with_constant(spec, n_rows), means)
+    return Penalised(spec, of_y.of_rows(problem.Y, n_rows), with_constant(spec, n_rows), means)
 
 
-def _with_constant(spec: Spectrum, n_rows: Tensor) -> Spectrum:
+def with_constant(spec: Spectrum, n_rows: Tensor) -> Spectrum:
     """With the mode u = 1/√N of infinite σ, which is what no penalty shrinks, and which no column of X is."""
     real = torch.arange(spec.U.shape[1], device=spec.U.device) < n_rows[:, None]
     u = real.to(spec.U.dtype) / n_rows.to(spec.U.dtype).sqrt()[:, None]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from gdstudy.data.classes import are_one_hot, are_whole, one_hot
 from gdstudy.data.splits import stream
+from gdstudy.linalg.arrays import real_tensor
 
 
 @dataclass(frozen=True)
@@ -24,24 +27,57 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class Dataset:
-    """name, preprocess: what was loaded, and what was done to its columns.
+    """Rows of data, one's own as well: `Dataset(X, y, name="probe")`.
 
-    X: (n, D) float64, dense or in compressed sparse rows; Y: (n, k) float64, k = 0 where there are inputs only.
+    X: (n, D), dense or in compressed sparse rows; Y: (n,) or (n, k), or None where there are inputs only. Arrays,
+    tensors and data frames are taken, and kept as float64: X (n, D), Y (n, k), k = 0 without targets.
+    name: what tables, figures and folders call it.
+    classes: None: a Y of texts, or of true and false, becomes one output of 0 and 1 for each class; True: one of whole
+    numbers too; False: none does. Then the names of the classes, or ().
+    columns: names of the columns of X, those of a data frame by default, or ().
     law: the distribution the rows were drawn from, where there is one with a known expected risk of predicting Y.
-    covariance: (D,) diagonal of Σ for rows x ~ N(0, Σ), or None. input_noise: σ of `inputs`, units of X.
+    covariance: (D,) diagonal of Σ for rows x ~ N(0, Σ), or None. preprocess, Y_mean: what was done to the columns, and
+    (k,) what was taken from Y. input_noise: σ of `inputs`, units of X.
+    ValueError or TypeError, naming X or Y, for what is no real and finite number, for another number of rows, or for
+    fewer than two.
     """
 
-    name: str
-    X: np.ndarray | sparse.csr_array
-    Y: np.ndarray
+    X: Any
+    Y: Any = None
+    name: str = "data"
+    classes: Any = None
+    columns: tuple[str, ...] = ()
     law: Gaussian | None = None
     covariance: np.ndarray | None = None
     preprocess: str = "none"
+    Y_mean: np.ndarray | None = None
     input_noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        columns = self.columns or tuple(map(str, getattr(self.X, "columns", ())))
+        X = sparse.csr_array(self.X) if sparse.issparse(self.X) else _numbers("X", self.X)
+        Y, classes = _targets(np.empty((X.shape[0], 0)) if self.Y is None else self.Y, self.classes)
+        if X.ndim != 2 or not X.shape[1]:
+            raise ValueError(f"X must be (rows, columns), with at least one column; it is {X.shape}")
+        if Y.ndim != 2 or len(Y) != X.shape[0]:
+            raise ValueError(f"Y must be (n,) or (n, k) with a row for each of the {X.shape[0]} of X; it is {Y.shape}")
+        if X.shape[0] < 2:
+            raise ValueError(f"X has {X.shape[0]} rows; at least one is for training and one for testing")
+        if columns and len(columns) != X.shape[1]:
+            raise ValueError(f"columns={len(columns)} names do not fit the {X.shape[1]} columns of X")
+        _check_finite("X", X.data if isinstance(X, sparse.csr_array) else X)
+        _check_finite("Y", Y)
+        for field, value in (("X", X), ("Y", Y), ("classes", classes), ("columns", columns)):
+            object.__setattr__(self, field, value)
 
     @property
     def n_rows(self) -> int:
         return int(self.X.shape[0])
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The class of each row, (n,), as the number of its output."""
+        return np.asarray((self.Y if self.Y_mean is None else self.Y + self.Y_mean).argmax(1))
 
     def clean(self) -> np.ndarray:
         """All inputs without noise, (n, D): what an autoencoder is to give back."""
@@ -52,3 +88,48 @@ class Dataset:
         if not self.input_noise:
             return self.clean()
         return self.clean() + self.input_noise * stream(seed, "input_noise").standard_normal(self.X.shape)
+
+
+def _numbers(name: str, value: Any) -> np.ndarray:
+    """float64, in the memory it lies in where it is that already."""
+    if isinstance(value, np.ndarray) and value.dtype == np.float64:
+        return value
+    for column, dtype in zip(value.columns, value.dtypes, strict=True) if hasattr(value, "columns") else ():
+        if getattr(dtype, "kind", "O") not in "biuf":
+            raise ValueError(f"{name} must hold real numbers; column {str(column)[:60]!r} is of dtype {dtype}")
+    return np.asarray(real_tensor(name, value).double().cpu())
+
+
+def _targets(value: Any, classes: tuple[str, ...] | bool | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Y (n, k) and the names of its classes, () where it is none."""
+    if classes is None or classes is True:
+        labels = np.empty(0) if hasattr(value, "detach") else np.asarray(value)  # tensors hold numbers
+        if (
+            labels.size == len(labels)
+            and labels.size
+            and all(isinstance(x, str | bool | np.bool_) for x in labels[:1].ravel())
+        ):
+            return _one_hot(labels.ravel())
+    Y = _numbers("Y", value)
+    Y = Y[:, None] if Y.ndim == 1 else Y
+    if classes is True and not are_one_hot(Y):
+        if Y.shape[1] == 1 and are_whole(Y):
+            return _one_hot(Y.ravel())
+        raise ValueError(f"Y must be one column of texts or whole numbers for classes=True; it is {Y.shape}")
+    names = classes if isinstance(classes, tuple) else tuple(map(str, range(Y.shape[1]))) if classes else ()
+    if names and len(names) != Y.shape[1]:
+        raise ValueError(f"Y must have an output for each of the {len(names)} classes; it is {Y.shape}")
+    return Y, names
+
+
+def _one_hot(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    try:
+        return one_hot(labels)
+    except ValueError as error:
+        raise ValueError(f"Y {error}") from None
+
+
+def _check_finite(name: str, values: np.ndarray) -> None:
+    if not np.isfinite(values).all():
+        place = ", ".join(map(str, np.argwhere(~np.isfinite(values))[0]))
+        raise ValueError(f"{name}[{place}] is NaN or infinite; drop such rows, or impute them")

@@ -26,7 +26,7 @@ HOUSING_PICKLE = "cal_housing_py3.pkz"
 HOUSING_PICKLE_SHA256 = "740b911884b5405599c461cf5c9a620aad36c63a0d32494567de2ebee803a42f"
 
 
-def _data_home() -> Path:
+def data_home() -> Path:
     """GDSTUDY_DATA_HOME, or the platform's cache folder."""
     import pooch
 
@@ -37,7 +37,7 @@ def _fetch(name: str, file: str, url: str, sha256: str) -> Path:
     """A file of a data set, downloaded once and checked each time. StudyError where there is none or it is damaged."""
     import pooch
 
-    home = _data_home()
+    home = data_home()
     path = home / file
     if path.is_file():
         if pooch.file_hash(str(path)) != sha256:
@@ -103,5 +103,5 @@ def missing_who() -> str | None:
 
 
 def _missing(name: str, file: str, size: str) -> str | None:
-    home = _data_home()
+    home = data_home()
     return None if (home / file).is_file() else f"downloading {name} ({size}, once) into {home}"

@@ -7,13 +7,21 @@ from dataclasses import replace
 import numpy as np
 
 from gdstudy.data.dataset import Dataset
+from gdstudy.data.sources import read_source
+from gdstudy.study.config import Study
 from gdstudy.study.datasets import DATASETS, PREPROCESSES
 from gdstudy.study.entries import code
 from gdstudy.study.groups import Synthetic
+from gdstudy.study.sources import File, format_of
 
 
 def load_dataset(
-    name: str, preprocess: str = "none", input_noise: float = 0.0, synthetic: Synthetic | None = None
+    name: str,
+    preprocess: str = "none",
+    input_noise: float = 0.0,
+    synthetic: Synthetic | None = None,
+    file: File | None = None,
+    data: Dataset | None = None,
 ) -> Dataset:
     """A data set by name, all rows.
 
@@ -28,21 +36,32 @@ def load_dataset(
                    of all rows cancel up to rounding: no cell knows anything of its test rows
     input_noise: standard deviation of what Dataset.inputs adds, units of the preprocessed X. synthetic: sizes of
     the data sets whose sizes are the study's, default 5000 rows of 16 columns.
+    name may also be a file's path, or openml:NAME: file: how it is read. data: what it holds, where that was read.
     ValueError, listing what there is, for an unknown name or preprocessing, or a negative noise. StudyError for a
     file that cannot be downloaded or is damaged.
     """
-    if name not in DATASETS:
+    if data is None and name not in DATASETS and format_of(name) == "named":
         raise ValueError(f"unknown data set {name!r}; known: {', '.join(DATASETS)}")
     if preprocess not in PREPROCESSES:
         raise ValueError(f"unknown preprocess {preprocess!r}; known: {', '.join(PREPROCESSES)}")
     if not 0 <= input_noise < np.inf:
         raise ValueError(f"input_noise={input_noise} is a standard deviation and cannot be negative")
-    facts = DATASETS[name]
-    data: Dataset = code(facts.load)(synthetic or Synthetic()) if facts.synthetic else code(facts.load)()
+    data = _loaded(name, synthetic or Synthetic(), file or File()) if data is None else data
     if PREPROCESSES[preprocess].centres:
         X = data.clean() - data.clean().mean(0)
         if PREPROCESSES[preprocess].scales:
             scale = X.std(0)
             X = X / np.where(scale > 0, scale, 1)
-        data = Dataset(name, X, data.Y - data.Y.mean(0))
+        mean = data.Y.mean(0)
+        data = replace(data, X=X, Y=data.Y - mean, Y_mean=mean, law=None, covariance=None)
     return replace(data, preprocess=preprocess, input_noise=input_noise)
+
+
+def _loaded(name: str, synthetic: Synthetic, file: File) -> Dataset:
+    """All rows as they are."""
+    facts = DATASETS.get(name)
+    if facts is None or facts.external or facts.load is None:
+        (source,) = Study(datasets=[name], file=file).sources
+        return read_source(source).data
+    loaded: Dataset = code(facts.load)(synthetic) if facts.synthetic else code(facts.load)()
+    return loaded

@@ -27,7 +27,7 @@ def california_housing() -> Dataset:
     target, X = table[:, 0] / 100_000, table[:, 1:].copy("F")  # as there: sums over rows to the same digit
     X[:, 2:4] /= X[:, 5:6]  # rooms and bedrooms a household
     X[:, 5] = X[:, 4] / X[:, 5]  # people a household
-    return Dataset("california_housing", X, target[:, None])
+    return Dataset(X, target[:, None], "california_housing")
 
 
 def diabetes() -> Dataset:
@@ -35,7 +35,7 @@ def diabetes() -> Dataset:
     from sklearn.datasets import load_diabetes
 
     X, y = load_diabetes(return_X_y=True)
-    return Dataset("diabetes", X, y[:, None])
+    return Dataset(X, y[:, None], "diabetes")
 
 
 def who_life_expectancy() -> Dataset:
@@ -43,7 +43,7 @@ def who_life_expectancy() -> Dataset:
     with who_file().open(encoding="utf-8", newline="") as file:
         complete = [row for row in csv.DictReader(file) if all(row.values())]
     X = np.array([[float(row[name]) for name in WHO_FEATURES] for row in complete])
-    return Dataset("who_life_expectancy", X, np.array([[float(row[WHO_TARGET])] for row in complete]))
+    return Dataset(X, np.array([[float(row[WHO_TARGET])] for row in complete]), "who_life_expectancy")
 
 
 def digits() -> Dataset:
@@ -51,4 +51,4 @@ def digits() -> Dataset:
     from sklearn.datasets import load_digits
 
     X, y = load_digits(return_X_y=True)
-    return Dataset("digits", X / 16, np.eye(10)[y])
+    return Dataset(X / 16, np.eye(10)[y], "digits", classes=tuple("0123456789"))

@@ -17,26 +17,26 @@ def student_teacher(data_seed: int = 0) -> Dataset:
     random = np.random.RandomState(data_seed)
     Z, b = random.randn(1000, 30), random.randn(30, 1)
     law = Gaussian(signal=float((b[:20] ** 2).sum()), noise=float((b[20:] ** 2).sum()))
-    return Dataset("student_teacher", Z[:, :20].copy(), Z @ b, law)
+    return Dataset(Z[:, :20].copy(), Z @ b, "student_teacher", law=law)
 
 
 def linear_plus_cosine() -> Dataset:
     """y = 2x + cos 25x at 1000 evenly spaced x in [−1, 1]: no noise, but no short polynomial either (App. C)."""
     x = np.linspace(-1, 1, 1000)[:, None]
-    return Dataset("linear_plus_cosine", x, 2 * x + np.cos(25 * x))
+    return Dataset(x, 2 * x + np.cos(25 * x), "linear_plus_cosine")
 
 
 def isotropic(sizes: Synthetic) -> Dataset:
     """x ~ N(0, I)."""
     X = stream(0, "isotropic").standard_normal((sizes.n_rows, sizes.n_inputs))
-    return Dataset("isotropic", X, np.empty((len(X), 0)), covariance=np.ones(sizes.n_inputs))
+    return Dataset(X, None, "isotropic", covariance=np.ones(sizes.n_inputs))
 
 
 def power_law(sizes: Synthetic) -> Dataset:
     """x ~ N(0, Σ) with Σ = diag(1, 1/2, …, 1/D)."""
     covariance = 1 / np.arange(1, sizes.n_inputs + 1)
     X = stream(0, "power_law").standard_normal((sizes.n_rows, sizes.n_inputs)) * np.sqrt(covariance)
-    return Dataset("power_law", X, np.empty((len(X), 0)), covariance=covariance)
+    return Dataset(X, None, "power_law", covariance=covariance)
 
 
 def sparse_features(sizes: Synthetic) -> Dataset:
@@ -55,4 +55,4 @@ def sparse_features(sizes: Synthetic) -> Dataset:
         length = np.sqrt(np.bincount(row, value**2))
         parts.append(sparse.csr_array((value / length[row], (row, column)), shape=shape))
     X = sparse.vstack(parts, format="csr")[: sizes.n_rows]
-    return Dataset("sparse_features", X, np.empty((sizes.n_rows, 0)))
+    return Dataset(X, None, "sparse_features")

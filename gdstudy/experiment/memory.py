@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gdstudy.study.config import Study
-from gdstudy.study.datasets import DATASETS, PREPROCESSES
+from gdstudy.study.datasets import PREPROCESSES
 from gdstudy.study.estimators import asked_for
 from gdstudy.study.models import Model
 
@@ -47,9 +47,9 @@ class Footprint:
     ) -> Footprint:
         """seen: data set, preprocessing and input noise; levels: how many ablation levels the closed form has."""
         dataset, preprocess, noise = seen
-        facts = DATASETS[dataset]
+        facts = study.facts(dataset)
         columns = facts.columns or study.synthetic.n_inputs
-        k = columns if model.autoencoder else max(1, facts.classes)
+        k = columns if model.autoencoder else max(facts.outputs, facts.classes)
         beside = [len(form.levels_in(study)) for form in asked_for(study)]
         return cls(
             n_rows=facts.rows or study.synthetic.n_rows,

@@ -9,7 +9,7 @@ from typing import Any
 from gdstudy.experiment.memory import Footprint
 from gdstudy.study.ablations import ABLATIONS, UNABLATED
 from gdstudy.study.config import Study
-from gdstudy.study.datasets import DATASETS, PREPROCESSES
+from gdstudy.study.datasets import PREPROCESSES
 from gdstudy.study.errors import StudyError
 from gdstudy.study.estimators import CLOSED_FORMS, asked_for
 from gdstudy.study.models import MODELS, REFERENCES, Model
@@ -63,7 +63,7 @@ def variants(study: Study) -> list[Variant]:
     sees = {name: study.preprocess if how == "same" else how for name, how in sees.items()}
     found = []
     for preprocess in dict.fromkeys([study.preprocess, *sees.values()]):
-        for dataset in study.datasets:
+        for dataset in study.names:
             levels = (UNABLATED, *study.ablations.levels(dataset))
             trained = tuple(
                 (name, tuple(x for x in levels if x == UNABLATED or x[0] in training.ablations))
@@ -78,7 +78,10 @@ def variants(study: Study) -> list[Variant]:
 
 def n_columns(study: Study, dataset: str) -> int:
     """Columns of a data set, some of which have the study's size."""
-    return DATASETS[dataset].columns or study.synthetic.n_inputs
+    facts = study.facts(dataset)
+    if facts.external and facts.columns is None:
+        raise StudyError(f"{dataset}: its columns are not known before it was read")
+    return facts.columns or study.synthetic.n_inputs
 
 
 def n_constants(study: Study, preprocess: str) -> int:
@@ -196,7 +199,7 @@ def producible(study: Study) -> dict[str, set[Any]]:
         },
         "n_hidden": set(study.n_hidden),
         "seed": set(range(study.seeds)),
-        "dataset": set(study.datasets),
+        "dataset": set(study.names),
         "preprocess": {variant.preprocess for variant in found},
         "input_noise": set(study.input_noise),
         "model": set(study.models),
@@ -213,6 +216,6 @@ def producible_levels(study: Study) -> dict[str, set[float | None]]:
     """The levels of each ablation that the tables of a study can hold, and without one those of ridge and of the exact
     iterate; None where there is none."""
     pairs = {UNABLATED} | {(UNABLATED[0], level) for form in asked_for(study) for level in form.levels_in(study)}
-    for name in study.datasets:
+    for name in study.names:
         pairs |= set(study.ablations.levels(name))
     return {ablation: {level for name, level in pairs if name == ablation} for ablation, _ in pairs}

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gdstudy.closed_form.certificate import left_to_learn, slowest_mode
 from gdstudy.closed_form.factors import Problem
 from gdstudy.closed_form.iterates import gd_readout, steps_to_gradient
 from gdstudy.data.dataset import Dataset
@@ -190,17 +191,9 @@ class ReadoutTask:
         where it is not one constant step size, or momentum carries W on.
         """
         problem, s = self.problem, self.problem.spectrum.s
-        remaining = (problem.spectrum.Vt @ (W.to(torch.float64) - self.limit)).norm(dim=-1)
-        remaining = torch.where(problem.spectrum.nonzero, remaining, 0)
-        unlearnt = remaining > self.training.tolerance * frobenius(self.limit)[:, None]
-        slowest = torch.where(unlearnt, s, torch.inf).min(-1)
-        share = remaining.square() / remaining.square().sum(-1, keepdim=True)
-        some = unlearnt.any(-1)
-        share = share.gather(-1, slowest.indices[:, None]).squeeze(-1)
-        values = {
-            "slowest_singular_value": torch.where(some, slowest.values, torch.nan),
-            "slowest_error_share": torch.where(some, share, torch.nan),
-        }
+        remaining = left_to_learn(problem.spectrum, W, self.limit)
+        slowest, share = slowest_mode(s, remaining, self.training.tolerance * frobenius(self.limit))
+        values = {"slowest_singular_value": slowest, "slowest_error_share": share}
         if self.training.plain and not self.training.momentum:
             largest = frobenius(problem.features().mT @ problem.Y)
             if self.W0 is not None:

@@ -14,6 +14,7 @@ from gdstudy.data.features import feature_map
 from gdstudy.data.splits import training_rows
 from gdstudy.experiment.plan import Batch
 from gdstudy.experiment.rows import Columns
+from gdstudy.linalg.accuracy import SplitAccuracies
 from gdstudy.linalg.frame import Frame
 from gdstudy.linalg.metrics import AllRows, SplitErrors, frobenius, relative_distance, row_space_leak
 from gdstudy.linalg.spectrum import spectrum
@@ -27,6 +28,7 @@ class Stack:
     """A batch as tensors, in float64 whatever trains: its unablated problem, and what measures readouts on its splits.
 
     target_mean_square: mean of Y² over all rows and outputs; a test MSE over it is the share of Y that is lost.
+    accuracies: where targets are classes.
     """
 
     batch: Batch
@@ -34,12 +36,14 @@ class Stack:
     n_train: Tensor
     errors: SplitErrors
     target_mean_square: float
+    accuracies: SplitAccuracies | None = None
 
     def at(self, cells: Tensor) -> Stack:
         """The given cells (c,) of the batch, in order and each once."""
         if len(cells) == len(self.n_train):  # all of them: nothing to copy
             return self
-        return replace(self, problem=self.problem.at(cells), n_train=self.n_train[cells], errors=self.errors.at(cells))
+        part = replace(self, problem=self.problem.at(cells), n_train=self.n_train[cells], errors=self.errors.at(cells))
+        return part if self.accuracies is None else replace(part, accuracies=self.accuracies.at(cells))
 
     def measure(self, problems: list[Problem], W: list[Tensor], references: list[Tensor]) -> Columns:
         """The measured columns of `results`, problem by problem: each (L·C,) for L readouts W (C, P, k).
@@ -73,6 +77,12 @@ class Stack:
         }
         values = {name: value.reshape(-1, n_distinct)[:, which] for name, value in values.items()}
         values["test_mse"] = (test / errors.n_test[:, None]).unflatten(-1, (n_levels, k)).mean(-1)
+        if self.accuracies is not None:  # of targets that are classes: not where an ablation makes them others
+            known = [not p.linear for p in problems]
+            train_shares = [self.accuracies.train(W[i]) for i in first]
+            values["train_accuracy"] = _levels([train_shares[i] for i in which], known)
+            test_shares = [self.accuracies.test(w, shift) for w, shift in zip(tested, shifts, strict=True)]
+            values["test_accuracy"] = _levels(test_shares, known)
         return {name: value.T.flatten().cpu().numpy() for name, value in values.items()}
 
 
@@ -112,7 +122,33 @@ def build_stack(study: Study, dataset: Dataset, batch: Batch) -> Stack:
     intercept: Intercept = "mean" if how.by_training else "column" if study.intercept else "none"
     problem = Problem(X, Y, spec or spectrum(X), beta, intercept=intercept)
     errors = SplitErrors(everything.to(study.device), which, rows, n_train, frame)
-    return Stack(batch, problem, n_train, errors, target_mean_square=float(np.square(target).mean()))
+    accuracies = _accuracies(study, dataset, batch, tables, numbers, errors)
+    return Stack(batch, problem, n_train, errors, float(np.square(target).mean()), accuracies)
+
+
+def _accuracies(
+    study: Study, dataset: Dataset, batch: Batch, tables: list[np.ndarray], numbers: np.ndarray, errors: SplitErrors
+) -> SplitAccuracies | None:
+    """What measures them, where targets are classes. tables: [φ(x) y] of each draw; numbers: of training rows."""
+    if not study.facts(dataset.name).classes or MODELS[batch.model].autoencoder:
+        return None
+    k, frame = dataset.Y.shape[1], errors.frame
+    P = tables[0].shape[1] - k
+    features = np.stack([table[:, :P] for table in tables])
+    taken = np.zeros(k) if dataset.Y_mean is None else dataset.Y_mean
+    mean = np.tile(taken, (len(numbers), 1))
+    Phi, labels, rows, means = (
+        torch.from_numpy(part).to(study.device) for part in (features, dataset.labels, numbers, mean)
+    )
+    if frame is not None:  # each cell's own means were taken from its targets too
+        means, frame = means + frame.location[:, P:], frame.of_columns(P)
+    return SplitAccuracies(Phi, errors.draw, labels, rows, errors.n_train, means, frame)
+
+
+def _levels(shares: list[Tensor], known: list[bool]) -> Tensor:
+    """One column a level, empty where it is not known: (C, L)."""
+    columns = [share if here else torch.full_like(share, torch.nan) for share, here in zip(shares, known, strict=True)]
+    return torch.stack(columns, 1)
 
 
 def side_by_side(columns: list[Tensor]) -> Tensor:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from gdstudy.study import sources
 from gdstudy.study.ablations import ABLATIONS
 from gdstudy.study.datasets import DATASETS
 from gdstudy.study.errors import StudyError, listed, shown, suggestion
@@ -30,7 +31,7 @@ MOST_CELLS, MOST_NUMBERS, MOST_SPARSE_NUMBERS, MOST_INPUTS = 10**7, 10**8, 4 * 1
 
 def check(study: Study) -> None:
     """StudyError, one line that names the key, for the first thing that cannot be."""
-    for complaints in (_of_names, _of_bounds, requirements, _of_sizes):
+    for complaints in (_of_names, sources.complaints, _of_bounds, requirements, _of_sizes):
         for complaint in complaints(study):
             raise StudyError(complaint)
 
@@ -47,10 +48,10 @@ def check_training_names(names: Iterable[str]) -> None:
 
 def _of_names(study: Study) -> Iterator[str]:
     lists: list[tuple[str, list[str], tuple[str, ...]]] = [
-        ("datasets", study.datasets, tuple(DATASETS)),
+        ("datasets", study.datasets, (*DATASETS, *study.datasets)),  # see sources
         ("models", study.models, tuple(MODELS)),
         ("estimators", study.estimators, ESTIMATORS),
-        ("ablations.leading_modes_of", list(study.ablations.leading_modes_of), tuple(DATASETS)),
+        ("ablations.leading_modes_of", list(study.ablations.leading_modes_of), (*DATASETS, *study.names)),
     ]
     for group, training in every_training(study):
         lists += [(f"{group}ablations", training.ablations, tuple(ABLATIONS))]
@@ -112,7 +113,7 @@ def _of_bounds(study: Study) -> Iterator[str]:
 def _of_sizes(study: Study) -> Iterator[str]:
     """The data sets have the rows and columns that are asked for, and a machine holds the cells."""
     sizes = study.synthetic
-    for data in (DATASETS[name] for name in study.datasets):
+    for data in (study.facts(name) for name in study.names):
         most = MOST_SPARSE_NUMBERS if data.sparse else MOST_NUMBERS
         # Sparse rows are drawn a thousand at a time.
         too_wide = data.sparse and sizes.n_inputs > MOST_INPUTS
@@ -121,6 +122,8 @@ def _of_sizes(study: Study) -> Iterator[str]:
                 f"synthetic.n_rows={sizes.n_rows} × n_inputs={sizes.n_inputs} is too large for {data.name}: at most "
                 f"{most:.0e} numbers and {MOST_INPUTS:.0e} inputs"
             )
+        if data.external and data.rows is None:  # known once it was read
+            continue
         rows, columns = data.rows or sizes.n_rows, data.columns or sizes.n_inputs
         if max(study.n_train) >= rows:
             more = ", or raise synthetic.n_rows" if data.synthetic else ""

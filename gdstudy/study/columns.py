@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 Kind = Literal["text", "whole", "real", "array"]
@@ -11,13 +12,15 @@ Kind = Literal["text", "whole", "real", "array"]
 @dataclass(frozen=True)
 class Column:
     """kind: a text is a name out of few; whole numbers and reals may be empty; an array is of single precision.
-    unit: empty where there is none. label: what axes and headings call it. meaning: one sentence."""
+    unit: empty where there is none. label: what axes and headings call it. meaning: one sentence. worst: what a cell
+    that diverged counts as."""
 
     name: str
     kind: Kind
     unit: str
     label: str
     meaning: str
+    worst: float = inf
 
 
 _Y2, _PER_X2 = "squared units of Y", "1 / squared units of X"
@@ -45,6 +48,14 @@ _ERRORS = (
     Column("row_space_leak", "real", "", "row-space leak", "Share of W outside the row space of X."),
 )
 _STATUS = Column("status", "text", "", "status", "Why training stopped, or closed_form.")
+_TEST_ACCURACY = Column(
+    "test_accuracy",
+    "real",
+    "",
+    "test accuracy",
+    "Share of all other rows put in their class; else empty.",
+    0,
+)
 _RESULTS = (
     Column(
         "smallest_singular_value",
@@ -94,6 +105,8 @@ _RESULTS = (
         "Share of the solution that a data point has.",
     ),
     Column("feature_dimension", "real", "", "feature dimension", "Share of the solution that a feature has."),
+    Column("train_accuracy", "real", "", "train accuracy", "Share of training rows put in their class; else empty.", 0),
+    _TEST_ACCURACY,
 )
 _CURVES = (
     Column(
@@ -107,6 +120,8 @@ _CURVES = (
     Column("exact_distance", "real", "", "exact distance", "Distance of the exact iterate at the same t to its limit."),
     Column("deviation", "real", "", "deviation", "Distance of W to the exact iterate at the same t, relative."),
     _STATUS,
+    _TEST_ACCURACY,
+    Column("exact_test_accuracy", "real", "", "exact test accuracy", "That of the exact iterate at the same t.", 0),
 )
 _ARRAYS = (
     Column("name", "text", "", "name", "What the array is, such as outputs or mode_strengths."),

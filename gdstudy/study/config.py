@@ -11,9 +11,11 @@ from functools import cache
 from typing import Any, Literal, get_origin, get_type_hints
 
 from gdstudy.study.checks import check, check_training_names
+from gdstudy.study.datasets import DatasetFacts
 from gdstudy.study.errors import StudyError, shown, suggestion
 from gdstudy.study.groups import GROUPS, Ablations, GDExact, Ridge, Synthetic, Training
 from gdstudy.study.models import MODELS
+from gdstudy.study.sources import File, Source, facts_of, keys_of, source_of
 from gdstudy.study.values import Levels, Memory, Sizes, Threads, convert
 
 
@@ -24,7 +26,13 @@ class Study:
     datasets: list[str] = field(default_factory=lambda: ["student_teacher", "diabetes"])
     """Data sets: student_teacher (P = 20), california_housing (P = 8), diabetes (P = 10), who_life_expectancy
     (P = 17), linear_plus_cosine (one input, for legendre), digits (8×8 pixels in [0, 1]; y: one of ten classes);
-    for autoencoders also isotropic (Σ = I), power_law (Σ = diag 1/i) and sparse_features (rows of length 1)."""
+    for autoencoders also isotropic (Σ = I), power_law (Σ = diag 1/i) and sparse_features (rows of length 1). Your own:
+    paths of files (.csv, .tsv, also .gz; .parquet, .feather, .npz, .npy, .pt, .safetensors) and openml:NAME."""
+    file: File = field(default_factory=File)
+    """How files are read."""
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Single files by their path, as in `datasets`, each with the keys of `file` in which it differs, such as
+    {clinic.csv: {target: outcome}}."""
     synthetic: Synthetic = field(default_factory=Synthetic)
     """Synthetic data sets."""
     input_noise: Levels = Levels((0.0,))
@@ -77,6 +85,9 @@ class Study:
     memory: Memory = Memory("2GB")
     """Most that a batch may take, such as 500MB or 8GB (10⁶ and 10⁹ bytes), at least 100MB: larger batches are divided.
     The same on every machine, as the digits of a cell can depend on its batch."""
+    fingerprints: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Written by a run: what each data set of your own held (sha256, rows, columns, outputs, classes). Data that hold
+    something else now are refused."""
 
     def __post_init__(self) -> None:
         _convert(self)
@@ -85,10 +96,11 @@ class Study:
                 raise StudyError(f"{group}: {shown(value)} is not allowed; give a {kind.__name__}(…)")
             _convert(value, f"{group}.")
         check_training_names(self.trainings)
-        for name, differs in self.trainings.items():
-            group = f"trainings.{name}."
-            refuse_unknown(differs, Training, group)
-            self.trainings[name] = {key: _converted(kinds(Training)[key], x, group + key) for key, x in differs.items()}
+        for mapping, kind in (("trainings", Training), ("files", File)):
+            for name, differs in (of := getattr(self, mapping)).items():
+                group = f"{mapping}.{name}."
+                refuse_unknown(differs, kind, group)
+                of[name] = {key: _converted(kinds(kind)[key], x, group + key) for key, x in differs.items()}
         check(self)
 
     @property
@@ -103,6 +115,20 @@ class Study:
             # Those of gd are another optimizer's.
             changes = {"optimizer_options": {}, "momentum": 0.0, **changes}
         return replace(self.gd, **changes)
+
+    @property
+    def sources(self) -> list[Source]:
+        """What the entries of `datasets` mean, in their order."""
+        return [source_of(entry, keys_of(self, entry)) for entry in self.datasets]
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the data sets, as in tables: of a file its own."""
+        return [source.name for source in self.sources]
+
+    def facts(self, name: str) -> DatasetFacts:
+        """What is known of one of its data sets: of a file its sizes only once it was read."""
+        return facts_of(self, name)
 
     def hidden_sizes(self, model: str) -> tuple[int | None, ...]:
         """The widths of a model's hidden layer that are studied; (None,) for a readout, which has none."""

@@ -16,12 +16,14 @@ class DatasetFacts:
     sizes are the study's. rows, columns: its sizes, None where they are the study's. has_targets: it has a y.
     inputs: `interval` where it has one input in [−1, 1]. sparse: most entries are zero, and only the others are kept.
     image_side: its inputs are square pictures of so many pixels a side. missing: the code `() -> str | None` that says
-    what is downloaded at first use. classes: how many its targets are, one output each; 0 where they are none.
+    what is downloaded at first use. outputs: its columns of y. classes: how many its targets are, one output each; 0
+    where they are none.
+    external: it is somebody's own, and its sizes are known once it was read (`Study.facts`).
     """
 
     name: str
     label: str
-    load: Code
+    load: Code | None
     rows: int | None = None
     columns: int | None = None
     has_targets: bool = True
@@ -29,12 +31,14 @@ class DatasetFacts:
     sparse: bool = False
     image_side: int | None = None
     missing: Code | None = None
+    outputs: int = 1
     classes: int = 0
+    external: bool = False
 
     @property
     def synthetic(self) -> bool:
         """Its sizes are the study's."""
-        return self.rows is None
+        return self.rows is None and not self.external
 
 
 def _entry(room: str, name: str, label: str, **facts: Any) -> DatasetFacts:
@@ -58,6 +62,11 @@ DATASETS: dict[str, DatasetFacts] = {
         _entry("synthetic", "sparse_features", "Sparse features", has_targets=False, sparse=True),
     )
 }
+
+
+def known(name: str) -> DatasetFacts:
+    """The facts of a data set by its name; of one that is not in the table only that it is somebody's own."""
+    return DATASETS.get(name) or DatasetFacts(name=name, label=name, load=None, external=True)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from gdstudy.study.ablations import ABLATIONS
 from gdstudy.study.optimizers import OPTIMIZERS
+from gdstudy.study.sources import File
 from gdstudy.study.values import Levels, Sizes, StepSize
 
 
@@ -121,6 +122,7 @@ class GDExact:
 # Key of a study → what its group of keys is.
 GROUPS: dict[str, type] = {
     "synthetic": Synthetic,
+    "file": File,
     "ablations": Ablations,
     "ridge": Ridge,
     "gd_exact": GDExact,

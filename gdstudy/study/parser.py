@@ -19,7 +19,7 @@ from gdstudy.study.config import MAPPINGS, Study, every_key, kinds, refuse_unkno
 from gdstudy.study.console import one_line, say
 from gdstudy.study.errors import StudyError, shown, suggestion
 from gdstudy.study.groups import GROUPS
-from gdstudy.study.values import Levels, Sizes
+from gdstudy.study.values import Columns, Levels, Sizes
 
 # A study is a page of text; what is larger or deeper was not written by hand.
 MOST_BYTES, MOST_DEEP = 1 << 16, 8
@@ -56,6 +56,10 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that the loader would take for something else."""
+
+
 _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("null", r"(~|null|Null|NULL|)", ["~", "n", "N", ""]),
@@ -64,6 +68,7 @@ for _tag, _pattern, _first in (
     ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+0123456789.")),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^{_pattern}$"), _first)
+    _Dumper.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^{_pattern}$"), _first)
 _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.value))
 _Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(node.value))
 
@@ -149,13 +154,13 @@ def _plain(value: Any) -> Any:
         return {key: _plain(getattr(value, key)) for key in kinds(value.__class__)}
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, Levels):
+    if isinstance(value, Levels | Columns):
         return list(value)
     return str(value) if isinstance(value, Sizes | str) else value
 
 
 def as_yaml(study: Study) -> str:
-    return yaml.safe_dump(as_dict(study), sort_keys=False, allow_unicode=True, default_flow_style=None)
+    return yaml.dump(as_dict(study), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None)
 
 
 # Options
@@ -179,7 +184,7 @@ class StudyParser(Parser):
         super().__init__(prog=prog, usage=usage, description=description, allow_abbrev=False)
         self.add_argument("--config", metavar="FILE", help="The study, a YAML file; bare names are found in configs/.")
         groups: dict[str, Any] = {}
-        for key, default, text in _options():
+        for key, default, text in every_option():
             group = key.rpartition(".")[0]
             if group not in groups:
                 about = inspect.getdoc(GROUPS[group]) if group else inspect.getdoc(Study)
@@ -198,7 +203,7 @@ class StudyParser(Parser):
             if argument.startswith("--") and any(name.startswith(f"{mapping}.") for mapping in MAPPINGS):
                 # One name of a mapping: --gd.optimizer_options.eps 1e-6, --trainings.adam.step_size 0.01
                 kept = of_trainings if name.startswith("trainings.") else changes
-                kept[name] = _option(name, text if equals else next(pending, ""))
+                kept[name] = read_option(name, text if equals else next(pending, ""))
             else:
                 rest.append(argument)
         options, unknown = self.parse_known_args(rest)
@@ -208,7 +213,7 @@ class StudyParser(Parser):
             raise StudyError(f"unexpected {shown(unknown[0])}; options are written --key value")
         for key in every_key():
             if (given := vars(options).pop(key)) is not None:
-                changes[key] = _option(key, given)
+                changes[key] = read_option(key, given)
         return options, changes | of_trainings
 
     def study(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, Study | None]:
@@ -239,7 +244,7 @@ def mapping(key: str, value: Any) -> dict[str, Any]:
     raise StudyError(f"{key}: {what}; give a mapping of keys to values, or leave it out")
 
 
-def _option(key: str, text: str) -> Any:
+def read_option(key: str, text: str) -> Any:
     """The value that the text of an option gives, read as in a YAML file."""
     try:
         return _load(text)
@@ -248,7 +253,7 @@ def _option(key: str, text: str) -> Any:
         raise StudyError(f"{key}: {shown(text)} is not valid YAML: {problem}") from None
 
 
-def _options() -> Iterator[tuple[str, Any, str]]:
+def every_option() -> Iterator[tuple[str, Any, str]]:
     """(key, default as it is written, text) of each key of a study, those of groups as `group.key`."""
     defaults = as_dict(Study())
     for key, text in _texts(Study).items():

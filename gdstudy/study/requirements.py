@@ -44,8 +44,8 @@ def _of_models(study: Study) -> Iterator[str]:
     for model in studied_models(study):
         if model.width == "n_parameters" and not study.n_parameters:
             yield f"models: {model.name} needs n_parameters, its numbers of features P, such as 1-200"
-        for name in study.datasets:
-            yield from _of_pair(study, model, DATASETS[name])
+        for name in study.names:
+            yield from _of_pair(study, model, study.facts(name))
         if model.layered and not study.n_hidden:
             yield f"models: {model.name} needs n_hidden, the widths of its hidden layer, such as [2, 4]"
         if model.reference == "none" and not study.trained:
@@ -115,7 +115,7 @@ def _of_ablations(study: Study) -> Iterator[str]:
         levels = getattr(study.ablations, name)
         if isinstance(levels, Levels) and len({f"{level:.3g}" for level in levels}) < len(levels):
             yield f"ablations.{name}={levels} must differ in their first three digits"
-    studied = {ablation for name in study.datasets for ablation, _ in study.ablations.levels(name)}
+    studied = {ablation for name in study.names for ablation, _ in study.ablations.levels(name)}
     if studied and layered:
         first = next(name for name in ABLATIONS if name in studied)
         yield f"ablations.{first} is defined for readouts, not for {layered[0].name}"

@@ -13,6 +13,7 @@ class Status(IntEnum):
     MAX_STEPS = 2
     DIVERGED = 3
     STALLED = 4
+    STOPPED_EARLY = 5
 
     @property
     def word(self) -> str:
@@ -45,6 +46,10 @@ _SENTENCES = {
     Status.STALLED: (
         "its gradient vanished at a saddle, which is no minimum",
         "start elsewhere: small instead of at zero",
+    ),
+    Status.STOPPED_EARLY: (
+        "it took as many steps as predicted rows best that were left out, and was not to go on to its limit",
+        "to train to the end, do without early stopping",
     ),
 }
 WORDS = tuple(status.word for status in Status)

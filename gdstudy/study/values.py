@@ -178,6 +178,30 @@ class Threads(str):
         return None if self == "auto" else int(self)
 
 
+class Ternary(str):
+    """`auto`, `true` or `false`."""
+
+    @classmethod
+    def parse(cls, value: Any) -> Ternary:
+        text = str(value).lower() if isinstance(value, bool | str) else ""
+        if text not in ("auto", "true", "false"):
+            raise ValueError(f"{shown(value)} must be auto, true or false")
+        return cls(text)
+
+
+class Columns(tuple):
+    """Columns of a table by name or place: one, or a list. What a range is, only the table's names say."""
+
+    @classmethod
+    def parse(cls, value: Any) -> Columns:
+        items = list(value) if isinstance(value, list | tuple) else [value]
+        if not all(isinstance(item, str | int) and not isinstance(item, bool) for item in items):
+            raise ValueError(f"{shown(value)} is no list of columns; write names or places, such as [age, 3-10]")
+        if len(items) > MOST_SIZES or any(len(str(item)) > 1000 for item in items):
+            raise ValueError(f"{shown(value)} is too long for a list of columns; write a range, such as 0-767")
+        return cls(str(item) for item in items)
+
+
 def in_bytes(number: float) -> str:
     """Bytes as one says them: `1.2 GB`, `340 MB`, `12 kB`."""
     unit = next((unit for unit in ("GB", "MB") if number >= _UNITS[unit]), "kB")

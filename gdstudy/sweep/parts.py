@@ -22,7 +22,7 @@ from gdstudy.study.errors import StudyError, shown
 from gdstudy.sweep.folder import check_file, whole_file
 
 # Number of the layout of parts; 1 was the SQLite store of version 0.1.
-SCHEMA = "2"
+SCHEMA = "3"
 _PREFIX, _NAME = "gdstudy.", re.compile(rf"([0-9]{{6}}|[1-9][0-9]{{6,}})\.({'|'.join(TABLES)})\.parquet")
 # Texts in tables are names: no longer (in bytes), and no more different ones, than these.
 _LONGEST_WORD, _MOST_WORDS = 200, 10_000

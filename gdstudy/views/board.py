@@ -26,7 +26,8 @@ from gdstudy.views.sweeps import Sweep, sweeps
 EVENTS = "events.out.tfevents."
 VALUES = ("test_mse", "train_mse", "smallest_singular_value", "distance")
 PARTS = ("variance_mean_of_squares", "bias_mean_of_squares", "bias_square_of_mean", "worst_mode_share")
-CONVERGENCE = ("distance", "test_mse", "train_mse")
+ACCURACIES = ("test_accuracy", "train_accuracy")  # where targets are classes
+CONVERGENCE = ("distance", "test_mse", "train_mse", "test_accuracy")
 # Of an autoencoder: errors over the mean square of its inputs, and what it stores.
 SHARES = ("relative_test_mse", "relative_train_mse")
 DIMENSIONS = ("data_point_dimension", "feature_dimension", "weight_norm")
@@ -97,12 +98,12 @@ def _values(model: Model, estimator: str, ablation: str) -> tuple[str, ...]:
     if estimator == "theory":
         return ("test_mse", *shares[:1])
     if ablation != "none":
-        return (*VALUES[:2], *shares)
+        return (*VALUES[:2], *shares, *ACCURACIES)
     if estimator in CLOSED_FORMS:
-        return (*OF_CLOSED_FORMS, *shares)
+        return (*OF_CLOSED_FORMS, *shares, *ACCURACIES)
     if model.autoencoder:
         return (*VALUES, *shares, *DIMENSIONS)
-    return (*VALUES, *PARTS) if estimator == "min_norm" else VALUES
+    return (*VALUES, *ACCURACIES, *PARTS) if estimator == "min_norm" else (*VALUES, *ACCURACIES)
 
 
 def _convergence(sweep: Sweep, estimator: str, rows: DataFrame) -> Scalars:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
+from gdstudy.study.columns import TABLES
 from gdstudy.study.datasets import DATASETS
 from gdstudy.study.estimators import CLOSED_FORMS, ClosedForm
 
@@ -19,6 +20,7 @@ Seen = tuple[str, str, float]
 # What tells the cells of a data set and model apart.
 CELL = ["n_parameters", "n_hidden", "n_train", "seed"]
 _INFINITE = 1e306
+_WORST = {column.name: column.worst for columns in TABLES.values() for column in columns}
 _SHARES = {f"{of}{name}": f"{of}relative_{name}" for of in ("", "exact_") for name in ("test_mse", "train_mse")}
 
 
@@ -73,7 +75,8 @@ class Curve:
 
 
 def measured(table: DataFrame, value: str) -> np.ndarray:
-    """A column, infinite where it is no number and where the cell diverged: its W when it was stopped is no result.
+    """A column, at its worst where it is no number and where the cell diverged: its W when it was stopped is no result.
+    That is infinite but for accuracies.
 
     Singular values belong to the training set and stay as they are.
     """
@@ -81,7 +84,7 @@ def measured(table: DataFrame, value: str) -> np.ndarray:
     lost = np.isnan(column)
     if value != "smallest_singular_value":
         lost |= (table["status"] == "diverged").to_numpy()
-    return np.where(lost, np.inf, column)
+    return np.where(lost, _WORST.get(value, np.inf), column)
 
 
 def _over_seeds(x: np.ndarray, values: np.ndarray) -> Curve:

@@ -82,6 +82,11 @@ class Sweep:
         return seen_as(*self.seen)
 
     @property
+    def classes(self) -> bool:
+        """Its targets are classes: accuracies are known."""
+        return bool(self.rows["test_accuracy"].notna().any())
+
+    @property
     def noisy(self) -> bool:
         return self.first("input_noise") > 0
 

@@ -62,8 +62,14 @@ def _columns(sweep: Sweep) -> list[_Column]:
     error, said = ("relative_test_mse", "lost") if sweep.model.autoencoder else ("test_mse", "test MSE")
     name = "X⁺X" if sweep.model.autoencoder and sweep.reference == "min_norm" else _REFERENCES[sweep.reference]
     columns = [_Column(f"{said}, {name}", 16, ".4g", _median(sweep, sweep.rows, error))]
+    if sweep.classes:
+        columns += [_Column(f"accuracy, {name}", 16, ".3f", _median(sweep, sweep.rows, "test_accuracy"))]
     each = [
-        [_Column(_heading(name), max(12, len(name) + 2), ".4g", _median(sweep, rows, error)), *_progress(sweep, rows)]
+        [
+            _Column(_heading(name), max(12, len(name) + 2), ".4g", _median(sweep, rows, error)),
+            *([_Column("accuracy", 10, ".3f", _median(sweep, rows, "test_accuracy"))] if sweep.classes else []),
+            *_progress(sweep, rows),
+        ]
         for name, rows in sweep.by_training.items()
     ]
     if sum(column.width for group in (columns, *each) for column in group) > _WIDEST:

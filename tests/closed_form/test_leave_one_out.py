@@ -104,6 +104,28 @@ def test_the_grid_reaches_the_weakest_mode():
     assert grid[-1] > 1e12
 
 
+@pytest.mark.parametrize(("N", "P"), [(12, 20), (12, 12), (30, 12)])
+def test_a_heavy_ball_without_each_row(N, P):
+    random = np.random.default_rng(6)
+    X, Y, beta = random.standard_normal((N, P)), random.standard_normal((N, 2)), 0.9
+    eta = 1 / np.linalg.norm(X, 2) ** 2
+
+    def ball(steps):
+        def fit(X, Y):
+            W = last = np.zeros((X.shape[1], Y.shape[1]))
+            for _ in range(steps):
+                W, last = W - eta * X.T @ (X @ W - Y) + beta * (W - last), W
+            return W
+
+        return fit
+
+    found = gd_left_out(*map(torch.from_numpy, (X, Y)), eta, [1, 7, 60], momentum=beta).numpy()
+    for steps, residuals in zip((1, 7, 60), found, strict=True):
+        np.testing.assert_allclose(residuals, by_hand(X, Y, ball(steps)), rtol=1e-8, atol=1e-9)
+        plain = by_hand(X, Y, descent(eta, steps))
+        assert steps == 1 or np.abs(residuals - plain).max() > 1e-3  # control
+
+
 @pytest.mark.parametrize("share", [0.5, 1.5])
 @everywhere("one_row", "zero_inputs", "ill_conditioned")
 def test_descent_without_each_row(known, share):
@@ -132,3 +154,39 @@ def test_left_out_problems_are_computed_a_part_at_a_time(monkeypatch):
     whole = gd_left_out(X, Y, 0.01, [5, 50])
     monkeypatch.setattr("gdstudy.closed_form.leave_one_out._MOST_NUMBERS", 70)
     torch.testing.assert_close(gd_left_out(X, Y, 0.01, [5, 50]), whole, rtol=0, atol=0)
+
+
+def weighted(fit, weights, center):
+    """A fit of rows by weight and, where centred, with the intercept that is best for it: → (W, x̄, ȳ)."""
+
+    def of(X, Y, rows):
+        w = weights[rows]
+        x_mean, y_mean = (w @ X / w.sum(), w @ Y / w.sum()) if center else (np.zeros(X.shape[1]), np.zeros(Y.shape[1]))
+        root = np.sqrt(w)[:, None]
+        return fit(root * (X - x_mean), root * (Y - y_mean)), x_mean, y_mean
+
+    return of
+
+
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize("grouped", [True, False])
+@pytest.mark.parametrize(("N", "P"), [(12, 20), (12, 12), (13, 12), (30, 12)])
+def test_descent_without_each_fold_of_weighted_rows(N, P, grouped, center):
+    random = np.random.default_rng(5)
+    X, Y = 3 + random.standard_normal((N, P)), 5 + random.standard_normal((N, 2))
+    weights, folds = random.uniform(0.5, 3, N), random.integers(0, 4, N) if grouped else np.arange(N)
+    eta = 0.5 / np.linalg.norm(np.sqrt(weights)[:, None] * X, 2) ** 2
+    steps = [1, 9, 80, np.inf]
+    found = gd_left_out(*map(torch.from_numpy, (X, Y)), eta, steps, *map(torch.from_numpy, (folds, weights)), center)
+    for t, residuals in zip(steps, found.numpy(), strict=True):
+        fit = weighted(ridge(0) if t == np.inf else descent(eta, t), weights, center)
+        expected = np.empty_like(Y)
+        for fold in np.unique(folds):
+            W, x_mean, y_mean = fit(X[folds != fold], Y[folds != fold], folds != fold)
+            expected[folds == fold] = Y[folds == fold] - y_mean - (X[folds == fold] - x_mean) @ W
+        np.testing.assert_allclose(residuals, expected, rtol=1e-7, atol=1e-8 * np.abs(expected).max())
+    # Negative control: centring once, by all rows, lets each left-out row into its own prediction.
+    if center and not grouped:
+        x, y = (values - weights @ values / weights.sum() for values in (X, Y))
+        once = gd_left_out(*map(torch.from_numpy, (x, y)), eta, [80], weights=torch.from_numpy(weights))[0].numpy()
+        assert np.abs(once - found[2].numpy()).max() > 1e-3

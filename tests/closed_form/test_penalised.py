@@ -7,8 +7,8 @@ from sklearn.linear_model import Ridge
 
 from gdstudy import ridge_solution
 from gdstudy.closed_form.factors import Problem
-from gdstudy.closed_form.leave_one_out import best_penalty, left_out_residuals, ridge_grid
-from gdstudy.closed_form.penalised import penalised
+from gdstudy.closed_form.leave_one_out import best_penalty, left_out_residuals, noise_amplification, ridge_grid
+from gdstudy.closed_form.penalised import penalised, with_constant
 from gdstudy.linalg.frame import Frame
 from gdstudy.linalg.spectrum import spectrum
 
@@ -92,3 +92,24 @@ def test_the_penalty_that_is_best_by_rows_left_out_is_that_of_both_forms():
     grid = ridge_grid(a.spectrum)
     for x, y in zip(*(best_penalty(p.with_constant, p.Y, grid, n_rows) for p in (a, b)), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-8)
+
+
+@pytest.mark.parametrize(("N", "P"), [(8, 20), (15, 15), (16, 15), (60, 4)])
+@pytest.mark.parametrize("penalty", [0, 0.1, 30])
+def test_an_intercept_is_fitted_without_a_penalty(N, P, penalty):
+    random = np.random.default_rng(N)
+    X, Y = 2 + random.standard_normal((N, P)), 5 + random.standard_normal((N, 2))
+    x, y = (torch.from_numpy(a - a.mean(0))[None] for a in (X, Y))
+    spec = with_constant(spectrum(x), torch.tensor([N]))
+    expected = []
+    for i in range(N):
+        rest = np.arange(N) != i
+        mean_x, mean_y = X[rest].mean(0), Y[rest].mean(0)
+        x_rest, y_rest = X[rest] - mean_x, Y[rest] - mean_y
+        inverse = np.linalg.pinv(x_rest.T @ x_rest + penalty * np.eye(P), rcond=1e-10)
+        expected.append(Y[i] - mean_y - (X[i] - mean_x) @ inverse @ x_rest.T @ y_rest)
+    found = left_out_residuals(spec, y, penalty)[0].numpy()
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-8)
+    assert bool((noise_amplification(spec) > 1).all())
+    # Negative control: of centred rows alone the mean has seen the row that is left out.
+    assert np.abs(left_out_residuals(spectrum(x), y, penalty)[0].numpy() - expected).max() > 1e-3

@@ -466,7 +466,7 @@ def as_cell(known, seed=3, more=5):
     X[test] = known.largest * np.random.default_rng(0).standard_normal((more, P))
     trained = (("gd", (("none", None),)),)
     batch = Batch(0, "zoo", "none", 0.0, "linear", P, None, ((N, seed),), trained=trained)
-    return Dataset("zoo", X, Y), batch, X[test]
+    return Dataset(X, Y, "zoo"), batch, X[test]
 
 
 @everywhere("zero_inputs")  # which no data set is

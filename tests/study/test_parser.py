@@ -15,7 +15,7 @@ from gdstudy.study.datasets import DATASETS
 from gdstudy.study.errors import StudyError
 from gdstudy.study.groups import GROUPS
 from gdstudy.study.parser import StudyParser, find_config, read_study, read_yaml
-from gdstudy.study.values import Levels, Memory, Sizes, StepSize, Threads
+from gdstudy.study.values import Columns, Levels, Memory, Sizes, StepSize, Ternary, Threads
 
 MEGABYTES, SECONDS = 500, 2
 HUGE, DEEP = "9" * 5000, "[" * 30_000
@@ -30,6 +30,8 @@ WRONG = {
     Levels: ["", "many", "[true]", "[-1]", "{a: 1}", "[[1]]", "[.nan]", "[~]", f"[{HUGE}]", "true"],
     StepSize: ["", "big", "0", "-1", "true", "[1]", "{a: 1}", ".inf"],
     Memory: ["", "0", "many", "10MB", "-2GB", "2 GiB", "true", "[1]", "{a: 1}", ".inf", HUGE],
+    Columns: ["", "true", "{a: 1}", "2.5", "[[1]]", "[~]", f"[{'x' * 2000}]"],
+    Ternary: ["", "3", "[true]", "maybe", "{a: 1}"],
     Threads: ["", "0", "many", "2.5", "true", "[1]", "{a: 1}"],
     dict: ["", "3", "many", "[1]", "{a: [x]}", "{1: 2}", "{a: }", "true"],
 }

@@ -246,14 +246,14 @@ def test_a_part_of_no_batch_of_the_study_is_removed(run, capsys):
 
 @pytest.mark.parametrize("command", ["resume", "figures"])
 def test_another_schema_is_refused_before_anything_is_touched(command, run, capsys):
-    rewrite(parts(run)[-1], schema="3", gdstudy="9.9")
+    rewrite(parts(run)[-1], schema="4", gdstudy="9.9")
     cut(0.5)(parts(run)[0])  # would be computed again
     before = {path: path.read_bytes() for path in (run / "batches").glob("*.parquet")}
     assert (main(["--resume", str(run)]) if command == "resume" else figures.main([str(run)])) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     if command == "resume":
-        assert "its schema is '3', and this version of gdstudy knows 2; use version '9.9'" in err
+        assert "its schema is '4', and this version of gdstudy knows 3; use version '9.9'" in err
     assert {path: path.read_bytes() for path in (run / "batches").glob("*.parquet")} == before
 
 
@@ -274,7 +274,7 @@ def test_every_part_says_what_computed_it(run_dir):
     said = pq.read_metadata(parts(run_dir)[1]).metadata
     for name in ("gdstudy", "git revision", "torch", "numpy", "device", "threads", "seconds", "study", "cells"):
         assert said[f"gdstudy.{name}".encode()], name
-    assert (said[b"gdstudy.schema"], said[b"gdstudy.table"], said[b"gdstudy.batch"]) == (b"2", b"results", b"1")
+    assert (said[b"gdstudy.schema"], said[b"gdstudy.table"], said[b"gdstudy.batch"]) == (b"3", b"results", b"1")
 
 
 # Runs that began otherwise

@@ -118,3 +118,11 @@ def test_the_best_training_of_each_cell_is_that_of_the_lowest_training_loss_and_
     assert best["of"].tolist() == ["second", "first", "second"]
     best = best_by_training([first, diverged(second, 0)]).set_index("seed").sort_index()
     assert best["of"].tolist() == ["first", "first", "second"]
+
+
+def test_a_cell_that_diverged_has_an_infinite_error_and_no_row_in_its_class():
+    table = diverged(curves().assign(test_accuracy=0.9, exact_test_accuracy=0.9), 1)
+    assert by_size(table[:2], "distance").high[0] == np.inf
+    for value in ("test_accuracy", "exact_test_accuracy"):
+        assert by_size(table[:2], value).low[0] == pytest.approx(0.225)
+        assert by_size(curves().assign(**{value: 0.9}), value).low.tolist() == [0.9, 0.9]

@@ -14,6 +14,7 @@ from gdstudy.experiment.tables import Run
 from gdstudy.study.ablations import ABLATIONS
 from gdstudy.views.figures import (
     ablations,
+    accuracies,
     autoencoders,
     bottlenecks,
     errors,
@@ -33,6 +34,7 @@ FIGURES: dict[str, Callable[[Run], Figure | None]] = {
     "test_mse_by_steps": training.test_mse_by_steps,
     "distance_by_steps": training.distance_by_steps,
     "early_stopping": training.early_stopping,
+    "accuracy": accuracies.accuracy,
     "ridge_against_n": regularised.ridge_against_n,
     "gd_exact_against_n": regularised.gd_exact_against_n,
     "ridge_limit": regularised.ridge_limit,

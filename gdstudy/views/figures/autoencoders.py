@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from gdstudy.experiment.tables import Run
-from gdstudy.study.datasets import DATASETS
+from gdstudy.study.datasets import known
 from gdstudy.study.models import MODELS
 from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, shared_legend, threshold
 from gdstudy.views.figures.curves import decades, draw, draw_at_steps, draw_expectation, draw_mean
@@ -173,7 +173,7 @@ def _pictured(run: Run) -> list[tuple[Sweep, int, DataFrame]]:
     found = []
     for sweep in _sweeps(run, "n_train"):
         pictures = select(run.arrays, **sweep.keys, n_parameters=sweep.threshold)
-        if len(pictures) and (side := DATASETS[sweep.seen[0]].image_side):
+        if len(pictures) and (side := known(sweep.seen[0]).image_side):
             found.append((sweep, side, pictures))
     return found
 
@@ -224,7 +224,7 @@ def _draw_pictures(axis: Axes, sweep: Sweep, side: int, pictures: DataFrame) -> 
     axis.imshow(mosaic(list(rows.values()), side), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axis.set_yticks([(side + 1) * r + (side - 1) / 2 for r in range(len(rows))], list(rows))
     axis.set_xticks([])
-    what = DATASETS[sweep.seen[0]].label.lower()
+    what = known(sweep.seen[0]).label.lower()
     axis.set(xlabel=f"test {what} of seed 0 ({side}×{side} pixels)", ylabel="grey, 0 to 1 (no unit)")
     axis.grid(False)
     axis.tick_params(length=0)

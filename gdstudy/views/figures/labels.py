@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pandas import DataFrame
 
 from gdstudy.study.config import Study
-from gdstudy.study.datasets import DATASETS, PREPROCESSES
+from gdstudy.study.datasets import PREPROCESSES, known
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.views.figures.style import BLUE, GREEN, ORANGE
 from gdstudy.views.summary import Seen, select
@@ -17,7 +17,7 @@ from gdstudy.views.sweeps import main_training
 def data_label(dataset: str, preprocess: str, input_noise: float) -> str:
     """A data set as a model saw it: `Diabetes, standardised`, `Digits, input noise σ = 0.5`."""
     noise = f"input noise σ = {input_noise:g}" if input_noise else ""
-    return ", ".join(part for part in (DATASETS[dataset].label, PREPROCESSES[preprocess].label, noise) if part)
+    return ", ".join(part for part in (known(dataset).label, PREPROCESSES[preprocess].label, noise) if part)
 
 
 def panel_title(seen: Seen, P: int, model: str = "", symbol: str = "P") -> str:

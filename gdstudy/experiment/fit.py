@@ -1,0 +1,238 @@
+"""One readout of one's own rows: weighted, with an intercept, trained by real steps, and beside its closed form."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gdstudy.closed_form.certificate import left_to_learn, slowest_mode
+from gdstudy.closed_form.iterates import steps_to_gradient
+from gdstudy.experiment.early_stopping import Stopping, choose_step
+from gdstudy.linalg.arrays import check_momentum, whole_number
+from gdstudy.linalg.metrics import frobenius, relative_distance, row_space_leak
+from gdstudy.linalg.regression import Regression
+from gdstudy.linalg.spectrum import Spectrum, spectrum
+from gdstudy.linalg.units import times_power_of_two
+from gdstudy.study.optimizers import OPTIMIZERS
+from gdstudy.study.status import Status
+from gdstudy.training.arguments import check_tolerance, log_spaced
+from gdstudy.training.descent import State, descend
+from gdstudy.training.gradient_descent import gradient_descent
+from gdstudy.training.modules import LinearReadout
+from gdstudy.training.objectives import Autograd
+from gdstudy.training.optimised import optimised
+from gdstudy.training.optimizers import torch_optimizer
+
+_PER_DECADE = 5
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: step_size η or "auto", 1/σ₁²; the most steps; tolerance of the gradient; optimizer, a name in
+    OPTIMIZERS, with a momentum in [0, 1); early_stopping: None, or "loo". ValueError for what cannot be."""
+
+    step_size: Any
+    max_steps: int
+    tolerance: float
+    optimizer: str
+    momentum: float
+    early_stopping: str | None
+
+    def __post_init__(self) -> None:
+        whole_number("max_steps", self.max_steps, 1)
+        check_momentum(self.momentum)
+        if not self.plain:
+            torch_optimizer(self.optimizer, 1.0, self.options)  # or it says what is wrong
+        if self.early_stopping not in (None, "loo"):
+            raise ValueError(f"early_stopping={self.early_stopping!r} must be None or 'loo'")
+        if self.early_stopping and not self.plain:
+            raise ValueError(
+                f"early_stopping='loo' knows gradient descent alone, not optimizer={self.optimizer!r}; take "
+                "early_stopping=None, or optimizer='gd', with momentum or without"
+            )
+        automatic = isinstance(self.step_size, str) and self.step_size == "auto"
+        if not automatic and not (isinstance(self.step_size, numbers.Real) and 0 < float(self.step_size) < np.inf):
+            raise ValueError(f"step_size={self.step_size!r} must be 'auto', or a number above 0")
+        if automatic and not self.plain:
+            raise ValueError(
+                f"step_size='auto' is 1/σ₁², of optimizer='gd' alone; of optimizer={self.optimizer!r} it is a learning "
+                "rate, and must be a number"
+            )
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is gradient descent, with momentum or without, and no optimizer of torch.optim."""
+        facts = OPTIMIZERS.get(self.optimizer) if isinstance(self.optimizer, str) else None
+        return facts is not None and facts.plain
+
+    @property
+    def options(self) -> dict[str, float]:
+        """Those of the optimizer of torch.optim."""
+        return {"momentum": self.momentum} if self.momentum else {}
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What training left undone, beside X⁺y: of the rows as they were trained on, centred and times the root of their
+    weights.
+
+    gradient_norm: ‖∇L‖ over the largest it had; tolerance: what that was to be at most.
+    distance: ‖W − X⁺y‖/‖X⁺y‖; row_space_leak: ‖(I − X⁺X)W‖/‖W‖, which descent from zero never raises above rounding.
+    steps_to_tolerance: how many more steps until gradient_norm is at most tolerance, exact up to rounding for
+    descent without momentum and NaN for others; infinite where the step size is unstable.
+    rank; singular_values: (R,) σ_r in units of X; remaining: (R,) |v_r·(W − X⁺y)|, 0 for modes that count as zero.
+    slowest_singular_value: the smallest σ_r whose |v_r·(W − X⁺y)| is above tolerance·‖X⁺y‖, and slowest_error_share its
+    share of ‖W − X⁺y‖² in the row space; both NaN if there is none.
+    """
+
+    steps: int
+    status: Status
+    gradient_norm: float
+    tolerance: float
+    distance: float
+    row_space_leak: float
+    steps_to_tolerance: float
+    rank: int
+    singular_values: np.ndarray
+    remaining: np.ndarray
+    slowest_singular_value: float
+    slowest_error_share: float
+
+    def __str__(self) -> str:
+        text = (
+            f"{self.status} after {self.steps:,} steps: the gradient is {self.gradient_norm:.1e} of its largest "
+            f"(tolerance {self.tolerance:.1e}), ‖W − X⁺y‖/‖X⁺y‖ is {self.distance:.2g}"
+        )
+        if 0 < self.steps_to_tolerance < np.inf:
+            text += f", and {self.steps_to_tolerance:,.0f} more steps would bring the gradient to the tolerance"
+        if self.slowest_error_share > 0.5:
+            share, kappa = self.slowest_error_share, self.singular_values[0] / self.slowest_singular_value
+            text += f"; {share:.0%} of what is left lies in the mode σ₁/σ = {kappa:.3g}"
+        return text
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A readout that was trained. steps: (T,) checkpoints, the last its end; path: (T, P, k) W at each; intercepts:
+    (T, k) b; stopping: what the step was chosen from, if it was."""
+
+    steps: np.ndarray
+    path: np.ndarray
+    intercepts: np.ndarray
+    certificate: Certificate
+    stopping: Stopping | None
+
+
+@torch.inference_mode(False)
+def fit_readout(
+    X: np.ndarray, Y: np.ndarray, weights: np.ndarray, intercept: bool, recipe: Recipe, W0: np.ndarray | None = None
+) -> Fit:
+    """Train W and b on ½ Σ_i w_i ‖x_iW + b − y_i‖² from W₀, default 0.
+
+    b is at every step the best for its W, ȳ − x̄W with weighted means, so that W descends on centred rows. Its limit is
+    the least-squares solution with an intercept that costs no norm, whose threshold is at N = P + 1. A constant
+    column among the features has the same limit for N > P, but b then takes steps too, most where means are large.
+
+    X: (N, P), Y: (N, k), float32 or float64, the dtype of training; weights: (N,) w_i ≥ 0, not all zero.
+    """
+    dtype = torch.from_numpy(X[:0].copy()).dtype
+    counted = weights > 0
+    x, y, w = (torch.from_numpy(values[counted].astype(np.float64)) for values in (X, Y, weights))
+    x, x_mean = _centred(x, w, intercept)
+    y, y_mean = _centred(y, w, intercept)
+    root = w.sqrt().unsqueeze(-1)
+    rows, targets = (root * x).to(dtype), (root * y).to(dtype)
+    problem = Regression.of(rows, targets)
+    spec = spectrum(problem.X, eps=problem.eps)
+    if recipe.step_size == "auto":
+        eta = 1 / torch.where(spec.s[0] > 0, spec.s[0], 1).square()
+    else:
+        eta = times_power_of_two(torch.tensor(float(recipe.step_size), dtype=torch.float64), 2 * problem.x_unit)
+
+    stopping, most, tolerance = None, int(recipe.max_steps), check_tolerance(recipe.tolerance, dtype)
+    if recipe.early_stopping:
+        if W0 is not None:
+            raise ValueError("early_stopping='loo' starts from zero: a warm start has seen the rows that are left out")
+        without_units = times_power_of_two(x, -problem.x_unit).to(dtype), times_power_of_two(y, -problem.y_unit)
+        stopping = choose_step(*without_units, w, intercept, float(eta), recipe.momentum, most)
+        with np.errstate(over="ignore"):  # of a step size that is not stable
+            stopping = replace(stopping, errors=np.ldexp(stopping.errors, 2 * int(problem.y_unit)))
+        if np.isfinite(stopping.best):  # as many steps, unless the gradient is nothing but rounding before
+            most, tolerance = int(stopping.best), 0.0
+    start = None if W0 is None else torch.from_numpy(W0).to(dtype)
+    states = list(_states(rows, targets, start, recipe, log_spaced(most, _PER_DECADE), tolerance))
+
+    last = states[-1]
+    if last.status == Status.MAX_STEPS and stopping is not None and np.isfinite(stopping.best):
+        last = replace(last, status=Status.STOPPED_EARLY)
+    tolerance = check_tolerance(recipe.tolerance, dtype)
+    known = eta if recipe.plain and not recipe.momentum else None
+    certificate = _certificate(problem, spec, start, known, last, tolerance)
+    W = torch.stack([state.W for state in states])
+    path, intercepts = W.numpy(), (y_mean - x_mean @ W.to(torch.float64)).to(dtype).numpy()
+    steps = np.array([int(state.steps) for state in states])
+    return Fit(steps, path, intercepts, certificate, stopping)
+
+
+def _centred(X: Tensor, weights: Tensor, intercept: bool) -> tuple[Tensor, Tensor]:
+    """The rows less their weighted mean, and it: (N, P) and (P,); zero where there is no intercept."""
+    if not intercept:
+        return X, X.new_zeros(X.shape[1])
+    # The mean of equal numbers is off by rounding, of which nothing may be learnt.
+    total = torch.where(X.amin(0) == X.amax(0), X[0], weights @ X / weights.sum())
+    X = X - total
+    rest = weights @ X / weights.sum()  # what rounding left of a large mean
+    return X - rest, total + rest
+
+
+def _states(
+    X: Tensor, Y: Tensor, W0: Tensor | None, recipe: Recipe, checkpoints: list[int], tolerance: float
+) -> Iterator[State]:
+    """The states of one training, W (P, k)."""
+    if recipe.plain:
+        yield from gradient_descent(X, Y, checkpoints, recipe.step_size, tolerance, W0, momentum=recipe.momentum)
+        return
+    start = X.new_zeros(1, X.shape[1], Y.shape[1]) if W0 is None else W0[None]
+    objective = Autograd(LinearReadout(start), X[None], Y[None], X.new_ones(1))
+    engine = optimised(objective, recipe.optimizer, X.new_tensor([recipe.step_size]), recipe.options, None, None)
+    for state in descend(engine, checkpoints, tolerance, None, frobenius(X.mT @ Y)[None]):
+        yield replace(state, W=state.W[0], status=Status(int(state.status)))
+
+
+def _certificate(
+    problem: Regression, spec: Spectrum, W0: Tensor | None, step_size: Tensor | None, last: State, tolerance: float
+) -> Certificate:
+    """Of the last state of a training. step_size: η without units, where it says how fast modes are learnt.
+    tolerance: what was asked for."""
+    unit = problem.y_unit - problem.x_unit
+    limit = spec.solve(problem.Y)
+    W = times_power_of_two(last.W.to(torch.float64), -unit)
+    remaining = left_to_learn(spec, W[None], limit[None])
+    slowest, share = slowest_mode(spec.s[None], remaining, tolerance * frobenius(limit)[None])
+    more = torch.tensor([torch.nan])
+    if step_size is not None:
+        largest = frobenius(problem.X.mT @ problem.Y)
+        if W0 is not None:
+            start = times_power_of_two(W0.to(torch.float64), -unit)
+            largest = torch.maximum(largest, frobenius(problem.X.mT @ (problem.Y - problem.X @ start)))
+        more = steps_to_gradient(spec.s[None], step_size[None], remaining, tolerance * largest[None])
+    return Certificate(
+        steps=int(last.steps),
+        status=Status(last.status),
+        gradient_norm=float(last.gradient_norm),
+        tolerance=tolerance,
+        distance=float(relative_distance(W, limit)),
+        row_space_leak=float(row_space_leak(W, spec.Vt, spec.nonzero)),
+        steps_to_tolerance=float(more[0]),
+        rank=int(spec.rank),
+        singular_values=times_power_of_two(spec.s, problem.x_unit).numpy(),
+        remaining=times_power_of_two(remaining[0], unit).numpy(),
+        slowest_singular_value=float(times_power_of_two(slowest[0], problem.x_unit)),
+        slowest_error_share=float(share[0]),
+    )

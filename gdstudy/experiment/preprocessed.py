@@ -1,0 +1,77 @@
+"""A regression problem as it is, with an intercept, or with its features scaled: what a diagnosis compares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from gdstudy.closed_form.penalised import with_constant
+from gdstudy.linalg.spectrum import Spectrum, spectrum
+
+
+@dataclass(frozen=True, eq=False)
+class Preprocessed:
+    """Training rows (x − shift)/scale and targets y − offset, float64.
+
+    X: (N, P); Y: (N, k); shift, scale: (P,); offset: (k,). intercept: shift and offset are the means of the training
+    rows, so that the constant is fitted and not penalised. eps: precision of the numbers X was given in.
+    """
+
+    name: str
+    X: Tensor
+    Y: Tensor
+    shift: Tensor
+    scale: Tensor
+    offset: Tensor
+    intercept: bool
+    scaled: bool
+    eps: float
+
+    @classmethod
+    def of(cls, X: Tensor, Y: Tensor, eps: float, intercept: bool = False, scaled: bool = False) -> Preprocessed:
+        """X: (N, P); Y: (N, k). scaled: columns divided by their root mean square, once they are centred if they are;
+        one that is zero up to rounding stays."""
+        shift, offset = X.new_zeros(X.shape[1]), Y.new_zeros(Y.shape[1])
+        if intercept:
+            shift, offset = X.mean(0), Y.mean(0)
+        x = X - shift
+        # What centring leaves of a constant column is rounding.
+        x[:, x.abs().amax(0) <= 4 * eps * shift.abs()] = 0
+        size = x.square().mean(0).sqrt()
+        scale = torch.where(size > 0, size, 1) if scaled else torch.ones_like(size)
+        return cls(NAMES[intercept, scaled], x / scale, Y - offset, shift, scale, offset, intercept, scaled, eps)
+
+    @cached_property
+    def spectrum(self) -> Spectrum:
+        """Of X, as a stack of one."""
+        return spectrum(self.X[None], eps=self.eps)
+
+    @cached_property
+    def fitted(self) -> Spectrum:
+        """The spectrum with the constant among its modes where there is an intercept: for left-out errors."""
+        return with_constant(self.spectrum, torch.tensor([len(self.X)])) if self.intercept else self.spectrum
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What holds these numbers to the precision they were given in."""
+        return torch.float32 if self.eps > torch.finfo(torch.float64).eps else torch.float64
+
+    @property
+    def condition_number(self) -> float:
+        """κ = σ₁/σ_R over the modes that count; NaN where X = 0."""
+        return float(self.spectrum.s[0, 0] / self.spectrum.smallest[0])
+
+    def predicted(self, W: Tensor, X: Tensor) -> Tensor:
+        """What a readout W (P, k) of these features predicts on rows X (M, P) as they were given: (M, k)."""
+        return (X - self.shift) / self.scale @ W + self.offset
+
+
+NAMES = {
+    (False, False): "as given",
+    (True, False): "intercept",
+    (False, True): "scaled",
+    (True, True): "standardised",
+}

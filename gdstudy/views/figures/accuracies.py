@@ -1,0 +1,45 @@
+"""Accuracies, where targets are classes."""
+
+from __future__ import annotations
+
+from matplotlib.figure import Figure
+
+from gdstudy.experiment.tables import Run
+from gdstudy.views.figures.axes import count_ticks, shared_legend, threshold
+from gdstudy.views.figures.curves import decades, draw, draw_at_steps
+from gdstudy.views.figures.labels import main_label, panel_title, training_label
+from gdstudy.views.figures.style import EXACT, FEATURES, PINK, ROWS, SKY, grid
+from gdstudy.views.summary import several
+from gdstudy.views.sweeps import Sweep, sweeps
+
+_SHOWN = ("n_train", "n_parameters")
+
+
+def accuracy(run: Run) -> Figure | None:
+    """Test accuracy against N or P: of the main training after t = 10, 10², … steps, of the others, and of X⁺y."""
+    shown = [s for s in sweeps(run) if s.classes and s.size in _SHOWN and several(s.rows, s.size)]
+    if not shown:
+        return None
+    figure, axes = grid(
+        "How many test rows are put in their class, and does stopping early help?", len(shown), height=2.9
+    )
+    for axis, sweep in zip(axes[0], shown, strict=True):
+        if len(sweep.curves):
+            who = main_label(run.study)
+            draw_at_steps(axis, sweep.curves, "test_accuracy", decades([sweep.curves]), who, sweep.size)
+        others = [name for name in sweep.by_training if name != sweep.main]
+        for name, colour in zip(others, (PINK, SKY) * len(others), strict=False):
+            rows = sweep.by_training[name]
+            draw(axis, sweep.median(rows, "test_accuracy"), training_label(run.study, name), colour, band=0)
+        draw(axis, sweep.median(sweep.rows, "test_accuracy"), "t = ∞, X⁺y", **EXACT)
+        axis.set(xscale="log", xlabel=ROWS if sweep.size == "n_train" else FEATURES, ylabel="test accuracy (share)")
+        threshold(axis, sweep.threshold)
+        count_ticks(axis)
+        axis.set_title(_title(sweep))
+    shared_legend(figure, *axes[0])
+    return figure
+
+
+def _title(sweep: Sweep) -> str:
+    model = "" if sweep.model.regression else sweep.model.label
+    return panel_title(sweep.seen, sweep.threshold, model, "P" if sweep.size == "n_train" else "N")

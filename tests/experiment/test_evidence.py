@@ -1,0 +1,101 @@
+"""The numbers behind a diagnosis, by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from gdstudy import min_norm_solution, prediction_error_modes
+from gdstudy.data.splits import stream
+from gdstudy.experiment.evidence import error_by_mode, learning_curve
+from gdstudy.experiment.preprocessed import Preprocessed
+from gdstudy.experiment.redundancy import columns_of
+
+EPS = torch.finfo(torch.float64).eps
+
+
+def drawn(N, P, seed=0, **options):
+    random = np.random.default_rng(seed)
+    X = torch.from_numpy(random.standard_normal((N, P)))
+    return Preprocessed.of(X, X.sum(1, keepdim=True) + torch.from_numpy(random.standard_normal((N, 1))), EPS, **options)
+
+
+@pytest.mark.parametrize(("N", "P"), [(10, 15), (25, 20), (60, 4)])
+@pytest.mark.parametrize("intercept", [False, True])
+def test_shares_of_modes_are_those_of_eqn_1(N, P, intercept):
+    data = drawn(N, P, intercept=intercept)
+    beta = torch.ones(P, 1, dtype=torch.float64)
+    found = error_by_mode(data, beta, seed=0)
+    energies, bias = [], []
+    for held in np.array_split(stream(0, "modes").permutation(N), 5):
+        kept = np.setdiff1d(np.arange(N), held)
+        x, y, test = data.X[kept].numpy(), data.Y[kept].numpy(), data.X[held].numpy()
+        if intercept:
+            test, x, y = test - x.mean(0), x - x.mean(0), y - y.mean(0)
+        parts = prediction_error_modes(x, y, test, beta.numpy())
+        errors = test @ (min_norm_solution(x, y) - beta.numpy())
+        np.testing.assert_allclose(parts.modes.sum(1) + parts.bias, errors, atol=1e-10)
+        energies.append(np.square(parts.modes[..., 0]).mean(0))
+        bias.append(np.square(parts.bias).mean())
+    n_modes = min(map(len, energies))
+    energy = np.mean([e[:n_modes] for e in energies], 0)
+    np.testing.assert_allclose(found.shares, energy / energy.sum(), rtol=1e-8)
+    assert found.bias_share == pytest.approx(np.mean(bias) / (np.mean(bias) + energy.sum()), abs=1e-12)
+    assert (found.bias_share > 0.01) == (P + intercept > 0.8 * N)
+
+
+def test_subsamples_are_nested_and_tested_on_rows_in_none_of_them():
+    data = drawn(50, 5, intercept=True)
+    curve = learning_curve(data, seed=0)
+    orders = [stream(0, f"learning {k}").permutation(50) for k in range(curve.n_draws)]
+    assert curve.sizes[-1] == 40
+    assert 6 in curve.sizes  # the threshold
+    for n, error in zip(curve.sizes, curve.min_norm, strict=True):
+        errors = []
+        for order in orders:
+            x, y = data.X[order[:n]].numpy(), data.Y[order[:n]].numpy()
+            W = np.linalg.pinv(x - x.mean(0), rcond=1e-10) @ (y - y.mean())
+            rest = data.X[order[40:]].numpy() - x.mean(0)
+            errors.append(np.square(data.Y[order[40:]].numpy() - y.mean() - rest @ W).mean())
+        assert error == pytest.approx(np.median(errors), rel=1e-6)
+
+
+def columns(X, intercept=False):
+    X = torch.from_numpy(np.asarray(X, dtype=float))
+    Y = X.sum(1, keepdim=True)
+    return columns_of(*(Preprocessed.of(X, Y, EPS, intercept, scaled) for scaled in (False, True)))
+
+
+def test_copies_combinations_and_dead_columns():
+    X = np.random.default_rng(0).standard_normal((30, 5))
+    assert columns(X).copies == []
+    assert columns(X).deficit == 0
+    found = columns(np.c_[X, -3 * X[:, 1], np.zeros(30), X[:, 2] + X[:, 3]])
+    assert found.copies == [(1, 5)]
+    assert found.dead == [6]
+    assert found.deficit == 2
+    # Degrees Celsius and Fahrenheit are copies where there is an intercept, and a constant column is dead.
+    scales = np.c_[X, 1.8 * X[:, 0] + 32, np.ones(30)]
+    assert columns(scales).copies == []
+    assert columns(scales, intercept=True).copies == [(0, 5)]
+    assert columns(scales, intercept=True).dead == [6]
+    assert columns(scales).dead == []
+
+
+@pytest.mark.parametrize("intercept", [False, True])
+def test_columns_that_are_alike_by_chance_are_no_copies(intercept):
+    """Two columns that are not zero in the same row alone, as dying ReLU units are, and rows that stand twice."""
+    X = np.random.default_rng(0).standard_normal((12, 14))
+    X[:, :2] = 0
+    X[3, :2] = 1, 2
+    found = columns(np.r_[X, np.random.default_rng(1).standard_normal((20, 14)) * (np.arange(14) > 1)], intercept)
+    assert found.copies == []
+    assert found.deficit == 0
+    assert columns(np.r_[X, X], intercept).deficit == 0
+
+
+def test_of_many_columns_the_copies_are_found():
+    X = np.random.default_rng(0).standard_normal((40, 5000))
+    X[:, 4321] = 0.1 * X[:, 17]
+    found = columns(X)
+    assert found.copies == [(17, 4321)]
+    assert found.closest is None
