@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gdstudy import __version__
-from gdstudy.preparation import dry_run, prepared
 from gdstudy.study.config import Study
 from gdstudy.study.console import one_line, prepare, say, tell
 from gdstudy.study.errors import StudyError, shown
+from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.parser import StudyParser, as_dict, as_yaml, find_config, read_study, read_yaml, study_of
 from gdstudy.study.sources import check_name
 from gdstudy.study.values import convert
 from gdstudy.sweep.folder import BATCHES, CONFIG, check_folder, is_old, is_unused, write_whole
+from gdstudy.sweep.machine import provenance
 
 if TYPE_CHECKING:
     from gdstudy.data.dataset import Dataset
@@ -47,7 +45,7 @@ def run_study(
     if isinstance(config, str | Path):
         name = run_name(config)
     study = _with(given, config) if given or config is None or isinstance(config, Mapping) else _checked(config)
-    study, loaded = prepared(study, quiet, given)  # before anything is written
+    study, loaded = _prepare(study, quiet, given)  # before anything is written
     store = _begin(study, run_dir, name)
     _finish(study, loaded, store, quiet)
     return store.run_dir
@@ -94,9 +92,57 @@ def resume_study(run_dir: str | Path, quiet: bool = True, datasets: Iterable[Dat
     study = read_study(folder / CONFIG)
     from gdstudy.sweep.store import Store
 
-    study, loaded = prepared(study, quiet, datasets)
-    _finish(study, loaded, Store(folder, study, provenance(study)), quiet)
+    study, loaded = _prepare(study, quiet, datasets)
+    _finish(study, loaded, Store(folder, study, provenance(study, __version__)), quiet)
     return folder
+
+
+def dry_run(study: Study, quiet: bool = False) -> str:
+    """What a study would take, as text: cells, batches, memory, disk, and time from some cells. Nothing is written."""
+    from gdstudy.sweep.forecast import forecast
+
+    return str(forecast(*_prepare(study, quiet)))
+
+
+def _prepare(study: Study, quiet: bool, given: Iterable[Dataset] = ()) -> tuple[Study, dict[Variety, Dataset]]:
+    """A study that can be run here, with the fingerprints of its own data, and its data. StudyError otherwise."""
+    from gdstudy.experiment.plan import check_memory
+    from gdstudy.sweep.machine import available_memory
+    from gdstudy.sweep.run import load_datasets, resolved
+
+    _check_device(study)
+    _check_optimizer(study)
+    study, read = resolved(study, quiet, given)
+    check_memory(study, available_memory() if study.device == "cpu" else None)
+    return study, load_datasets(study, quiet, read)
+
+
+def _check_device(study: Study) -> None:
+    import torch
+
+    if study.device != "cpu":
+        index = int(study.device.partition(":")[2] or 0)
+        if index >= torch.cuda.device_count():
+            raise StudyError(f"device={study.device!r}: {torch.cuda.device_count()} CUDA devices are here; use cpu")
+
+
+def _check_optimizer(study: Study) -> None:
+    """Its options are known to torch alone, and a wrong one is to be said before anything is written."""
+    import torch
+
+    from gdstudy.training.optimizers import torch_optimizer
+
+    for name, training in study.trained.items():
+        group = "gd" if name == "gd" else f"trainings.{name}"
+        if OPTIMIZERS[training.optimizer].plain:
+            continue
+        try:
+            number = torch.zeros(1, requires_grad=True)
+            number.grad = torch.zeros(1)
+            torch_optimizer(training.optimizer, 1.0, training.optimizer_options)([number]).step()
+        except (TypeError, ValueError, RuntimeError) as error:
+            said = str(error) if "optimizer" in str(error) else f"optimizer_options: {error}"
+            raise StudyError(f"{group}.{said}") from None
 
 
 def _begin(study: Study, run_dir: str | Path | None, name: str) -> Store:
@@ -121,7 +167,7 @@ def _begin(study: Study, run_dir: str | Path | None, name: str) -> Store:
     made = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return Store(folder, study, provenance(study))
+        return Store(folder, study, provenance(study, __version__))
     except OSError as error:
         with suppress(OSError):
             for path in made:
@@ -138,26 +184,6 @@ def _check_path(folder: Path) -> None:
             f"the run folder {shown(str(folder))} is no UTF-8 text, and TensorBoard cannot write there; name another "
             "with --run_dir"
         ) from None
-
-
-def provenance(study: Study) -> dict[str, str]:
-    """What computes: versions and machine, as config.yaml and every batch say."""
-    try:
-        found = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"], capture_output=True, text=True
-        )
-        revision = found.stdout.strip() or "none"
-    except OSError:
-        revision = "none"
-    return {
-        "gdstudy": __version__,
-        "git revision": revision,
-        "Python": platform.python_version(),
-        **{package: version(package) for package in ("torch", "numpy", "scikit-learn")},
-        "platform": f"{platform.platform()}, {os.cpu_count()} CPUs",
-        "device": study.device,
-        "threads": str(study.threads),
-    }
 
 
 def _finish(study: Study, datasets: dict[Variety, Dataset], store: Store, quiet: bool) -> None:
@@ -189,8 +215,10 @@ def _show(folder: Path, quiet: bool) -> None:
     from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text, report
 
     run = load_run(folder)
-    images = redraw(folder, run)
-    export_csv(folder, run.results)
+    with ThreadPoolExecutor(1) as beside:  # Arrow leaves Python to the figures
+        table = beside.submit(export_csv, folder, run.results)
+        images = redraw(folder, run)
+        table.result()
     claims = decide(run)
     markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
     texts = {"config": f"```yaml\n{(folder / CONFIG).read_text('utf-8')}\n```"} | (

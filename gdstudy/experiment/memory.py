@@ -49,7 +49,7 @@ class Footprint:
         dataset, preprocess, noise = seen
         facts = study.facts(dataset)
         columns = facts.columns or study.synthetic.n_inputs
-        k = columns if model.autoencoder else max(facts.outputs, facts.classes)
+        k = columns if model.autoencoder else max(1, facts.outputs, facts.classes)
         beside = [len(form.levels_in(study)) for form in asked_for(study)]
         return cls(
             n_rows=facts.rows or study.synthetic.n_rows,

@@ -33,7 +33,7 @@ def of_data(batch: Batch) -> Columns:
 
 def identity(batch: Batch, levels: Sequence[Level], cells: np.ndarray | None = None) -> Columns:
     """The keys of a row for each level and each of the given cells of the batch, default all."""
-    sizes = np.array(batch.cells)[slice(None) if cells is None else cells]
+    sizes = np.array(batch.cells if cells is None else [batch.cells[cell] for cell in cells]).reshape(-1, 2)
     return {
         **of_data(batch),
         "ablation": np.repeat([name for name, _ in levels], len(sizes)),

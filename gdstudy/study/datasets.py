@@ -16,8 +16,8 @@ class DatasetFacts:
     sizes are the study's. rows, columns: its sizes, None where they are the study's. has_targets: it has a y.
     inputs: `interval` where it has one input in [−1, 1]. sparse: most entries are zero, and only the others are kept.
     image_side: its inputs are square pictures of so many pixels a side. missing: the code `() -> str | None` that says
-    what is downloaded at first use. outputs: its columns of y. classes: how many its targets are, one output each; 0
-    where they are none.
+    what is downloaded at first use. outputs: columns of its y. classes: how many its targets are, one output
+    each; 0 where they are none.
     external: it is somebody's own, and its sizes are known once it was read (`Study.facts`).
     """
 
@@ -31,8 +31,8 @@ class DatasetFacts:
     sparse: bool = False
     image_side: int | None = None
     missing: Code | None = None
-    outputs: int = 1
     classes: int = 0
+    outputs: int = 1
     external: bool = False
 
     @property

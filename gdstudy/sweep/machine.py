@@ -1,10 +1,15 @@
-"""What the machine has: memory that is free."""
+"""The machine: memory that is free, and the versions of what computes."""
 
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
+
+from gdstudy.study.config import Study
 
 _MEMINFO, _CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
@@ -22,3 +27,23 @@ def available_memory() -> int | None:
         with suppress(OSError, ValueError, AttributeError):
             found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES"))
     return max(0, min(found)) if found else None
+
+
+def provenance(study: Study, gdstudy: str) -> dict[str, str]:
+    """What computes: versions and machine, as config.yaml and every batch say. gdstudy: its version."""
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"], capture_output=True, text=True
+        )
+        revision = found.stdout.strip() or "none"
+    except OSError:
+        revision = "none"
+    return {
+        "gdstudy": gdstudy,
+        "git revision": revision,
+        "Python": platform.python_version(),
+        **{package: version(package) for package in ("torch", "numpy", "scikit-learn")},
+        "platform": f"{platform.platform()}, {os.cpu_count()} CPUs",
+        "device": study.device,
+        "threads": str(study.threads),
+    }

@@ -3,10 +3,11 @@
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gdstudy import __version__
+from gdstudy.sweep.machine import provenance
 from gdstudy.sweep.parts import sealed
 from gdstudy.sweep.run import load_datasets, run_missing
 from gdstudy.sweep.store import Store, load_run, load_study
-from gdstudy.train import provenance
 
 
 def parts(run, table="results"):
@@ -37,7 +38,7 @@ def column(name, values):
 def finish(run, study=None, **made_by):
     """Compute what is missing of a run, as --resume does, without its figures; its tables."""
     study = study or load_study(run)
-    store = Store(run, study, {**provenance(study), **made_by})
+    store = Store(run, study, {**provenance(study, __version__), **made_by})
     try:
         run_missing(study, load_datasets(study), store, quiet=True)
     finally:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from problems import ZOO, everywhere
 
+from gdstudy.training import gram
 from gdstudy.training.gram import Gram
 from gdstudy.training.modules import LinearReadout
 from gdstudy.training.objectives import Autograd
@@ -78,3 +79,26 @@ def test_a_readouts_cells_leave_without_changing_the_others(kind):
         stack.keep(stack.cells != n_steps - 10 + len(stack.cells) // 3)  # cell 1, and then cell 0
     assert 2 in stack.cells.tolist()
     assert_equal(stack.solution()[stack.cells.tolist().index(2)].flatten(), alone.solution()[0].flatten())
+
+
+@pytest.mark.parametrize("P", [1, 8, 17, 19, 20, 40])
+def test_a_stack_in_parts_and_an_output_as_a_column_take_the_steps_of_rows_digit_by_digit(P, monkeypatch):
+    monkeypatch.setattr(gram, "CACHE_BYTES", 3 * 8 * P * P)
+    x, y, eta = draw(7, 45, P), draw(7, 45, 1), torch.full((7,), 0.01).double()
+    stack = engine(x, y, eta, [45] * 7)
+    A, B = eta[:, None, None] * (x.mT @ x), (eta[:, None, None] * (x.mT @ y)).mT
+    Z = torch.zeros_like(B)
+    for _ in range(20):
+        Z -= torch.baddbmm(B, Z, A, beta=-1)
+    stack.advance(20)
+    assert torch.equal(stack.solution().mT, Z)
+    assert stack.blocks[0].column == (P < 20)
+
+
+def test_of_a_block_that_loses_no_cell_nothing_is_copied():
+    stack = engine(X, X[:, :, :1], ETA, SIZES)  # 4, 12 and 7 rows of 6 columns
+    first, other = stack.blocks
+    kept, left = first.A, other.A
+    stack.keep(stack.cells != first.cells[0])
+    assert len(first.A) == len(kept) - 1
+    assert other.A is left

@@ -53,6 +53,12 @@ FEATURES = Study(
     seeds=2,
     gd=Training(steps=50, checkpoints_per_decade=1),
 )
+CLASSES = Study(
+    datasets=["digits"],
+    n_train=Sizes((32, 64, 128)),
+    seeds=2,
+    gd=Training(steps=50, checkpoints_per_decade=1),
+)
 OF_ANY_LINEAR = {"divergence", "bias", "worst_mode", "smallest_singular_value", "singular_directions"}
 OF_TRAINED = {"mse_against_n", "test_mse_by_steps", "distance_by_steps"}
 DRAWN = {
@@ -62,6 +68,7 @@ DRAWN = {
     | {"early_stopping", *figures.ABLATIONS, *(f"{name}_trained" for name in figures.ABLATIONS)},
     "polynomial": {"polynomial_error", "polynomial_fits"},
     "features": {"feature_grid", "feature_sweeps"},
+    "classes": OF_ANY_LINEAR | OF_TRAINED | {"accuracy"},
 }
 
 
@@ -69,7 +76,7 @@ DRAWN = {
 def runs(run_dir, tmp_path_factory):
     """Name of a run → its tables, of the smallest studies that have all figures between them."""
     folders = {"linear": run_dir}
-    for name, study in (("ablated", ABLATED), ("polynomial", POLYNOMIAL), ("features", FEATURES)):
+    for name, study in (("ablated", ABLATED), ("polynomial", POLYNOMIAL), ("features", FEATURES), ("classes", CLASSES)):
         folders[name] = tmp_path_factory.mktemp(name)
         store = Store(folders[name], study)
         run_missing(study, load_datasets(study), store, quiet=True)
@@ -107,6 +114,16 @@ def test_a_run_has_the_figures_it_has_the_data_for_and_no_others(run, drawn):
     assert {name for of, name in drawn if of == run} == DRAWN[run]
 
 
+def test_accuracies_are_shares_of_test_rows(runs, drawn):
+    rows = runs["classes"].results
+    closed = rows[rows["estimator"] == "min_norm"].groupby("n_train")["test_accuracy"].median()
+    (axis,) = panels(drawn["classes", "accuracy"])
+    (line,) = lines(axis, "t = ∞, X⁺y")
+    np.testing.assert_allclose(line.get_ydata(), closed)
+    assert 0 < closed.min() < closed.max() < 1
+    assert len(lines(axis, "GD, t = 10")) == 1
+
+
 def test_each_figure_asks_one_question_and_labels_every_axis_with_its_unit(drawn):
     for key, figure in drawn.items():
         assert figure.get_suptitle().count("?") == 1, key
@@ -120,7 +137,7 @@ def test_each_figure_asks_one_question_and_labels_every_axis_with_its_unit(drawn
 
 
 def test_axes_are_logarithmic_but_for_shares_and_pictures(drawn):
-    linear = {"worst_mode", "early_stopping", "singular_directions", "polynomial_fits"}
+    linear = {"accuracy", "worst_mode", "early_stopping", "singular_directions", "polynomial_fits"}
     for (run, name), figure in drawn.items():
         if name not in linear:
             scales = {(axis.get_xscale(), axis.get_yscale()) for axis in panels(figure)}
@@ -136,7 +153,7 @@ def test_panels_stand_in_the_order_of_fig_1_with_readable_names(drawn):
 
 
 def test_thresholds_stand_at_n_equal_to_p(drawn):
-    expected = {"linear": [20, 10], "ablated": [20, 10], "polynomial": [15], "features": [40, 40]}
+    expected = {"linear": [20, 10], "ablated": [20, 10], "polynomial": [15], "features": [40, 40], "classes": [64]}
     no_threshold = {"distance_by_steps", "early_stopping", "singular_directions", "polynomial_fits", "feature_grid"}
     for (run, name), figure in drawn.items():
         if name in no_threshold:

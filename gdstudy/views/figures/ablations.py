@@ -12,6 +12,7 @@ from gdstudy.experiment.tables import Run
 from gdstudy.study.ablations import ABLATIONS, Ablation
 from gdstudy.views.figures.axes import count_ticks, fit_y, level_bar, log_axes, shared_legend, threshold
 from gdstudy.views.figures.curves import draw
+from gdstudy.views.figures.labels import axis_label
 from gdstudy.views.figures.panels import Panel, panels, swept
 from gdstudy.views.figures.style import BLACK, BLUE, ROUNDING, ROWS, grid, level_colours
 from gdstudy.views.summary import by_size, groups
@@ -45,7 +46,7 @@ def _figure(shown: list[Panel], ablation: Ablation, question: str, trained: str 
     for column, panel in zip(axes.T, shown, strict=True):
         for axis, value in zip(column, ("test_mse", "train_mse"), strict=True):
             _draw_levels(axis, panel, ablation, value, colours, trained)
-            log_axes(axis, ROWS if value == "train_mse" else "", f"{value[:-4]} MSE (squared units of y)")
+            log_axes(axis, ROWS if value == "train_mse" else "", axis_label(value))
             fit_y(axis, panel.floor(1e-10 if ablation.exact else 1e-6), ROUNDING + " or\ntolerance" * bool(trained))
             threshold(axis, panel.P)
             count_ticks(axis)

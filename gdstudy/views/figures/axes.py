@@ -11,7 +11,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import LogLocator, NullLocator
 
 from gdstudy.views.figures.style import GREY, MEAN, ROUNDING
 
@@ -29,7 +29,9 @@ def count_ticks(axis: Axes, both: bool = False) -> None:
     for scale in (axis.xaxis, axis.yaxis) if both else (axis.xaxis,):
         scale.set_major_locator(LogLocator(subs=(1, 2, 5)))
         scale.set_major_formatter("{x:g}")
-        scale.set_minor_formatter(NullFormatter())
+        scale.set_minor_locator(
+            NullLocator()
+        )  # between these they say little, and take a sixth of the time of a drawing
 
 
 def fit_y(axis: Axes, floor: float = 0.0, note: str = ROUNDING, left: bool = False) -> None:

@@ -9,7 +9,8 @@ from matplotlib.figure import Figure
 from pandas import DataFrame
 
 from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, note_in, shared_legend, threshold
-from gdstudy.views.figures.style import BLACK, BLUE, GREEN, GREY, MSE, ORANGE, PINK, ROWS, STYLE, TIME, grid
+from gdstudy.views.figures.labels import axis_label
+from gdstudy.views.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, ROWS, STYLE, TIME, grid
 
 
 def draw_diagnosis(
@@ -79,8 +80,8 @@ def _along_descent(axis: Axes, path: DataFrame, budget: int, errors: tuple[float
 def _log_axes(axis: Axes, xlabel: str, errors: np.ndarray) -> bool:
     """Log axes, or a note where no error is above zero."""
     if (errors > 0).any():
-        log_axes(axis, xlabel, MSE)
+        log_axes(axis, xlabel, axis_label("test_mse", "MSE"))
         return True
-    axis.set(xlabel=xlabel, ylabel=MSE)
+    axis.set(xlabel=xlabel, ylabel=axis_label("test_mse", "MSE"))
     note_in(axis, "all errors are zero")
     return False

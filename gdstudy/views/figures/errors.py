@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 from gdstudy.experiment.tables import Run
 from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, shared_legend, threshold
 from gdstudy.views.figures.curves import draw, draw_expectation, draw_mean
+from gdstudy.views.figures.labels import axis_label
 from gdstudy.views.figures.panels import Panel, against_n, draw_chosen, panels, swept
-from gdstudy.views.figures.style import BLACK, BLUE, DESCENT, MSE, ORANGE, PINK, ROWS, TEST, TRAIN, grid
+from gdstudy.views.figures.style import BLACK, BLUE, DESCENT, ORANGE, PINK, ROWS, TEST, TRAIN, grid
 from gdstudy.views.summary import by_size
 
 _MEANS = "Near N = P the mean need not exist: it follows the worst split. "
@@ -35,7 +36,7 @@ def divergence(run: Run) -> Figure | None:
         if panel.beside:
             draw_chosen(axis, panel)
             _draw_descent(axis, panel)
-        log_axes(axis, ROWS, MSE)
+        log_axes(axis, ROWS, axis_label("test_mse", "MSE"))
         fit_y(axis, panel.floor(1e-6))
         if ("theory", "none") in panel.rows:
             draw_expectation(axis, panel.rows["theory", "none"], panel.P)
@@ -71,7 +72,7 @@ def bias(run: Run) -> Figure | None:
         for column, label, colour in parts:
             draw(axis, by_size(rows, column), label, colour)
         draw(axis, by_size(rows, "test_mse"), "test error", BLACK, band=0, linewidth=0.8)
-        against_n(axis, panel, "mean over test rows (squared units of y)", panel.floor(1e-6))
+        against_n(axis, panel, axis_label("test_mse", "mean over test rows"), panel.floor(1e-6))
     shared_legend(figure, *axes[0])
     return figure
 
@@ -88,7 +89,7 @@ def worst_mode(run: Run) -> Figure | None:
         draw_mean(axis, curve, "mean", BLUE)
         equal = 1 / np.minimum(curve.x, panel.P)
         axis.plot(curve.x, equal, color=BLACK, linestyle="--", linewidth=1, label="all modes alike, 1/min(N, P)")
-        axis.set(xscale="log", xlabel=ROWS, ylabel="share of variance (no unit)", ylim=(0, 1.03))
+        axis.set(xscale="log", xlabel=ROWS, ylabel=axis_label("worst_mode_share", "share of variance"), ylim=(0, 1.03))
         threshold(axis, panel.P)
         count_ticks(axis)
         axis.set_title(panel.title())

@@ -20,8 +20,8 @@ from gdstudy.study.config import Study
 from gdstudy.study.models import Model
 from gdstudy.views.figures.axes import cell_edges, count_ticks, fit_y, log_axes, note_in, shared_legend, threshold
 from gdstudy.views.figures.curves import draw, draw_mean
-from gdstudy.views.figures.labels import data_label, main_label, sign
-from gdstudy.views.figures.style import BLUE, CHOSEN, EXACT, FEATURES, MSE, ORANGE, ROWS, TEST, TRAIN, grid
+from gdstudy.views.figures.labels import axis_label, data_label, main_label, sign
+from gdstudy.views.figures.style import BLUE, CHOSEN, EXACT, FEATURES, ORANGE, ROWS, TEST, TRAIN, grid
 from gdstudy.views.summary import Seen, by_size, closed_forms, groups, nearest, select, several
 from gdstudy.views.sweeps import main_training, parts
 
@@ -58,7 +58,7 @@ def polynomial_error(run: Run) -> Figure | None:
         draw(axis, test, "test, median and quartiles", TEST)
         draw_mean(axis, test, "test, mean (may leave the panel)", TEST)
         draw(axis, by_size(rows, "train_mse", size="n_parameters"), "train, median and quartiles", TRAIN)
-        log_axes(axis, FEATURES, MSE)
+        log_axes(axis, FEATURES, axis_label("test_mse", "MSE"))
         fit_y(axis, 1e-6 * float(rows["test_mse"].min()))
         threshold(axis, n, "threshold P = N")
         count_ticks(axis)
@@ -144,7 +144,7 @@ def feature_sweeps(run: Run) -> Figure | None:
         )
         for axis, (part, size, label, value) in zip(column, fixed, strict=True):
             _draw_sweep(axis, run.study, part, size)
-            log_axes(axis, label, "test MSE (squared units of y)")
+            log_axes(axis, label, axis_label("test_mse"))
             fit_y(axis)
             threshold(axis, value)
             count_ticks(axis)

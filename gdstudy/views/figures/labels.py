@@ -6,12 +6,21 @@ from collections.abc import Sequence
 
 from pandas import DataFrame
 
+from gdstudy.study.columns import TABLES
 from gdstudy.study.config import Study
 from gdstudy.study.datasets import PREPROCESSES, known
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.views.figures.style import BLUE, GREEN, ORANGE
 from gdstudy.views.summary import Seen, select
 from gdstudy.views.sweeps import main_training
+
+_COLUMNS = {column.name: column for table in TABLES.values() for column in table}
+
+
+def axis_label(column: str, label: str = "") -> str:
+    """A column of the tables as an axis calls it, or by another label, with its unit: `step (steps)`."""
+    facts = _COLUMNS[column]
+    return f"{label or facts.label} ({facts.unit or 'no unit'})"
 
 
 def data_label(dataset: str, preprocess: str, input_noise: float) -> str:

@@ -11,12 +11,10 @@ from gdstudy.experiment.tables import Run
 from gdstudy.study.estimators import CLOSED_FORMS
 from gdstudy.views.figures.axes import fit_y, log_axes, shared_legend
 from gdstudy.views.figures.curves import draw
-from gdstudy.views.figures.labels import place
+from gdstudy.views.figures.labels import axis_label, place
 from gdstudy.views.figures.panels import Panel, against_n, draw_chosen, panels, swept
 from gdstudy.views.figures.style import BLACK, EXACT, grid
 from gdstudy.views.summary import Curve, by_size, representative_sizes, select
-
-_TEST = "median test MSE (squared units of y)"
 
 
 def _with(run: Run, name: str) -> list[Panel]:
@@ -46,7 +44,7 @@ def _against_n(shown: list[Panel], name: str, question: str) -> Figure:
             draw(axis, test, f"{form.label}, {form.named(level)}", colour, band=0)
         draw_chosen(axis, panel)
         draw(axis, by_size(panel.exact, "test_mse"), "X⁺y", band=0, **EXACT)
-        against_n(axis, panel, _TEST)
+        against_n(axis, panel, axis_label("test_mse", "median test MSE"))
     shared_legend(figure, *axes[0], note=_note(shown[0], name))
     return figure
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from gdstudy.experiment.tables import Run
 from gdstudy.views.figures.axes import shared_legend
 from gdstudy.views.figures.curves import draw, draw_mean
-from gdstudy.views.figures.labels import sign
+from gdstudy.views.figures.labels import axis_label, sign
 from gdstudy.views.figures.panels import against_n, panels, swept
 from gdstudy.views.figures.style import BLUE, DPI, ORANGE, SKY, grid
 from gdstudy.views.summary import by_size
@@ -30,7 +30,7 @@ def smallest_singular_value(run: Run) -> Figure | None:
         curve = by_size(panel.exact, "smallest_singular_value")
         draw(axis, curve, "smallest non-zero singular value, median and quartiles", BLUE)
         draw_mean(axis, curve, "mean", BLUE)
-        against_n(axis, panel, "smallest non-zero σ (units of X)")
+        against_n(axis, panel, axis_label("smallest_singular_value"))
     shared_legend(figure, *axes[0])
     return figure
 

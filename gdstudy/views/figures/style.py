@@ -28,7 +28,6 @@ STYLE: Any = {
     "legend.frameon": False,
     "axes.axisbelow": True,
 }
-MSE = "MSE (squared units of y)"
 LOST = "share of the inputs lost (no unit)"  # an autoencoder's MSE over the mean square of its inputs
 OWN = "dimensions of its own (number)"
 ROWS = "training data N (rows)"

@@ -14,9 +14,9 @@ from pandas import DataFrame
 from gdstudy.experiment.tables import Run
 from gdstudy.views.figures.axes import fit_y, log_axes, shared_legend
 from gdstudy.views.figures.curves import decades, draw, draw_at_steps
-from gdstudy.views.figures.labels import place
+from gdstudy.views.figures.labels import axis_label, place
 from gdstudy.views.figures.panels import Panel, against_n, draw_chosen, panels, swept, trained_panels
-from gdstudy.views.figures.style import BLACK, BLUE, DPI, EXACT, MSE, ORANGE, ROUNDING, TEST, TIME, TRAIN, grid
+from gdstudy.views.figures.style import BLACK, BLUE, DPI, EXACT, ORANGE, ROUNDING, TEST, TIME, TRAIN, grid
 from gdstudy.views.summary import by_size, by_step, representative_sizes, select
 from gdstudy.views.sweeps import descends, main_training
 
@@ -38,7 +38,7 @@ def mse_against_n(run: Run) -> Figure | None:
                 draw(axis, by_size(rows, value), label, colour, linewidth=2, linestyle=line)
             draw(axis, by_size(panel.exact, value), "X⁺y", band=0, **EXACT)
         draw_chosen(axis, panel)
-        against_n(axis, panel, MSE, panel.floor(1e-6), ROUNDING + " or\ntolerance")
+        against_n(axis, panel, axis_label("test_mse", "MSE"), panel.floor(1e-6), ROUNDING + " or\ntolerance")
     shared_legend(figure, *axes[0])
     return figure
 
@@ -53,7 +53,7 @@ def test_mse_by_steps(run: Run) -> Figure | None:
     for axis, panel in zip(axes[0], shown, strict=True):
         draw_at_steps(axis, panel.curves, "test_mse", steps, panel.who)
         draw(axis, by_size(panel.exact, "test_mse"), "t = ∞, X⁺y", band=0, **EXACT)
-        against_n(axis, panel, "median test MSE (squared units of y)")
+        against_n(axis, panel, axis_label("test_mse", "median test MSE"))
     shared_legend(figure, *axes[0])
     return figure
 
@@ -144,5 +144,5 @@ def _draw_cutoffs(axis: Axes, panel: Panel, trained: DataFrame, cut: DataFrame) 
     draw(axis, hard, "hard cutoff of σ (X⁺y)", ORANGE, marker="o", markersize=4)
     level = float(by_size(whole, "test_mse").median[0])
     axis.axhline(level, color=BLACK, linestyle="--", linewidth=1, label="X⁺y, nothing cut off, median")
-    log_axes(axis, "effective cutoff of σ (units of X)", "test MSE at N = P (squared units of y)")
+    log_axes(axis, "effective cutoff of σ (units of X)", axis_label("test_mse", "test MSE at N = P"))
     axis.set_title(panel.title().replace("(P", "(N = P"))
