@@ -29,7 +29,7 @@ def embeddings():
     mixing = np.linalg.qr(random.standard_normal((768, 768)))[0] * np.arange(1, 769) ** -0.5
     X = (random.standard_normal((4000, 768)) @ mixing).astype(np.float32)
     y = X @ random.standard_normal(768) + random.standard_normal(4000)
-    return Dataset("embeddings", X.astype(float), y[:, None])
+    return Dataset(X, y[:, None], "embeddings")
 
 
 def study(**changes):

@@ -108,7 +108,7 @@ names = ["min_norm", "ridge_loo", "gd_exact", *(["gd"] if trained else [])]
 study = Study(n_train=[5], estimators=names, gd_exact=GDExact(steps=[1, 10]), gd=Training(steps=5))
 random = np.random.default_rng(0)
 def run(N, P, k, cells):
-    data = Dataset("student_teacher", random.standard_normal((1000, P)), random.standard_normal((1000, k)))
+    data = Dataset(random.standard_normal((1000, P)), random.standard_normal((1000, k)), "student_teacher")
     levels = (("gd", (("none", None),)),) if trained else ()
     some = tuple((N, seed) for seed in range(cells))
     run_batch(study, data, Batch(0, "student_teacher", "none", 0.0, "linear", P, None, some, trained=levels))

@@ -29,7 +29,7 @@ def data_set(kind):
     if kind == "rank_deficient":
         X = X[:, :5] @ random.standard_normal((5, 8))
     Y = X @ random.standard_normal((8, 3 if kind == "many_outputs" else 1))
-    return Dataset("student_teacher", X, Y + random.standard_normal(Y.shape))
+    return Dataset(X, Y + random.standard_normal(Y.shape), "student_teacher")
 
 
 def rows_of(dataset, cells, **changes):
@@ -97,7 +97,7 @@ def test_the_chosen_penalty_is_the_best_by_leaving_rows_out_one_by_one(kind):
     if kind == "full_rank":
         assert chosen["penalty"].iloc[1] > 0  # at N = P, with so much noise
     # Control: without noise nothing is to be penalised.
-    clean = Dataset("student_teacher", dataset.X, dataset.X @ np.ones((8, 1)))
+    clean = Dataset(dataset.X, dataset.X @ np.ones((8, 1)), "student_teacher")
     assert rows_of(clean, ((20, 0),), estimators=["min_norm", "ridge_loo"])["penalty"].max() < 1e-2
 
 
