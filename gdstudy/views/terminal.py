@@ -78,6 +78,8 @@ def _columns(sweep: Sweep) -> list[_Column]:
     for (form, level), rows in sweep.beside.items():  # as many as fit
         head = form.named(level) if form.levels else form.name
         shown += [_Column(head, max(12, len(head) + 2), ".4g", _median(sweep, rows, error))]
+        if sweep.classes:
+            shown += [_Column("accuracy", 10, ".3f", _median(sweep, rows, "test_accuracy"))]
     fits = sum(column.width for column in shown)
     while fits > _WIDEST and len(shown) > len(columns) + sum(map(len, each)):
         fits -= shown.pop().width

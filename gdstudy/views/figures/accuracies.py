@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gdstudy.experiment.tables import Run
 from gdstudy.views.figures.axes import count_ticks, shared_legend, threshold
 from gdstudy.views.figures.curves import decades, draw, draw_at_steps
 from gdstudy.views.figures.labels import main_label, panel_title, training_label
-from gdstudy.views.figures.style import EXACT, FEATURES, PINK, ROWS, SKY, grid
+from gdstudy.views.figures.style import CHOSEN, EXACT, FEATURES, PINK, ROWS, SKY, grid
 from gdstudy.views.summary import several
 from gdstudy.views.sweeps import Sweep, sweeps
 
@@ -16,7 +19,8 @@ _SHOWN = ("n_train", "n_parameters")
 
 
 def accuracy(run: Run) -> Figure | None:
-    """Test accuracy against N or P: of the main training after t = 10, 10², … steps, of the others, and of X⁺y."""
+    """Test accuracy against N or P: of the main training after t = 10, 10², … steps, of the others, of the closed forms
+    that were asked for, and of X⁺y."""
     shown = [s for s in sweeps(run) if s.classes and s.size in _SHOWN and several(s.rows, s.size)]
     if not shown:
         return None
@@ -31,6 +35,7 @@ def accuracy(run: Run) -> Figure | None:
         for name, colour in zip(others, (PINK, SKY) * len(others), strict=False):
             rows = sweep.by_training[name]
             draw(axis, sweep.median(rows, "test_accuracy"), training_label(run.study, name), colour, band=0)
+        _draw_beside(axis, sweep)
         draw(axis, sweep.median(sweep.rows, "test_accuracy"), "t = ∞, X⁺y", **EXACT)
         axis.set(xscale="log", xlabel=ROWS if sweep.size == "n_train" else FEATURES, ylabel="test accuracy (share)")
         threshold(axis, sweep.threshold)
@@ -38,6 +43,18 @@ def accuracy(run: Run) -> Figure | None:
         axis.set_title(_title(sweep))
     shared_legend(figure, *axes[0])
     return figure
+
+
+def _draw_beside(axis: Axes, sweep: Sweep) -> None:
+    """Ridge whose λ is chosen and, where nothing was trained, exact descent after t steps."""
+    steps = [key for key in sweep.beside if key[0].descends and not len(sweep.curves)]
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, max(len(steps), 1)))
+    for (form, level), colour in zip(steps, colours, strict=False):
+        shown = sweep.median(sweep.beside[form, level], "test_accuracy")
+        draw(axis, shown, f"{form.label}, {form.named(level)}", colour, band=0)
+    for (form, _), rows in sweep.beside.items():
+        if not form.levels:
+            draw(axis, sweep.median(rows, "test_accuracy"), form.label, CHOSEN, linewidth=1.8)
 
 
 def _title(sweep: Sweep) -> str:
