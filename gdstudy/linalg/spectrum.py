@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy.linalg.threads import LARGE_CELL, all_threads
+from gdstudy.linalg.threads import LARGE_CELL, all_threads, one_blas_thread
 
 # Both measured (tests/linalg/test_spectrum.py), as multiples of what rounding does to a singular value: rounding the
 # numbers of X alone .3, a product computed in their precision up to 1.6; LAPACK's own errors up to 1.5.
@@ -128,7 +128,7 @@ def thin_svd(X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     stack = X.reshape(-1, *X.shape[-2:]).numpy(force=True)
     several = len(stack) >= 64 or X.shape[-2] * X.shape[-1] > LARGE_CELL
     parts = np.array_split(stack, min(all_threads(), len(stack)) if several else 1)
-    with ThreadPoolExecutor(len(parts)) as threads:
+    with one_blas_thread(X.shape[-2] * X.shape[-1]), ThreadPoolExecutor(len(parts)) as threads:
         done = list(threads.map(lambda part: np.linalg.svd(part, full_matrices=False), parts))
     joined = (arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for arrays in zip(*done, strict=True))
     stacks = [torch.from_numpy(array) for array in joined]

@@ -5,6 +5,7 @@ Colours are Okabe and Ito's (2008), told apart by colour-blind readers; levels a
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,13 +35,15 @@ ROWS = "training data N (rows)"
 FEATURES = "model parameters P (features)"
 TIME = "training time t (GD steps)"
 ROUNDING = "lower edge:\nzero up to\nrounding"
+_LETTERS = 10  # of a title, an inch
 MEAN = "mean"  # marks lines that may leave their panel
 
 
 def grid(title: str, n_columns: int, n_rows: int = 1, height: float = 2.5) -> tuple[Figure, np.ndarray]:
     """A figure titled with the question it answers, and its axes: (n_rows, n_columns)."""
-    figure = Figure(figsize=(max(2.9 * n_columns, 5) + 0.6, height * n_rows + 1.1), layout="constrained", dpi=DPI)
-    figure.suptitle(title)
+    width = max(2.9 * n_columns, 5) + 0.6
+    figure = Figure(figsize=(width, height * n_rows + 1.1), layout="constrained", dpi=DPI)
+    figure.suptitle(textwrap.fill(title, round(_LETTERS * width)))
     return figure, figure.subplots(n_rows, n_columns, squeeze=False)
 
 
