@@ -27,7 +27,7 @@ EVENTS = "events.out.tfevents."
 VALUES = ("test_mse", "train_mse", "smallest_singular_value", "distance")
 PARTS = ("variance_mean_of_squares", "bias_mean_of_squares", "bias_square_of_mean", "worst_mode_share")
 ACCURACIES = ("test_accuracy", "train_accuracy")  # where targets are classes
-CONVERGENCE = ("distance", "test_mse", "train_mse", "test_accuracy")
+CONVERGENCE = ("distance", "test_mse", "train_mse")
 # Of an autoencoder: errors over the mean square of its inputs, and what it stores.
 SHARES = ("relative_test_mse", "relative_train_mse")
 DIMENSIONS = ("data_point_dimension", "feature_dimension", "weight_norm")
@@ -112,9 +112,11 @@ def _convergence(sweep: Sweep, estimator: str, rows: DataFrame) -> Scalars:
     checkpoints = sweep.checkpoints
     if estimator not in REFERENCES:
         checkpoints = select(checkpoints, estimator=exact.get(estimator, estimator))
+    values: tuple[str, ...] = ("distance", *SHARES) if sweep.model.autoencoder else CONVERGENCE
+    values = (*values, *ACCURACIES[:1]) if sweep.classes else values
     for n in representative_sizes(rows["n_train"], sweep.threshold):
         here = select(checkpoints, n_train=n)
-        for value in ("distance", *SHARES) if sweep.model.autoencoder else CONVERGENCE:
+        for value in values:
             tag, name = f"convergence/N={n}/{value}", f"exact_{value}" if estimator in exact else value
             if estimator in REFERENCES:
                 limit, steps = by_size(select(rows, n_train=n), value), np.unique(here["step"])
