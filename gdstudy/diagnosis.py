@@ -28,8 +28,8 @@ PROG = "gdstudy diagnose"
 # Seconds before a command says what it is doing.
 _PATIENCE = 2.0
 # A key of files, as messages name it; here it is an option.
+_KEY = re.compile(rf"(--)?\bfile\.(?=({'|'.join(kinds(File))})\b)")
 # Whole numbers with so many different values at most, and ten rows each on average, are classes.
-_KEY = re.compile(rf"\bfile\.(?=({'|'.join(kinds(File))})\b)")
 _MOST_CLASSES, _ROWS_A_CLASS = 20, 10
 
 
@@ -261,7 +261,7 @@ def _read(source: Source) -> Dataset:
         return load_dataset(source.entry)
     reading = read_source(source)
     for note in reading.notes:
-        tell(f"{PROG}: {note}")
+        tell(f"{PROG}: {_KEY.sub('--', note)}")
     return reading.data
 
 

@@ -41,7 +41,7 @@ def run_study(
     run_dir: a new or empty folder; default runs/<config>/<YYYYmmdd-HHMMSS>. datasets: more data sets, from Python; a
     config that names none, in a file or a mapping, has these alone. StudyError says what to put right.
     """
-    given = list(datasets)
+    given = _given(datasets)
     if isinstance(config, str | Path):
         name = run_name(config)
     study = _with(given, config) if given or config is None or isinstance(config, Mapping) else _checked(config)
@@ -57,6 +57,15 @@ def _checked(config: str | Path | Study) -> Study:
         return study_of(as_dict(config)) if isinstance(config, Study) else read_study(config)
     except (AttributeError, RecursionError) as error:
         raise StudyError(f"the study has lost a key or holds itself: {one_line(error)}; make it anew") from None
+
+
+def _given(datasets: Any) -> list[Dataset]:
+    """Data sets from Python, one or several. StudyError for what is none."""
+    given = [datasets] if hasattr(datasets, "n_rows") else list(datasets)
+    for data in given:
+        if not hasattr(data, "n_rows"):
+            raise StudyError(f"datasets: a {type(data).__name__} is no data set; give Dataset(X, y, name='mine')")
+    return given
 
 
 def _with(given: list[Dataset], config: str | Path | Study | Mapping[str, Any] | None) -> Study:
@@ -92,7 +101,7 @@ def resume_study(run_dir: str | Path, quiet: bool = True, datasets: Iterable[Dat
     study = read_study(folder / CONFIG)
     from gdstudy.sweep.store import Store
 
-    study, loaded = _prepare(study, quiet, datasets)
+    study, loaded = _prepare(study, quiet, _given(datasets))
     _finish(study, loaded, Store(folder, study, provenance(study, __version__)), quiet)
     return folder
 

@@ -191,7 +191,7 @@ TEXT = {
         "a.csv",
         "a,y\n" + "".join(f"v{k},{k}\n" for k in range(1500)),
         "column 'a' holds 1,500 different texts, which are no categories",
-        {"categories": "one_hot"},
+        {"categories": "one_hot", "features": "a"},
     ),
     "Latin letters": Case("a.csv", GOOD.encode() + "5,é,3\n".encode("latin-1"), "a.csv, line 14: is no utf-8 text"),
     "UTF-16": Case("a.csv", GOOD.encode("utf-16"), "a.csv, line 1: is no text"),

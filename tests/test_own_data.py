@@ -259,3 +259,30 @@ def test_centred_classes_are_told_apart_as_outputs_of_0_and_1_again(keys):
         run_study({**SMALL, **keys, "n_train": [20]}, "mine", datasets=[Dataset(X + 9, labels, "mine")])
     )
     assert rows["test_accuracy"].min() > 0.7
+
+
+def test_one_data_set_will_do_and_what_is_none_is_refused(tmp_path):
+    run = run_study(SMALL, tmp_path / "one", datasets=Dataset(X, y, name="mine"))
+    assert set(load_results(run)["dataset"]) == {"mine"}
+    with pytest.raises(StudyError, match="a tuple is no data set; give Dataset"):
+        run_study(SMALL, datasets=[(X, y)])
+    assert repr(Dataset(X, y, name="mine")) == "Dataset(name='mine', X: (40, 4), Y: (40, 1))"
+
+
+def test_numbers_with_commas_are_asked_about_and_not_lost(tmp_path, capsys):
+    pd.DataFrame({"a": X[:, 0], "b": X[:, 1], "y": y}).to_csv("commas.csv", index=False, sep=";", decimal=",")
+    arguments = ["--config", "linear.yaml", "--datasets", "[commas.csv]", "--n_train", "8", "--seeds", "1"]
+    (tmp_path / "linear.yaml").write_text("gd: {steps: 10}")
+    assert main(arguments) == 2
+    assert "column 'a', row 1: numbers have commas, such as " in capsys.readouterr().err
+    assert main([*arguments, "--file.decimal", ",", "--run_dir", "mine", "--quiet"]) == 0
+    assert set(load_results("mine")["n_parameters"]) == {2}
+
+
+def test_what_names_each_row_is_no_category(tmp_path, capsys):
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(who=[f"p{k}" for k in range(40)], site=["u", "v"] * 20, y=y)
+    frame.to_csv("names.csv", index=False)
+    (tmp_path / "own2.yaml").write_text("datasets: [names.csv]\nfile: {categories: one_hot}\nn_train: [8]\nseeds: 1\n")
+    assert main(["--config", "own2.yaml", "--run_dir", "names", "--estimators", "[min_norm]"]) == 0
+    assert "left out 1 column of texts that differ from row to row: who" in capsys.readouterr().err
+    assert set(load_results("names")["n_parameters"]) == {6}

@@ -137,6 +137,8 @@ def feature_places(
     if keys.categories == "drop":
         for k in texts:
             check_texts(where, table.frame.iloc[:, k], names[k])
+    for k in texts:
+        _check_commas(where, table.frame.iloc[:, k], names[k])
     others = [k for k in places if kinds[k] == "others"]
     unread = [name for name in keys.features if name in table.unread]
     if asked and (others or unread):
@@ -150,13 +152,33 @@ def feature_places(
     empty = [] if asked else [k for k in places if kinds[k] != "others" and without[k]]
     notes.columns([names[k] for k in empty], "without a value")
     notes.columns([*(names[k] for k in others), *table.unread], "of neither numbers nor texts")
-    left = [] if keys.categories == "one_hot" else [k for k in texts if k not in empty]
-    notes.columns([names[k] for k in left], "of texts", " (file.categories=one_hot keeps them)")
+    left = [k for k in texts if k not in empty]
+    if keys.categories == "drop":
+        notes.columns([names[k] for k in left], "of texts", " (file.categories=one_hot keeps them)")
+    else:
+        left = [] if asked else [k for k in left if _names_rows(table.frame.iloc[:, k])]
+        notes.columns([names[k] for k in left], "of texts that differ from row to row", " (file.features keeps them)")
     gone = {*empty, *others, *left}
     places = [k for k in places if k not in gone]
     if not places:
         raise StudyError(f"{where}: no column of numbers is left for x; its {len(names):,} columns are {some(names)}")
     return places
+
+
+def _names_rows(column: pd.Series) -> bool:
+    """Whether its texts are no categories: most of them stand in one row alone, as an identifier does."""
+    return column.nunique() > max(20, column.notna().sum() / 2)
+
+
+def _check_commas(where: str, column: pd.Series, name: str) -> None:
+    """StudyError where the texts of a column are numbers with commas, which mean one thing or the other."""
+    texts = column.dropna().astype(str).str.strip()
+    commas = texts.str.fullmatch(r"[-+]?\d+,\d+").to_numpy(dtype=bool)
+    if 2 * commas.sum() > len(texts):
+        raise StudyError(
+            f"{where}: column {shown(name)}, row {int(column.notna().to_numpy().argmax()) + 1}: numbers have commas, "
+            f"such as {shown(str(texts[commas].iloc[0]))}; say what they are, file.decimal=, or file.thousands=,"
+        )
 
 
 def check_texts(where: str, column: pd.Series, name: str) -> None:

@@ -25,7 +25,7 @@ class Gaussian:
     isotropic: bool = True
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Dataset:
     """Rows of data, one's own as well: `Dataset(X, y, name="probe")`.
 
@@ -69,6 +69,9 @@ class Dataset:
         _check_finite("Y", Y)
         for field, value in (("X", X), ("Y", Y), ("classes", classes), ("columns", columns)):
             object.__setattr__(self, field, value)
+
+    def __repr__(self) -> str:
+        return f"Dataset(name={self.name!r}, X: {self.X.shape}, Y: {self.Y.shape})"
 
     @property
     def n_rows(self) -> int:

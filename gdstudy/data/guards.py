@@ -27,7 +27,8 @@ def read_whole(path: Path) -> bytes:
         # Without waiting for whoever writes to a pipe.
         number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
-        where = f" (looked in {Path.cwd()})" if isinstance(error, FileNotFoundError) and not path.is_absolute() else ""
+        lacks = isinstance(error, FileNotFoundError) and not path.is_absolute()
+        where = f" (looked in {Path.cwd()}; go to the folder that its path starts from)" if lacks else ""
         raise StudyError(f"{path}: {error.strerror or one_line(error)}{where}") from None
     except ValueError as error:  # a path with a zero byte
         raise StudyError(f"{one_line(ascii(str(path)))}: {one_line(error)}") from None

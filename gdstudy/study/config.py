@@ -171,7 +171,9 @@ def unknown_key(name: str, known: Iterable[str] = ()) -> StudyError:
     if name in every_key():  # a flat key in a file
         group, _, key = name.partition(".")
         return StudyError(f"unknown key {shown(name)}; in a file write {key} below {group}, as {group}: {{{key}: …}}")
-    close = suggestion(name, known or every_key())
+    known = list(known or every_key())
+    inside = [key for key in known if key.endswith(f".{name}")]
+    close = f" (did you mean {inside[0]}?)" if inside else suggestion(name, known)
     return StudyError(f"unknown key {shown(name)}{close}; --help lists every key")
 
 

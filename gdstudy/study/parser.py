@@ -249,6 +249,8 @@ def read_option(key: str, text: str) -> Any:
     try:
         return _load(text)
     except yaml.YAMLError as error:
+        if len(text) == 1:  # a comma, as a separator is
+            return text
         problem = getattr(error, "problem", None) or "no text"
         raise StudyError(f"{key}: {shown(text)} is not valid YAML: {problem}") from None
 

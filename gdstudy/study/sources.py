@@ -50,7 +50,8 @@ class File:
     drop_missing: bool = True
     """Rows with a missing value are left out, and counted; false: the first one is an error."""
     impute: Literal["none", "mean", "median"] = "none"
-    """Missing numbers of x become this statistic of their column (of all rows), and only rows without y are dropped."""
+    """Missing numbers of x become this statistic of their column (of all rows), and only rows without y, or a
+    text of `categories`, are dropped."""
     categories: Literal["drop", "one_hot"] = "drop"
     """Columns of x that hold texts: left out, and said so, or a column of 0 and 1 for each text."""
     classes: Ternary = Ternary("auto")

@@ -18,13 +18,15 @@ from gdstudy.study.config import Study
 from gdstudy.study.estimators import asked_for
 from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
-from gdstudy.study.values import in_bytes
+from gdstudy.study.values import Threads, in_bytes
 from gdstudy.sweep.machine import available_memory
 from gdstudy.training.arguments import log_spaced
 
 # Cells are timed for about so much work, multiplications of an SVD, to which each adds some. Steps are foretold of so
 # many cells.
 _WORK, _WORK_OF_A_CELL, _SPREAD = 1e9, 3e5, 50
+# What is short is timed so often, while it takes so many seconds in all.
+_TRIES, _SHORT, _SEEN = 3, 0.5, 0.3
 # What the outputs of an autoencoder, which are many, cost beside the SVD.
 _OUTPUTS = 4
 # They are trained for few steps, and for as many more as take about so many seconds in all.
@@ -136,6 +138,7 @@ class _Timed:
     expected to take in all (`training`); `steps` of those trainings; their work."""
 
     def __init__(self, study: Study, dataset: Dataset, kind: Sequence[Batch], share: float) -> None:
+        study = replace(study, threads=Threads("1"))  # of one core: more wait for each other on a busy machine
         batch = _middle(kind, _WORK * share)
         self.work, self.cells = _work(batch), len(batch.cells)
         run_batch(study, dataset, replace(batch, cells=batch.cells[:1], trained=()))  # what is loaded once
@@ -152,9 +155,14 @@ class _Timed:
         often = _run(_shorter(study, _FEW_STEPS, 100), dataset, batch)
         # No more steps than take so many seconds if they were all that was timed.
         many = int(np.clip(few.steps / self.cells * seconds / few.seconds, 2 * _FEW_STEPS, _MANY_STEPS))
-        more = _run(_shorter(study, many, 1), dataset, batch)
         of_checkpoint = max(0.0, (often.seconds - few.seconds) / (_looks(often.study) - _looks(few.study)))
-        later = more.seconds - few.seconds - of_checkpoint * (_looks(more.study) - _looks(few.study))
+        while True:
+            more = _run(_shorter(study, many, 1), dataset, batch)
+            later = more.seconds - few.seconds - of_checkpoint * (_looks(more.study) - _looks(few.study))
+            # What the steps take must stand out from what a batch takes without them.
+            if later > _SEEN * few.seconds or many == _MANY_STEPS or more.seconds > _SECONDS:
+                break
+            many = min(10 * many, _MANY_STEPS)
         of_step = max(0.0, later) / max(1.0, more.steps - few.steps)
         looks = _looks(study, self.steps / max(1, len(more.rows))) - _looks(few.study)
         other = max(0.0, few.seconds - self.closed) + of_checkpoint * max(0, looks)
@@ -175,9 +183,13 @@ class _Run:
 
 
 def _run(study: Study, dataset: Dataset, batch: Batch) -> _Run:
-    began = time.process_time()  # what else the machine does takes turns with a few hundredths of a second
-    rows = run_batch(study, dataset, batch).results
-    return _Run(study, time.process_time() - began, [group for group in rows if group["estimator"] in study.trained])
+    """The soonest of some tries, while they are short: what else the machine does only delays."""
+    seconds: list[float] = []
+    while not seconds or (len(seconds) < _TRIES and sum(seconds) < _SHORT):
+        began = time.process_time()
+        rows = run_batch(study, dataset, batch).results
+        seconds.append(time.process_time() - began)
+    return _Run(study, min(seconds), [group for group in rows if group["estimator"] in study.trained])
 
 
 def _shorter(study: Study, most: int, checkpoints: int) -> Study:

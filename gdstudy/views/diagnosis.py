@@ -26,7 +26,7 @@ _WIDTH = 110
 _ONE_ROW = 0.5
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Diagnosis:
     """What the training rows say of a regression problem; `print` shows it, `to_frame()` and `figure()` too.
 
@@ -41,6 +41,9 @@ class Diagnosis:
     units: Units
     X_test: Tensor | None
     Y_test: Tensor | None
+
+    def __repr__(self) -> str:
+        return f"<Diagnosis of {self.name}: {self.verdict}; print it>"
 
     @cached_property
     def verdicts(self) -> tuple[Verdict, ...]:
