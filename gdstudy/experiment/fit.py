@@ -185,9 +185,11 @@ def _centred(X: Tensor, weights: Tensor, intercept: bool) -> tuple[Tensor, Tenso
     if not intercept:
         return X, X.new_zeros(X.shape[1])
     # The mean of equal numbers is off by rounding, of which nothing may be learnt.
-    total = torch.where(X.amin(0) == X.amax(0), X[0], weights @ X / weights.sum())
+    shares = weights / weights.max()
+    shares = shares / shares.sum()
+    total = torch.where(X.amin(0) == X.amax(0), X[0], shares @ X)
     X = X - total
-    rest = weights @ X / weights.sum()  # what rounding left of a large mean
+    rest = shares @ X  # what rounding left of a large mean
     return X - rest, total + rest
 
 

@@ -25,7 +25,8 @@ class Units:
 
     def of(self, value: Any, x: int = 0, y: int = 0) -> Any:
         """A number or array without units, of so many powers of X and Y, as it was given."""
-        return np.ldexp(np.asarray(value, dtype=np.float64), x * self.x + y * self.y)[()]
+        with np.errstate(over="ignore", under="ignore"):  # squares of units may leave float64
+            return np.ldexp(np.asarray(value, dtype=np.float64), x * self.x + y * self.y)[()]
 
 
 def fits_table(evidence: Evidence, units: Units, X_test: Tensor | None, Y_test: Tensor | None) -> pd.DataFrame:

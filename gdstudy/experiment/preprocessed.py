@@ -37,12 +37,15 @@ class Preprocessed:
         shift, offset = X.new_zeros(X.shape[1]), Y.new_zeros(Y.shape[1])
         if intercept:
             shift, offset = X.mean(0), Y.mean(0)
-        x = X - shift
+        x, y = X - shift, Y - offset
         # What centring leaves of a constant column is rounding.
         x[:, x.abs().amax(0) <= 4 * eps * shift.abs()] = 0
+        if intercept:  # and of a large mean, which where N ≤ P would be a mode of its own
+            rest, left = x.mean(0), y.mean(0)
+            x, y, shift, offset = x - rest, y - left, shift + rest, offset + left
         size = x.square().mean(0).sqrt()
         scale = torch.where(size > 0, size, 1) if scaled else torch.ones_like(size)
-        return cls(NAMES[intercept, scaled], x / scale, Y - offset, shift, scale, offset, intercept, scaled, eps)
+        return cls(NAMES[intercept, scaled], x / scale, y, shift, scale, offset, intercept, scaled, eps)
 
     @cached_property
     def spectrum(self) -> Spectrum:

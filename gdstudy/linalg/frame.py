@@ -34,8 +34,13 @@ class Frame:
         return cls(location, torch.where(scaled & (lowest < highest) & (deviation > 0), deviation, 1))
 
     def of_rows(self, rows: Tensor, n_rows: Tensor) -> Tensor:
-        """The rows (C, N, m) in the frame, zero beyond n_rows (C,)."""
-        return (rows - self.location.unsqueeze(1)) / self.scale.unsqueeze(1) * _real(rows, n_rows)
+        """The rows (C, N, m) in the frame, zero beyond n_rows (C,).
+
+        Less what rounding of a large location leaves of their mean, which where N ≤ m would be a mode of its own.
+        """
+        real, n = _real(rows, n_rows), n_rows.to(rows.dtype)[:, None]
+        seen = (rows - self.location.unsqueeze(1)) / self.scale.unsqueeze(1) * real
+        return (seen - (seen.sum(1) / n).unsqueeze(1)) * real
 
     def spectrum(self, rows: Tensor, n_rows: Tensor) -> Spectrum:
         """The SVD of the rows in the frame. rows: (C, N, m), in float64; zero beyond n_rows (C,).

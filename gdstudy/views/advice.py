@@ -100,7 +100,7 @@ def _smoother(d: Diagnosis) -> str:
 
 def _one_of_many(d: Diagnosis) -> str:
     best = min(d.error("ridge_loo"), d.error("gd_early"))
-    share = f"{best / d.error('null'):.0%} of what {_null(d)} does"
+    share = f"{_over_null(d, min(map(d.evidence.error, ('ridge_loo', 'gd_early')))):.0%} of what {_null(d)} does"
     return f"N/P = {number(d.n_rows / d.n_features, 2)}; the best fit errs {number(best)}, {share}"
 
 
@@ -113,8 +113,13 @@ def _collinear(d: Diagnosis) -> str:
 
 
 def _share(d: Diagnosis) -> str:
-    share = d.error("ridge_loo") / d.error("null")
+    share = _over_null(d, d.evidence.error("ridge_loo"))
     return f"the best ridge leaves {share:.0%} of what {_null(d)} errs on rows left out"
+
+
+def _over_null(d: Diagnosis, error: float) -> float:
+    """Of errors without units, whose squares in those of y may leave float64."""
+    return error / d.evidence.error("null")
 
 
 def _null(d: Diagnosis) -> str:

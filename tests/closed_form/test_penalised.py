@@ -113,3 +113,23 @@ def test_an_intercept_is_fitted_without_a_penalty(N, P, penalty):
     assert bool((noise_amplification(spec) > 1).all())
     # Negative control: of centred rows alone the mean has seen the row that is left out.
     assert np.abs(left_out_residuals(spectrum(x), y, penalty)[0].numpy() - expected).max() > 1e-3
+
+
+@pytest.mark.parametrize("mean", [1e3, 1e6, 1e8])
+def test_a_large_mean_is_no_mode_of_its_own(mean):
+    """Rounded, it would count the constant twice, and errors of rows left out would be wrong where N ≤ P."""
+    sizes, random = torch.tensor([3, 5, 8, 9, 20]), np.random.default_rng(7)
+    X, Y = torch.zeros(5, 20, P + 1, dtype=torch.float64), torch.zeros(5, 20, 1, dtype=torch.float64)
+    for x, y, n in zip(X, Y, sizes.tolist(), strict=True):
+        x[:n] = torch.from_numpy(np.column_stack([mean + random.standard_normal((n, P)), np.ones(n)]))
+        y[:n] = torch.from_numpy(mean + random.standard_normal((n, 1)))
+    part = penalised(Problem(X, Y, spectrum(X), X.new_zeros(5, P + 1, 1), intercept="column"), sizes)
+    found = left_out_residuals(part.with_constant, part.Y)
+    assert part.spectrum.rank.tolist() == [min(n - 1, P) for n in sizes.tolist()]
+    for x, y, n, left_out in zip(X.numpy(), Y.numpy(), sizes.tolist(), found.numpy(), strict=True):
+        for row in range(n):
+            others = np.delete(np.arange(n), row)
+            centred, level = x[others, :P] - x[others, :P].mean(0), y[others].mean()
+            W = np.linalg.pinv(centred - centred.mean(0), rcond=1e-10) @ (y[others] - level)
+            expected = y[row] - level - (x[row, :P] - x[others, :P].mean(0)) @ W
+            assert left_out[row] == pytest.approx(expected, rel=1e-5, abs=mean * 1e-9)

@@ -6,6 +6,7 @@ import torch
 
 from gdstudy import min_norm_solution, prediction_error_modes
 from gdstudy.data.splits import stream
+from gdstudy.experiment.candidates import min_norm, ridge
 from gdstudy.experiment.evidence import error_by_mode, learning_curve
 from gdstudy.experiment.preprocessed import Preprocessed
 from gdstudy.experiment.redundancy import columns_of
@@ -99,3 +100,14 @@ def test_of_many_columns_the_copies_are_found():
     found = columns(X)
     assert found.copies == [(17, 4321)]
     assert found.closest is None
+
+
+@pytest.mark.parametrize(("N", "P"), [(30, 80), (13, 12), (40, 12)])
+@pytest.mark.parametrize("mean", [0, 100, 1e6])
+def test_a_large_mean_is_no_mode_of_its_own_where_there_is_an_intercept(N, P, mean):
+    random = np.random.default_rng(5)
+    X, Y = random.standard_normal((N, P)), random.standard_normal((N, 1))
+    moved = [Preprocessed.of(torch.from_numpy(X + m), torch.from_numpy(Y + m), EPS, intercept=True) for m in (0, mean)]
+    assert moved[1].spectrum.rank == moved[0].spectrum.rank == min(N - 1, P)
+    for fit in (min_norm, ridge):
+        assert fit(moved[1]).error == pytest.approx(fit(moved[0]).error, rel=1e-6)
