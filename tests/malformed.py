@@ -228,6 +228,7 @@ ARRAYS = {
     "no y in npy": Case("a.npy", npy(X), "which column is y?"),
     "NaN everywhere": Case("a.npz", npz(X=X * np.nan, y=Y), "no column of numbers is left for x"),
     "infinite npz": Case("a.npz", npz(X=np.where(X == 9, np.inf, X), y=Y), "column '1', row 4: inf is no number"),
+    "y without columns": Case("a.npz", npz(X=X, y=np.empty((12, 0))), "y has no column; name another"),
     "rows apart": Case("a.npz", npz(X=X, y=Y[:-1]), "x has 12 rows and y 11; they belong together"),
     "no x": Case("a.npz", npz(one=X, two=X, y=Y), "which array is x? Name it in file.key; it has one, two, y"),
     "no such key": Case("a.npz", npz(X=X, y=Y), "file.key='Z' is none of its arrays", {"key": "Z"}),

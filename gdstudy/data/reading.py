@@ -40,6 +40,8 @@ def as_dataset(table: Table, keys: File, name: str) -> Reading:
     kinds = kinds_of(frame)
     targets = [] if table.y is not None else target_places(table, names, keys)
     y = frame[targets] if table.y is None else table.y
+    if table.y is not None and not y.shape[1]:
+        raise StudyError(f"{table.where}: y has no column; name another, or leave it out with file.target=none")
     if len(y) != len(frame):
         raise StudyError(f"{table.where}: x has {len(frame):,} rows and y {len(y):,}; they belong together row by row")
     y = y.set_axis([names[k] for k in targets] if table.y is None else [str(c) for c in y.columns], axis=1)
