@@ -120,7 +120,7 @@ def _targets(name: str, y: Any, classes: bool | None, known: tuple[str, ...] = (
     """y as numbers, and the names of its classes, () where it holds none. known: classes that there are already."""
     import numpy as np
 
-    from gdstudy.data.classes import MOST_CLASSES
+    from gdstudy.data.classes import one_hot, word_of
 
     values = y.numpy(force=True) if hasattr(y, "detach") else np.asarray(y)
     if classes is False or not values.ndim or values.size != len(values):
@@ -133,15 +133,12 @@ def _targets(name: str, y: Any, classes: bool | None, known: tuple[str, ...] = (
         return y, ()
     if values.dtype.kind in "Of" and (lacking := sum(label is None or label != label for label in labels)):
         raise ValueError(f"{name} lacks the class of {lacking} rows; leave them out")
-    words = np.array([f"{label:g}" if isinstance(label, np.floating) else str(label) for label in labels])
-    # Numbers in their order.
-    found = np.unique(labels) if values.dtype.kind in "iuf" else np.unique(words)
-    names = known or tuple(f"{label:g}" if values.dtype.kind == "f" else str(label) for label in found)
-    if len(names) > MOST_CLASSES:
-        raise ValueError(f"{name} holds {len(names):,} different values, which are no classes; pass classes=False")
-    if strange := sorted(set(words) - set(names)):
-        raise ValueError(f"{name} holds a class {strange[0][:60]!r} that y does not")
-    return (words[:, None] == np.array(names)).astype(np.float64), names
+    if not known and len(labels) and (labels == labels[0]).all():  # which the verdict says
+        known = (word_of(labels[0]),)
+    try:
+        return one_hot(labels, known or None)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}; classes=False takes numbers as they are") from None
 
 
 def _test_rows(

@@ -26,7 +26,7 @@ class Path:
     intercepts: np.ndarray
 
 
-class _GradientDescent(BaseEstimator):  # type: ignore[misc]
+class _GradientDescent(BaseEstimator):
     """What the regressor and the classifier share: a readout of targets (N, k), trained and beside X⁺Y."""
 
     def __init__(
@@ -91,7 +91,7 @@ class _GradientDescent(BaseEstimator):  # type: ignore[misc]
         return X @ self.coef_.T + self.intercept_
 
 
-class GradientDescentRegressor(RegressorMixin, _GradientDescent):  # type: ignore[misc]
+class GradientDescentRegressor(RegressorMixin, _GradientDescent):
     """Linear regression by gradient descent from zero, W ← W − η ∂L/∂W, L = ½ Σ_i w_i ‖x_iW + b − y_i‖².
 
     Its limit is what LinearRegression gives: least squares, and the solution of minimum norm where there are fewer rows
@@ -136,7 +136,7 @@ class GradientDescentRegressor(RegressorMixin, _GradientDescent):  # type: ignor
         return tags
 
 
-class GradientDescentClassifier(ClassifierMixin, _GradientDescent):  # type: ignore[misc]
+class GradientDescentClassifier(ClassifierMixin, _GradientDescent):
     """Classification by least squares on one-hot targets, trained by gradient descent; the largest output wins.
 
     Parameters and fitted attributes as of `GradientDescentRegressor`, and `classes_`. Of two classes the difference of

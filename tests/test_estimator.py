@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
 from gdstudy import GradientDescentClassifier, GradientDescentRegressor, Status, load_dataset
-from gdstudy.experiment.early_stopping import FOLDS, MOST_LEFT_OUT
+from gdstudy.closed_form.leave_one_out import FOLDS, MOST_LEFT_OUT
 
 Regressor, Classifier = GradientDescentRegressor, GradientDescentClassifier
 unfinished = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -12,6 +12,8 @@ from torch import Tensor
 from gdstudy.closed_form.iterates import gd_filter
 from gdstudy.linalg.spectrum import Spectrum, cutoff, product, spectrum
 
+# Of descent up to so many rows each is left out by itself; of more, in so many folds.
+MOST_LEFT_OUT, FOLDS = 200, 5
 # A row whose leverage is 1 up to rounding is one that no combination of the others gives.
 _ALONE = 256 * torch.finfo(torch.float64).eps
 # Numbers that the SVDs of left-out problems may hold at once.

@@ -11,19 +11,34 @@ import numpy as np
 MOST_CLASSES = 1000
 
 
-def one_hot(labels: Sequence[Any] | np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(Y (n, k) of 0 and 1, the k names) of n labels, in the order of the labels; whole numbers in theirs.
+def one_hot(
+    labels: Sequence[Any] | np.ndarray, names: tuple[str, ...] | None = None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(Y (n, k) of 0 and 1, the k names) of n labels, in the order of the labels; numbers in theirs.
 
-    ValueError for fewer than two classes or more than MOST_CLASSES.
+    names: those of classes that there are already. ValueError for a label that is none of these; without them for fewer
+    than two classes or more than MOST_CLASSES.
     """
-    values = np.asarray(labels)
+    values = np.asarray(labels).ravel()
     if values.dtype.kind not in "iuf":  # as objects: an array of texts is as wide as the longest of them
-        values = np.array([str(value) for value in values.ravel()], dtype=object)
-    names, which = np.unique(values, return_inverse=True)
-    if not 2 <= len(names) <= MOST_CLASSES:
-        raise ValueError(f"holds {len(names):,} different values, and classes are 2 to {MOST_CLASSES:,}")
-    words = [str(int(name)) if values.dtype.kind in "iuf" else str(name) for name in names]
-    return (which.reshape(-1, 1) == np.arange(len(names))).astype(np.float64), tuple(words)
+        values = np.array([str(value) for value in values], dtype=object)
+    found, which = np.unique(values, return_inverse=True)
+    words = tuple(map(word_of, found))
+    if names is None:
+        if not 2 <= len(words) <= MOST_CLASSES:
+            raise ValueError(f"holds {len(words):,} different values, and classes are 2 to {MOST_CLASSES:,}")
+        names = words
+    if strange := set(words) - set(names):
+        raise ValueError(f"holds a class {min(strange)[:60]!r} that there is not")
+    place = np.array([names.index(word) for word in words])[which]
+    return (place[:, None] == np.arange(len(names))).astype(np.float64), names
+
+
+def word_of(label: Any) -> str:
+    """A text as it is, a number without the point of a whole one."""
+    if not isinstance(label, int | float | np.integer | np.floating) or isinstance(label, bool):
+        return str(label)
+    return str(int(label)) if label == np.floor(label) else f"{label:g}"
 
 
 def are_whole(values: np.ndarray) -> bool:

@@ -9,14 +9,18 @@ import torch
 from torch import Tensor
 
 from gdstudy.closed_form.iterates import gd_filter, steps_to_gradient
-from gdstudy.closed_form.leave_one_out import best_penalty, gd_left_out, left_out_residuals, ridge_grid
+from gdstudy.closed_form.leave_one_out import (
+    FOLDS,
+    MOST_LEFT_OUT,
+    best_penalty,
+    gd_left_out,
+    left_out_residuals,
+    ridge_grid,
+)
 from gdstudy.closed_form.solutions import ridge_filter
 from gdstudy.data.splits import stream
 from gdstudy.experiment.preprocessed import Preprocessed
 
-# Up to so many rows each is left out by itself; of more, a fifth at a time.
-MOST_LEFT_OUT = 200
-N_FOLDS = 5
 # Beyond this no budget of steps reaches, and κ² of any κ that float64 holds apart from infinity lies near.
 _LONGEST = 1e15
 _PER_DECADE = 6
@@ -63,7 +67,7 @@ class Path:
 def folds_of(n_rows: int, seed: int) -> Tensor:
     """The fold of each row, (N,): each row is left out alone up to MOST_LEFT_OUT, of more a random fifth at a time."""
     order = torch.from_numpy(stream(seed, "folds").permutation(n_rows))
-    return order % (n_rows if n_rows <= MOST_LEFT_OUT else N_FOLDS)
+    return order % (n_rows if n_rows <= MOST_LEFT_OUT else FOLDS)
 
 
 def null(data: Preprocessed) -> Fit:

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from gdstudy.closed_form.factors import bias_readout, variance_modes
-from gdstudy.closed_form.leave_one_out import best_penalty, noise_amplification, ridge_grid
+from gdstudy.closed_form.leave_one_out import MOST_LEFT_OUT, best_penalty, noise_amplification, ridge_grid
 from gdstudy.closed_form.penalised import with_constant
 from gdstudy.closed_form.solutions import ridge_filter
 from gdstudy.data.splits import stream
-from gdstudy.experiment.candidates import MOST_LEFT_OUT, Fit, Path, descent, folds_of, min_norm, null, ridge
+from gdstudy.experiment.candidates import Fit, Path, descent, folds_of, min_norm, null, ridge
 from gdstudy.experiment.preprocessed import Preprocessed
 from gdstudy.experiment.redundancy import Columns, columns_of
 from gdstudy.linalg.spectrum import product, spectrum

@@ -15,6 +15,7 @@ from gdstudy.closed_form.certificate import left_to_learn, slowest_mode
 from gdstudy.closed_form.iterates import steps_to_gradient
 from gdstudy.experiment.early_stopping import Stopping, choose_step
 from gdstudy.linalg.arrays import check_momentum, whole_number
+from gdstudy.linalg.frame import centred
 from gdstudy.linalg.metrics import frobenius, relative_distance, row_space_leak
 from gdstudy.linalg.regression import Regression
 from gdstudy.linalg.spectrum import Spectrum, spectrum
@@ -144,8 +145,9 @@ def fit_readout(
     dtype = torch.from_numpy(X[:0].copy()).dtype
     counted = weights > 0
     x, y, w = (torch.from_numpy(values[counted].astype(np.float64)) for values in (X, Y, weights))
-    x, x_mean = _centred(x, w, intercept)
-    y, y_mean = _centred(y, w, intercept)
+    x_mean, y_mean = x.new_zeros(x.shape[1]), y.new_zeros(y.shape[1])
+    if intercept:
+        (x, x_mean), (y, y_mean) = centred(x, w), centred(y, w)
     root = w.sqrt().unsqueeze(-1)
     rows, targets = (root * x).to(dtype), (root * y).to(dtype)
     problem = Regression.of(rows, targets)
@@ -178,19 +180,6 @@ def fit_readout(
     path, intercepts = W.numpy(), (y_mean - x_mean @ W.to(torch.float64)).to(dtype).numpy()
     steps = np.array([int(state.steps) for state in states])
     return Fit(steps, path, intercepts, certificate, stopping)
-
-
-def _centred(X: Tensor, weights: Tensor, intercept: bool) -> tuple[Tensor, Tensor]:
-    """The rows less their weighted mean, and it: (N, P) and (P,); zero where there is no intercept."""
-    if not intercept:
-        return X, X.new_zeros(X.shape[1])
-    # The mean of equal numbers is off by rounding, of which nothing may be learnt.
-    shares = weights / weights.max()
-    shares = shares / shares.sum()
-    total = torch.where(X.amin(0) == X.amax(0), X[0], shares @ X)
-    X = X - total
-    rest = shares @ X  # what rounding left of a large mean
-    return X - rest, total + rest
 
 
 def _states(

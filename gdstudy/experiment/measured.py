@@ -10,7 +10,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from gdstudy.experiment.candidates import N_FOLDS, Fit
+from gdstudy.closed_form.leave_one_out import FOLDS
+from gdstudy.experiment.candidates import Fit
 from gdstudy.experiment.evidence import Evidence
 from gdstudy.experiment.preprocessed import Preprocessed
 
@@ -61,7 +62,7 @@ def fits_table(evidence: Evidence, units: Units, X_test: Tensor | None, Y_test: 
                 "weight_norm": units.of(fit.W.norm(), x=0 if scaled else -1, y=1),
                 "penalty": np.nan if fit.penalty is None else units.of(fit.penalty, x=0 if scaled else 2),
                 "step": np.nan if fit.step is None else fit.step,
-                "left_out": f"{N_FOLDS} folds" if of_descent else "leave-one-out",
+                "left_out": f"{FOLDS} folds" if of_descent else "leave-one-out",
             }
         )
     return pd.DataFrame(rows)

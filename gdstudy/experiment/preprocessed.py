@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gdstudy.closed_form.penalised import with_constant
+from gdstudy.linalg.frame import centred
 from gdstudy.linalg.spectrum import Spectrum, spectrum
 
 
@@ -34,15 +35,10 @@ class Preprocessed:
     def of(cls, X: Tensor, Y: Tensor, eps: float, intercept: bool = False, scaled: bool = False) -> Preprocessed:
         """X: (N, P); Y: (N, k). scaled: columns divided by their root mean square, once they are centred if they are;
         one that is zero up to rounding stays."""
-        shift, offset = X.new_zeros(X.shape[1]), Y.new_zeros(Y.shape[1])
+        x, y, shift, offset = X, Y, X.new_zeros(X.shape[1]), Y.new_zeros(Y.shape[1])
         if intercept:
-            shift, offset = X.mean(0), Y.mean(0)
-        x, y = X - shift, Y - offset
-        # What centring leaves of a constant column is rounding.
-        x[:, x.abs().amax(0) <= 4 * eps * shift.abs()] = 0
-        if intercept:  # and of a large mean, which where N ≤ P would be a mode of its own
-            rest, left = x.mean(0), y.mean(0)
-            x, y, shift, offset = x - rest, y - left, shift + rest, offset + left
+            (x, shift), (y, offset) = centred(X), centred(Y)
+            x[:, x.abs().amax(0) <= 4 * eps * shift.abs()] = 0  # what centring leaves of a constant column is rounding
         size = x.square().mean(0).sqrt()
         scale = torch.where(size > 0, size, 1) if scaled else torch.ones_like(size)
         return cls(NAMES[intercept, scaled], x / scale, y, shift, scale, offset, intercept, scaled, eps)

@@ -66,7 +66,8 @@ def _copies(Z: Tensor, tolerance: float) -> list[tuple[int, int]]:
     signed = Z * torch.where(projection < 0, -1.0, 1.0)
     a, b = signed[:, order[:-1]], signed[:, order[1:]]
     alike = (a - b).square().mean(0).sqrt() <= tolerance
-    return [tuple(sorted((int(order[k]), int(order[k + 1])))) for k in alike.nonzero().squeeze(1)]  # type: ignore[misc]
+    neighbours = [(int(order[k]), int(order[k + 1])) for k in alike.nonzero().squeeze(1)]
+    return [(min(pair), max(pair)) for pair in neighbours]
 
 
 def _closest(Z: Tensor, live: Tensor) -> tuple[tuple[int, int] | None, float]:

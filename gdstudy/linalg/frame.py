@@ -68,3 +68,16 @@ class Frame:
 
 def _real(rows: Tensor, n_rows: Tensor) -> Tensor:
     return (torch.arange(rows.shape[1], device=rows.device) < n_rows[:, None]).unsqueeze(-1)
+
+
+def centred(X: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """One problem's rows less their weighted mean, and it: X (N, P), weights (N,) → (N, P), (P,).
+
+    Twice, for what rounding leaves of a large mean would where N ≤ P be a mode of its own.
+    """
+    shares = X.new_ones(len(X)) if weights is None else weights / weights.max()
+    shares = shares / shares.sum()
+    # The mean of equal numbers is off by rounding, of which nothing may be learnt.
+    mean = torch.where(X.amin(0) == X.amax(0), X[0], shares @ X)
+    rest = shares @ (X - mean)
+    return X - mean - rest, mean + rest
