@@ -358,3 +358,21 @@ def test_the_best_step_is_the_same_in_text_table_and_path():
     (best,) = found.path[found.path["best"]]["step"]
     assert best == found.best_step == rows_of(found).loc[("as given", "gd_early")].step
     assert found.path["left_out_mse"].min() == pytest.approx(found.error("gd_early"), rel=2e-3)
+
+
+def test_notes_and_errors_name_the_options_of_this_command(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("x,site,y\n" + "".join(f"{k},{'uv'[k % 2]},{k * k % 7}\n" for k in range(12)))
+    assert main([str(tmp_path / "a.csv")]) == 0
+    assert "(--categories=one_hot keeps them)" in capsys.readouterr().err
+    assert main([str(tmp_path / "a.csv"), "--file.target", "y"]) == 2
+    assert "----" not in capsys.readouterr().err
+
+
+def test_targets_whose_squares_leave_float64_have_their_shares():
+    random = np.random.default_rng(0)
+    X = random.standard_normal((40, 3))
+    y = X[:, 0] + 2 * random.standard_normal(40)
+    plain, tiny = (diagnose(X, scale * y) for scale in (1.0, 2.0**-1000))
+    assert tiny.verdicts == plain.verdicts
+    assert tiny.recommendation.partition("leaves")[2] == plain.recommendation.partition("leaves")[2] != ""
+    assert repr(plain).startswith("<Diagnosis of data: ")

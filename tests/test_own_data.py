@@ -16,7 +16,9 @@ from gdstudy.study.datasets import DATASETS
 from gdstudy.study.errors import StudyError
 from gdstudy.study.parser import read_study
 from gdstudy.sweep.run import resolved
+from gdstudy.sweep.store import load_run
 from gdstudy.train import main
+from gdstudy.views.figures.accuracies import accuracy
 
 SMALL = {"n_train": [8], "seeds": 2, "estimators": ["min_norm"]}
 KEYS = {"n_train": [2, 4, 8], "seeds": 2, "gd": {"steps": 200, "checkpoints_per_decade": 2}}
@@ -286,3 +288,16 @@ def test_what_names_each_row_is_no_category(tmp_path, capsys):
     assert main(["--config", "own2.yaml", "--run_dir", "names", "--estimators", "[min_norm]"]) == 0
     assert "left out 1 column of texts that differ from row to row: who" in capsys.readouterr().err
     assert set(load_results("names")["n_parameters"]) == {6}
+
+
+def test_accuracies_of_what_is_asked_for_beside_x_pinv_y(tmp_path, capsys):
+    keys = "datasets: [clinic.csv]\nfile: {target: outcome}\nn_train: [2, 4, 8]\nseeds: 2\n"
+    (tmp_path / "beside.yaml").write_text(
+        f"{keys}estimators: [min_norm, ridge_loo, gd_exact]\ngd_exact: {{steps: [5]}}\n"
+    )
+    assert main(["--config", "beside.yaml", "--run_dir", "beside"]) == 0
+    assert re.search(r"accuracy, X⁺y +ridge_loo +accuracy +t = 5 +accuracy\n", capsys.readouterr().out)
+    axis = accuracy(load_run(tmp_path / "beside")).axes[0]
+    labels = [line.get_label() for line in axis.lines]
+    assert {"GD, exact, t = 5", "ridge, λ by leave-one-out", "t = ∞, X⁺y"} <= set(labels)
+    assert load_results("beside")["test_accuracy"].notna().all()

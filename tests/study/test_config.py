@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gdstudy.study.config import Study, every_key, kinds
+from gdstudy.study.config import Study, every_key, kinds, unknown_key
 from gdstudy.study.errors import StudyError
 from gdstudy.study.groups import Training
 from gdstudy.study.parser import as_yaml, study_of
@@ -95,3 +95,8 @@ def test_every_key_is_a_key_of_the_study_or_of_one_of_its_groups():
     assert not {"gd", "dtype", "ablations.learning_rate", "ablations.restarts"} & set(every_key())
     with pytest.raises(StudyError, match=r"unknown key 'gd.dtpye' \(did you mean gd.dtype\?\)"):
         study_of({"gd": {"dtpye": "float32"}})
+
+
+def test_a_key_of_a_group_is_suggested_where_it_stands_alone():
+    assert "(did you mean file.sep?)" in str(unknown_key("sep"))
+    assert "file.sep" not in str(unknown_key("sepa"))

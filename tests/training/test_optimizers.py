@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gdstudy.study.optimizers import OPTIMIZERS
-from gdstudy.training.optimizers import Schedule, schedule_of, torch_optimizer
+from gdstudy.training.optimizers import Schedule, is_plain, schedule_of, torch_optimizer
 
 
 @pytest.mark.parametrize(
@@ -86,3 +86,10 @@ def test_a_constant_schedule_stays_where_it_rose_to_and_none_is_one():
     assert Schedule(100, 0, "cosine")(0) == 1
     # A warm-up of 2.5 steps never passes its top.
     assert max(Schedule(25, 0.1, "cosine")(t) for t in range(25)) <= 1
+
+
+def test_the_heavy_ball_is_not_taken_for_plain_descent():
+    with pytest.raises(ValueError, match="optimizer='heavy_ball' is none that trains each cell"):
+        torch_optimizer("heavy_ball", 0.1, {})
+    assert is_plain("gd")
+    assert not is_plain("heavy_ball")

@@ -17,6 +17,7 @@ from gdstudy.sweep.run import load_datasets, run_missing
 from gdstudy.sweep.store import Store, load_run
 from gdstudy.views import figures
 from gdstudy.views.figures.spectra import typical_seed
+from gdstudy.views.figures.style import grid
 from gdstudy.views.summary import select
 
 CUTOFFS, STRENGTHS = (0.01, 0.1, 1.0), (0.0, 10.0)
@@ -341,3 +342,10 @@ def test_an_optimizer_without_an_exact_iterate_is_called_by_its_name_and_shows_n
     (axis, _) = panels(figures.FIGURES["mse_against_n"](run))
     assert next(line.get_label() for line in axis.lines if "trained" in line.get_label()) == "test, trained Adam"
     assert figures.FIGURES["early_stopping"](run) is None
+
+
+def test_a_title_longer_than_its_figure_goes_on_below():
+    short, long = (grid(title, 1)[0].get_suptitle() for title in ("Is it so?", "Is it so, and if not, " * 5 + "why?"))
+    assert "\n" not in short
+    assert len(long.splitlines()) > 1
+    assert max(map(len, long.splitlines())) <= 60
