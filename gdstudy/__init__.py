@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gdstudy.estimator import GradientDescentClassifier, GradientDescentRegressor
     from gdstudy.study.config import Study
     from gdstudy.study.status import Status
-    from gdstudy.sweep.store import load_arrays, load_curves, load_results
+    from gdstudy.sweep.reading import load_arrays, load_curves, load_results
     from gdstudy.train import resume_study, run_study
     from gdstudy.training.descent import State
     from gdstudy.training.gradient_descent import gradient_descent
@@ -50,9 +50,9 @@ _HOME = {
     "diagnose": "diagnosis",
     "register_dataset": "data.sources",
     "resume_study": "train",
-    "load_arrays": "sweep.store",
-    "load_results": "sweep.store",
-    "load_curves": "sweep.store",
+    "load_arrays": "sweep.reading",
+    "load_results": "sweep.reading",
+    "load_curves": "sweep.reading",
     "run_study": "train",
 }
 

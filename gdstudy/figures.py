@@ -25,7 +25,7 @@ def redraw(run_dir: Path, run: Run | None = None) -> dict[str, np.ndarray]:
     is no run, or holds no finished batch.
     """
     from gdstudy.sweep.folder import check_folder, write_whole
-    from gdstudy.sweep.store import load_run
+    from gdstudy.sweep.reading import load_run
     from gdstudy.views.figures import draw_figures
 
     if run is None:

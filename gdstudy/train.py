@@ -218,7 +218,7 @@ def _show(folder: Path, quiet: bool) -> None:
     if not quiet:
         tell("drawing figures, writing tables …")
     from gdstudy.figures import redraw
-    from gdstudy.sweep.store import export_csv, load_run
+    from gdstudy.sweep.reading import export_csv, load_run
     from gdstudy.views.board import write_board
     from gdstudy.views.claims import decide
     from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text, report

@@ -11,8 +11,9 @@ from gdstudy.study.config import Study
 from gdstudy.study.groups import Ablations, Synthetic, Training
 from gdstudy.study.models import MODELS
 from gdstudy.study.values import Sizes
+from gdstudy.sweep.reading import load_run
 from gdstudy.sweep.run import load_datasets, run_missing
-from gdstudy.sweep.store import Store, load_run
+from gdstudy.sweep.store import Store
 from gdstudy.train import run_study
 
 # Where the two downloadable data sets lie beside the checkout (machines without internet), tests read them there.

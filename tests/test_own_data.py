@@ -15,8 +15,8 @@ from gdstudy.experiment.plan import plan
 from gdstudy.study.datasets import DATASETS
 from gdstudy.study.errors import StudyError
 from gdstudy.study.parser import read_study
+from gdstudy.sweep.reading import load_run
 from gdstudy.sweep.run import resolved
-from gdstudy.sweep.store import load_run
 from gdstudy.train import main
 from gdstudy.views.figures.accuracies import accuracy
 

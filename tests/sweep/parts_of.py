@@ -6,8 +6,9 @@ import pyarrow.parquet as pq
 from gdstudy import __version__
 from gdstudy.sweep.machine import provenance
 from gdstudy.sweep.parts import sealed
+from gdstudy.sweep.reading import load_run, load_study
 from gdstudy.sweep.run import load_datasets, run_missing
-from gdstudy.sweep.store import Store, load_run, load_study
+from gdstudy.sweep.store import Store
 
 
 def parts(run, table="results"):

@@ -17,7 +17,7 @@ from gdstudy import figures, load_arrays, load_curves, load_results
 from gdstudy.study.errors import StudyError
 from gdstudy.sweep.folder import check_folder, clear_remains, whole_file, write_whole
 from gdstudy.sweep.parts import sealed
-from gdstudy.sweep.store import load_run
+from gdstudy.sweep.reading import load_run
 from gdstudy.train import main
 from gdstudy.views.board import EVENTS
 

@@ -13,7 +13,8 @@ from parts_of import finish
 from gdstudy.study.config import Study
 from gdstudy.study.errors import StudyError
 from gdstudy.sweep.folder import check_folder
-from gdstudy.sweep.store import Store, load_run
+from gdstudy.sweep.reading import load_run
+from gdstudy.sweep.store import Store
 from gdstudy.train import main, run_study
 
 # Holds a run until its input ends.
@@ -22,7 +23,8 @@ import sys
 from pathlib import Path
 from gdstudy.study.parser import read_study
 from gdstudy.sweep.folder import check_folder
-from gdstudy.sweep.store import Store, load_run
+from gdstudy.sweep.reading import load_run
+from gdstudy.sweep.store import Store
 folder = Path(sys.argv[1])
 store = Store(folder, read_study(folder / "batches/study.yaml"))
 print("held", flush=True)

@@ -26,7 +26,8 @@ from gdstudy.study.groups import Synthetic, Training
 from gdstudy.study.parser import as_yaml
 from gdstudy.study.values import StepSize
 from gdstudy.sweep import store as sweep_store
-from gdstudy.sweep.store import Store, load_run
+from gdstudy.sweep.reading import load_run
+from gdstudy.sweep.store import Store
 from gdstudy.train import main, run_study
 
 DESIGN_COLUMNS = [

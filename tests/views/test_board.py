@@ -7,7 +7,7 @@ from stand_in import with_second
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gdstudy.study.values import Sizes
-from gdstudy.sweep.store import load_run
+from gdstudy.sweep.reading import load_run
 from gdstudy.train import run_study
 from gdstudy.views.board import write_board
 from gdstudy.views.summary import by_size, select

@@ -10,7 +10,7 @@ from stand_in import with_second
 
 from gdstudy.study.config import Study
 from gdstudy.study.groups import Ablations, Training
-from gdstudy.sweep.store import load_run
+from gdstudy.sweep.reading import load_run
 from gdstudy.views.claims import RULES, decide
 from gdstudy.views.claims.descent import DESCENT
 from gdstudy.views.claims.factors import FACTORS

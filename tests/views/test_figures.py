@@ -13,8 +13,9 @@ from gdstudy.figures import main, redraw
 from gdstudy.study.config import Study
 from gdstudy.study.groups import Ablations, Training
 from gdstudy.study.values import Levels, Sizes
+from gdstudy.sweep.reading import load_run
 from gdstudy.sweep.run import load_datasets, run_missing
-from gdstudy.sweep.store import Store, load_run
+from gdstudy.sweep.store import Store
 from gdstudy.views import figures
 from gdstudy.views.figures.spectra import typical_seed
 from gdstudy.views.figures.style import grid

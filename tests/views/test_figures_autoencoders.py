@@ -8,8 +8,9 @@ from test_ridge import DRAWN_RIDGE
 from gdstudy.study.config import Study
 from gdstudy.study.groups import Synthetic, Training
 from gdstudy.study.values import Levels, Sizes, StepSize
+from gdstudy.sweep.reading import load_run
 from gdstudy.sweep.run import load_datasets, run_missing
-from gdstudy.sweep.store import Store, load_run
+from gdstudy.sweep.store import Store
 from gdstudy.views import figures
 from gdstudy.views.summary import select
 

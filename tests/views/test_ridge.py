@@ -9,7 +9,7 @@ import pytest
 from gdstudy.study.config import Study
 from gdstudy.study.estimators import CLOSED_FORMS
 from gdstudy.study.groups import GDExact, Ridge, Training
-from gdstudy.sweep.store import load_run
+from gdstudy.sweep.reading import load_run
 from gdstudy.train import run_study
 from gdstudy.views.board import _folder
 from gdstudy.views.claims import decide

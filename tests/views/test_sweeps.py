@@ -6,7 +6,7 @@ from stand_in import study, with_second
 
 from gdstudy.study.models import REFERENCES
 from gdstudy.study.values import StepSize
-from gdstudy.sweep.store import load_run
+from gdstudy.sweep.reading import load_run
 from gdstudy.views.board import write_board
 from gdstudy.views.claims import decide
 from gdstudy.views.figures import FIGURES

@@ -8,7 +8,7 @@ import pytest
 from conftest import autoencoder_study
 from stand_in import joined, with_second
 
-from gdstudy.sweep.store import load_run
+from gdstudy.sweep.reading import load_run
 from gdstudy.views.summary import select
 from gdstudy.views.terminal import report
 
