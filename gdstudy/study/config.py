@@ -135,6 +135,10 @@ class Study:
         return tuple(self.n_hidden) if MODELS[model].layered else (None,)
 
 
+# Keys that say how a run is computed or shown, and not what it is: they may differ when it is resumed.
+HOW: tuple[str, ...] = ()
+
+
 @cache
 def kinds(kind: Any) -> dict[str, Any]:
     """Key → type of its value, of a study or of a group of its keys, in the order of the schema."""

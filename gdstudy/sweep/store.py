@@ -13,7 +13,7 @@ from pathlib import Path
 from gdstudy.experiment.plan import Batch
 from gdstudy.experiment.rows import Records
 from gdstudy.experiment.tables import frame
-from gdstudy.study.config import Study
+from gdstudy.study.config import HOW, Study
 from gdstudy.study.errors import StudyError, shown
 from gdstudy.study.parser import as_dict, as_yaml
 from gdstudy.sweep.folder import BATCHES, CONFIG, STUDY, abandon, clear_remains, hold, write_whole
@@ -60,7 +60,7 @@ class Store:
 
     def _check_unchanged(self, study: Study) -> None:
         began_with, now = as_dict(load_study(self.run_dir)), as_dict(study)
-        if changed := [key for key in now if began_with.get(key) != now[key]]:
+        if changed := [key for key in now if key not in HOW and began_with.get(key) != now[key]]:
             raise StudyError(
                 f"--resume {self.run_dir}: {CONFIG} changed since the run began ({', '.join(changed)}); "
                 "put it back, or start a new run with --config"
