@@ -12,7 +12,7 @@ The public functions are imported on first use, so that `--help` does not wait f
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.3.0"
+from gdstudy.study.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from gdstudy.closed_form.factors import prediction_error_modes

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
-from gdstudy import __version__
 from gdstudy.study.console import prepare, say, tell
+from gdstudy.study.version import __version__
 
 COMMANDS = {
     "train": "run a study, beside its closed form: gdstudy train --config linear.yaml",

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gdstudy import __version__
-from gdstudy.study.config import Study
+from gdstudy.study.config import HOW, Study
 from gdstudy.study.console import one_line, prepare, say, tell
-from gdstudy.study.errors import StudyError, shown
-from gdstudy.study.optimizers import OPTIMIZERS
-from gdstudy.study.parser import StudyParser, as_dict, as_yaml, find_config, read_study, read_yaml, study_of
+from gdstudy.study.errors import StudyError, Unfinished, shown
+from gdstudy.study.groups import GROUPS
+from gdstudy.study.parser import StudyParser, as_dict, as_yaml, changed, find_config, read_study, read_yaml, study_of
 from gdstudy.study.sources import check_name
 from gdstudy.study.values import convert
+from gdstudy.study.version import __version__
 from gdstudy.sweep.folder import BATCHES, CONFIG, check_folder, is_old, is_unused, write_whole
 from gdstudy.sweep.machine import provenance
 
 if TYPE_CHECKING:
     from gdstudy.data.dataset import Dataset
-    from gdstudy.sweep.run import Variety
     from gdstudy.sweep.store import Store
+    from gdstudy.sweep.worker import Variety
 
 PROG = "gdstudy.train"
 
@@ -35,19 +35,24 @@ def run_study(
     quiet: bool = True,
     name: str = "study",
     datasets: Iterable[Dataset] = (),
+    executor: Executor | None = None,
 ) -> Path:
     """Run a study, a YAML file, a Study or a mapping of keys, to the end; returns its run folder.
 
     run_dir: a new or empty folder; default runs/<config>/<YYYYmmdd-HHMMSS>. datasets: more data sets, from Python; a
-    config that names none, in a file or a mapping, has these alone. StudyError says what to put right.
+    config that names none, in a file or a mapping, has these alone. executor: computes the batches instead of what the
+    study asks for; any `concurrent.futures.Executor` whose workers can import gdstudy. StudyError says what to put
+    right; Unfinished names batches that killed their workers.
     """
+    from gdstudy.sweep.prepare import prepared
+
     given = _given(datasets)
     if isinstance(config, str | Path):
         name = run_name(config)
     study = _with(given, config) if given or config is None or isinstance(config, Mapping) else _checked(config)
-    study, loaded = _prepare(study, quiet, given)  # before anything is written
+    study, loaded = prepared(study, quiet, given)  # before anything is written
     store = _begin(study, run_dir, name)
-    _finish(study, loaded, store, quiet)
+    _finish(study, loaded, store, quiet, executor)
     return store.run_dir
 
 
@@ -88,8 +93,15 @@ def _with(given: list[Dataset], config: str | Path | Study | Mapping[str, Any] |
     return study_of(values)
 
 
-def resume_study(run_dir: str | Path, quiet: bool = True, datasets: Iterable[Dataset] = ()) -> Path:
+def resume_study(
+    run_dir: str | Path,
+    quiet: bool = True,
+    datasets: Iterable[Dataset] = (),
+    executor: Executor | None = None,
+    how: Mapping[str, Any] | None = None,
+) -> Path:
     """Finish what is missing of a run. datasets: those of its data sets that came from Python, the same as then.
+    executor: see `run_study`. how: keys of `HOW`, such as {"executor.kind": "processes"}, other than when it began.
 
     StudyError for a folder that is no run, whose config.yaml was changed, or whose own data are not the same now.
     """
@@ -99,59 +111,22 @@ def resume_study(run_dir: str | Path, quiet: bool = True, datasets: Iterable[Dat
     _check_path(folder)
     check_folder(folder)
     study = read_study(folder / CONFIG)
+    if how:
+        study = study_of(changed(as_dict(study), how))
+    from gdstudy.sweep.prepare import prepared
     from gdstudy.sweep.store import Store
 
-    study, loaded = _prepare(study, quiet, _given(datasets))
-    _finish(study, loaded, Store(folder, study, provenance(study, __version__)), quiet)
+    study, loaded = prepared(study, quiet, _given(datasets))
+    _finish(study, loaded, Store(folder, study, provenance(study, __version__)), quiet, executor)
     return folder
 
 
 def dry_run(study: Study, quiet: bool = False) -> str:
     """What a study would take, as text: cells, batches, memory, disk, and time from some cells. Nothing is written."""
     from gdstudy.sweep.forecast import forecast
+    from gdstudy.sweep.prepare import prepared
 
-    return str(forecast(*_prepare(study, quiet)))
-
-
-def _prepare(study: Study, quiet: bool, given: Iterable[Dataset] = ()) -> tuple[Study, dict[Variety, Dataset]]:
-    """A study that can be run here, with the fingerprints of its own data, and its data. StudyError otherwise."""
-    from gdstudy.experiment.plan import check_memory
-    from gdstudy.sweep.machine import available_memory
-    from gdstudy.sweep.run import load_datasets, resolved
-
-    _check_device(study)
-    _check_optimizer(study)
-    study, read = resolved(study, quiet, given)
-    check_memory(study, available_memory() if study.device == "cpu" else None)
-    return study, load_datasets(study, quiet, read)
-
-
-def _check_device(study: Study) -> None:
-    import torch
-
-    if study.device != "cpu":
-        index = int(study.device.partition(":")[2] or 0)
-        if index >= torch.cuda.device_count():
-            raise StudyError(f"device={study.device!r}: {torch.cuda.device_count()} CUDA devices are here; use cpu")
-
-
-def _check_optimizer(study: Study) -> None:
-    """Its options are known to torch alone, and a wrong one is to be said before anything is written."""
-    import torch
-
-    from gdstudy.training.optimizers import torch_optimizer
-
-    for name, training in study.trained.items():
-        group = "gd" if name == "gd" else f"trainings.{name}"
-        if OPTIMIZERS[training.optimizer].plain:
-            continue
-        try:
-            number = torch.zeros(1, requires_grad=True)
-            number.grad = torch.zeros(1)
-            torch_optimizer(training.optimizer, 1.0, training.optimizer_options)([number]).step()
-        except (TypeError, ValueError, RuntimeError) as error:
-            said = str(error) if "optimizer" in str(error) else f"optimizer_options: {error}"
-            raise StudyError(f"{group}.{said}") from None
+    return str(forecast(*prepared(study, quiet)))
 
 
 def _begin(study: Study, run_dir: str | Path | None, name: str) -> Store:
@@ -195,12 +170,14 @@ def _check_path(folder: Path) -> None:
         ) from None
 
 
-def _finish(study: Study, datasets: dict[Variety, Dataset], store: Store, quiet: bool) -> None:
+def _finish(
+    study: Study, datasets: dict[Variety, Dataset], store: Store, quiet: bool, executor: Executor | None = None
+) -> None:
     """Everything after the run has begun: train, export, draw, report; then let the run go."""
     from gdstudy.sweep.run import run_missing
 
     try:
-        run_missing(study, datasets, store, quiet)
+        run_missing(study, datasets, store, quiet, executor)
         try:
             _show(store.run_dir, quiet)
         except OSError as error:
@@ -243,6 +220,18 @@ def _show(folder: Path, quiet: bool) -> None:
         say(report(run, folder))
 
 
+def _how(parser: StudyParser, arguments: Sequence[str]) -> dict[str, Any]:
+    """The keys that may be given beside --resume. StudyError for others: what a run is, it says itself."""
+    options, changes = parser.read(arguments)
+    others = [f"--{key}" for key in changes if key.partition(".")[0] not in HOW]
+    others += [f"--{name}" for name in ("config", "run_dir") if getattr(options, name) is not None]
+    others += [f"--{name}" for name in ("print_config", "dry_run") if getattr(options, name)]
+    if others:
+        kept = ", ".join(f"{key}.*" if key in GROUPS else key for key in HOW)
+        raise StudyError(f"--resume takes --quiet and {kept} beside it; leave out {' '.join(others)}")
+    return changes
+
+
 def run_name(config: str | Path) -> str:
     """What the runs of a config file are filed under: its name without `.yaml`."""
     name = Path(config).stem
@@ -252,7 +241,8 @@ def run_name(config: str | Path) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 done, 2 something the user can put right (one line on stderr), 130 interrupted."""
+    """Exit status: 0 done, 2 something the user can put right (one line on stderr), 1 batches that kill their workers,
+    130 interrupted."""
     prepare()
     arguments = sys.argv[1:] if argv is None else argv
     parser = StudyParser(PROG, "Train by gradient descent from zero, beside the closed form X⁺y, for every N.")
@@ -271,10 +261,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         options, study = parser.study(arguments)
         if options.resume is not None:
-            others = [a for a in arguments if a.startswith("--") and a.split("=")[0] not in ("--resume", "--quiet")]
-            if others:
-                raise StudyError(f"--resume takes no other options; leave out {' '.join(others)}")
-            resume_study(options.resume, options.quiet)
+            resume_study(options.resume, options.quiet, how=_how(parser, arguments))
         elif study is None:
             raise StudyError("--config is missing: name a study, such as --config linear.yaml, or a run to --resume")
         elif options.print_config:
@@ -289,6 +276,9 @@ def main(argv: list[str] | None = None) -> int:
     except MemoryError as error:
         tell(f"{PROG}: not enough memory ({one_line(error)}); lower batch_cells or the sizes")
         return 2
+    except Unfinished as error:
+        tell(f"{PROG}: {one_line(error)}")
+        return 1
     except (StudyError, OSError) as error:
         tell(f"{PROG}: {one_line(error)}")
         return 2

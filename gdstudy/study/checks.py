@@ -68,6 +68,10 @@ def _of_names(study: Study) -> Iterator[str]:
             yield f"{key}={shown(names)} names one twice; keep one"
     if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", study.device):
         yield f"device={shown(study.device)} must be cpu, cuda or cuda:<number>"
+    if study.executor.scheduler and study.executor.kind != "dask":
+        yield "executor.scheduler is of Dask; write executor.kind=dask as well, or leave it out"
+    if not re.fullmatch(r"((tcp|tls|ucx|ws|wss)://[^\s/]+)?", study.executor.scheduler):
+        yield f"executor.scheduler={shown(study.executor.scheduler)} must be an address such as tcp://10.0.0.1:8786"
     if "min_norm" not in study.estimators:
         yield f"estimators={study.estimators} must include min_norm, what the others are compared with"
 

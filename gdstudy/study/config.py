@@ -13,7 +13,7 @@ from typing import Any, Literal, get_origin, get_type_hints
 from gdstudy.study.checks import check, check_training_names
 from gdstudy.study.datasets import DatasetFacts
 from gdstudy.study.errors import StudyError, shown, suggestion
-from gdstudy.study.groups import GROUPS, Ablations, GDExact, Ridge, Synthetic, Training
+from gdstudy.study.groups import GROUPS, Ablations, Executor, GDExact, Ridge, Synthetic, Training
 from gdstudy.study.models import MODELS
 from gdstudy.study.sources import File, Source, facts_of, keys_of, source_of
 from gdstudy.study.values import Levels, Memory, Sizes, Threads, convert
@@ -85,6 +85,8 @@ class Study:
     memory: Memory = Memory("2GB")
     """Most that a batch may take, such as 500MB or 8GB (10⁶ and 10⁹ bytes), at least 100MB: larger batches are divided.
     The same on every machine, as the digits of a cell can depend on its batch."""
+    executor: Executor = field(default_factory=Executor)
+    """Where batches are computed."""
     fingerprints: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Written by a run: what each data set of your own held (sha256, rows, columns, outputs, classes). Data that hold
     something else now are refused."""
@@ -136,7 +138,7 @@ class Study:
 
 
 # Keys that say how a run is computed or shown, and not what it is: they may differ when it is resumed.
-HOW: tuple[str, ...] = ()
+HOW: tuple[str, ...] = ("executor",)
 
 
 @cache

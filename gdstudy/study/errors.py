@@ -11,6 +11,10 @@ class StudyError(Exception):
     """What a user can put right: one line that says what, where and what to do."""
 
 
+class Unfinished(Exception):
+    """Some batches could not be computed, and all others are kept: one line that names them. Exit status 1."""
+
+
 def suggestion(word: str, known: Iterable[str]) -> str:
     """` (did you mean …?)` where a known name is close."""
     close = difflib.get_close_matches(word, list(known), n=1)

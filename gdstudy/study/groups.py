@@ -8,7 +8,7 @@ from typing import Literal
 from gdstudy.study.ablations import ABLATIONS
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.sources import File
-from gdstudy.study.values import Levels, Sizes, StepSize
+from gdstudy.study.values import Levels, Sizes, StepSize, Threads
 
 
 @dataclass
@@ -119,6 +119,19 @@ class GDExact:
     """Numbers of steps t, such as [10, 1000]; at least 1."""
 
 
+@dataclass
+class Executor:
+    """Where batches are computed. Tables are the same, value for value: what a batch holds does not depend on it."""
+
+    kind: Literal["in_process", "processes", "dask"] = "in_process"
+    """in_process: one batch after the other; processes: of this machine, one thread each; dask: the workers of a Dask
+    scheduler, on any machines (needs `pip install 'gdstudy[dask]'`)."""
+    workers: Threads = Threads("auto")
+    """Number of processes, or of local Dask workers; auto: one a core, or one a GPU where `device` is cuda."""
+    scheduler: str = ""
+    """Address of a running Dask scheduler, such as tcp://10.0.0.1:8786; none: workers of this machine are started."""
+
+
 # Key of a study → what its group of keys is.
 GROUPS: dict[str, type] = {
     "synthetic": Synthetic,
@@ -127,4 +140,5 @@ GROUPS: dict[str, type] = {
     "ridge": Ridge,
     "gd_exact": GDExact,
     "gd": Training,
+    "executor": Executor,
 }

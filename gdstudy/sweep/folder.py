@@ -16,7 +16,8 @@ from gdstudy.study.errors import StudyError
 
 CONFIG, BATCHES, STUDY = "config.yaml", "batches", "study.yaml"
 OLD_STORE = "results.sqlite"  # of version 0.1
-_LOCK, _WRITER, _PART = "lock", "writer", ".part"
+WRITER = "writer"  # the file that says who writes a run
+_LOCK, _PART = "lock", ".part"
 
 
 def check_folder(run_dir: Path) -> None:
@@ -67,7 +68,7 @@ def is_unused(run_dir: Path) -> bool:
     batches = run_dir / BATCHES
     rest = [path for path in run_dir.iterdir() if path != batches]
     if batches.is_dir() and not batches.is_symlink():
-        rest += [path for path in batches.iterdir() if path.name not in (_LOCK, _WRITER)]
+        rest += [path for path in batches.iterdir() if path.name not in (_LOCK, WRITER)]
     elif batches.exists():
         rest.append(batches)
     return all(_is_remains(path) for path in rest)
@@ -90,7 +91,7 @@ def hold(run_dir: Path) -> FileLock:
 
     The system frees the lock of a process that died, however it died.
     """
-    path, writer = run_dir / BATCHES / _LOCK, run_dir / BATCHES / _WRITER
+    path, writer = run_dir / BATCHES / _LOCK, run_dir / BATCHES / WRITER
     for file in (path, writer):
         check_file(file)
     if path.exists() and (path.is_dir() or path.stat().st_nlink > 1):
@@ -107,7 +108,7 @@ def hold(run_dir: Path) -> FileLock:
 
 def abandon(run_dir: Path) -> None:
     """Remove what a run that could not begin has written. For who holds it."""
-    for name in (CONFIG, f"{BATCHES}/{STUDY}", f"{BATCHES}/{_WRITER}", f"{BATCHES}/{_LOCK}"):
+    for name in (CONFIG, f"{BATCHES}/{STUDY}", f"{BATCHES}/{WRITER}", f"{BATCHES}/{_LOCK}"):
         (run_dir / name).unlink(missing_ok=True)
     (run_dir / BATCHES).rmdir()
 

@@ -29,6 +29,14 @@ def available_memory() -> int | None:
     return max(0, min(found)) if found else None
 
 
+def n_cores() -> int:
+    """Cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        return os.cpu_count() or 1
+
+
 def provenance(study: Study, gdstudy: str) -> dict[str, str]:
     """What computes: versions and machine, as config.yaml and every batch say. gdstudy: its version."""
     try:

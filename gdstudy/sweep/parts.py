@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from gdstudy.study.columns import TABLES
 from gdstudy.study.console import one_line
 from gdstudy.study.errors import StudyError, shown
-from gdstudy.sweep.folder import check_file, whole_file
+from gdstudy.sweep.folder import check_file
 
 # Number of the layout of parts; 1 was the SQLite store of version 0.1.
 SCHEMA = "3"
@@ -70,13 +70,12 @@ def as_arrow(table: str, frame: pd.DataFrame) -> pa.Table:
     return pa.Table.from_pandas(frame, schema=SCHEMAS[table], preserve_index=False)
 
 
-def write_part(path: Path, table: str, frame: pd.DataFrame, facts: Mapping[str, str]) -> None:
-    """Write one part whole. facts: what is to be known of it beside its table, as texts. OSError for a full disk."""
+def encoded_part(table: str, frame: pd.DataFrame, facts: Mapping[str, str]) -> bytes:
+    """The content of a part. facts: what is to be known of it beside its table, as texts."""
     said = {f"{_PREFIX}{name}": value for name, value in {"schema": SCHEMA, "table": table, **facts}.items()}
     stored, sink = as_arrow(table, frame).replace_schema_metadata(said), pa.BufferOutputStream()
     pq.write_table(stored, sink, compression="zstd", write_page_checksum=True, write_statistics=False)
-    with whole_file(path, flush=True) as file:
-        file.write_bytes(sealed(sink.getvalue().to_pybytes()))
+    return sealed(sink.getvalue().to_pybytes())
 
 
 def sealed(content: bytes) -> bytes:

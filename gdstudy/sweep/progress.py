@@ -30,6 +30,7 @@ class Progress:
         self.quiet, self._budgets = quiet, {batch.number: budget(study, batch) for batch in batches}
         self.n_cells = sum(cells for cells, _ in self._budgets.values())
         self.finished, self.taken, self.spent = 0, 0, 0
+        self._begun = -1
         self.started = self.last_line = time.monotonic()
         self.terminal = sys.stderr.isatty()
         self.total = sum(steps for _, steps in self._budgets.values())
@@ -49,6 +50,7 @@ class Progress:
 
     def begin(self, batch: Batch) -> None:
         cells, steps = self._budgets[batch.number]
+        self._begun = batch.number
         self._after, self._end = self.finished + cells, self.spent + steps
 
     def start(self, cells: int, steps: int) -> None:
@@ -72,8 +74,14 @@ class Progress:
         self.finished += cells
         self._show(steps)
 
-    def end(self) -> None:
-        """The batch is computed and stored."""
+    def workers(self, number: int) -> None:
+        """So many batches are computed at once."""
+
+    def end(self, batch: Batch, seconds: float) -> None:
+        """The batch is computed, in so many seconds, and stored."""
+        if self._begun != batch.number:  # computed by somebody else
+            self.skip(batch)
+            return
         self.finished = self._after
         self._show(max(0, self._end - self.spent))
         self._bar.refresh()

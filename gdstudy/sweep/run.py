@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import time
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
 from gdstudy.data.dataset import Dataset
 from gdstudy.data.loading import load_dataset
 from gdstudy.data.reading import differences
 from gdstudy.data.sources import read_source
-from gdstudy.experiment.driver import run_batch
-from gdstudy.experiment.plan import plan, variants
+from gdstudy.experiment.plan import Batch, plan, variants
 from gdstudy.study.config import Study
 from gdstudy.study.console import tell
 from gdstudy.study.entries import code
-from gdstudy.study.errors import StudyError
+from gdstudy.study.errors import StudyError, Unfinished
+from gdstudy.sweep.executors import Pool, pool_of
 from gdstudy.sweep.progress import Progress
 from gdstudy.sweep.store import Store
+from gdstudy.sweep.tasks import Tasks
+from gdstudy.sweep.work import expected_work
+from gdstudy.sweep.worker import Done, Job, Variety, compute
 
-Variety = tuple[str, str, float]  # data set, preprocessing, input noise
+# Seconds after which it is looked whether workers came or went; a batch whose worker died so often is given up.
+LOOK_SECONDS, MOST_DEATHS = 1.0, 3
 
 
 def resolved(study: Study, quiet: bool = True, given: Iterable[Dataset] = ()) -> tuple[Study, dict[str, Dataset]]:
@@ -59,17 +66,93 @@ def load_datasets(
     return {key: load_dataset(*key, study.synthetic, data=(read or {}).get(key[0])) for key in found}
 
 
-def run_missing(study: Study, datasets: dict[Variety, Dataset], store: Store, quiet: bool = False) -> None:
-    """Train and store every batch the store lacks, in the study's order. What it has and cannot use is named."""
+def run_missing(
+    study: Study,
+    datasets: dict[Variety, Dataset],
+    store: Store,
+    quiet: bool = False,
+    executor: Executor | None = None,
+) -> None:
+    """Train and store every batch the store lacks; what it has and cannot use is named.
+
+    executor: computes them; default, what the study asks for. Unfinished where workers die of some of them.
+    """
     batches = plan(study)
     finished = store.finished(batches, tell)
-    with Progress(study, batches, quiet) as progress:
+    missing = [batch for batch in batches if batch.number not in finished]
+    job = Job(study, datasets, store.facts, store.batches, store.token)
+    with Progress(study, batches, quiet) as progress, pool_of(study, job, executor) as pool:
         for batch in batches:
             if batch.number in finished:
                 progress.skip(batch)
-                continue
-            progress.begin(batch)
-            began, dataset = time.monotonic(), datasets[batch.dataset, batch.preprocess, batch.input_noise]
-            records = run_batch(study, dataset, batch, progress)
-            store.write(batch, records, time.monotonic() - began)
-            progress.end()
+        if pool is None:
+            for batch in missing:
+                progress.begin(batch)
+                done = compute(job, batch, progress)
+                store.put(batch.number, done.parts or {})
+                progress.end(batch, done.seconds)
+        else:
+            _Handing(pool, Tasks(missing, partial(expected_work, study)), store, progress).run()
+
+
+@dataclass
+class _Handing:
+    """Batches handed to workers, and stored as they come back."""
+
+    pool: Pool
+    tasks: Tasks
+    store: Store
+    progress: Progress
+    running: dict[Future[list[Done]], list[Batch]] = field(default_factory=dict)
+    deaths: Counter[int] = field(default_factory=Counter)
+    lost: list[Batch] = field(default_factory=list)
+
+    def run(self) -> None:
+        while self.tasks or self.running:
+            workers = self.pool.workers()
+            while self.tasks and len(self.running) < workers:
+                batches = self.tasks.take(workers)
+                self.running[self.pool.submit(batches)] = batches
+            self.progress.workers(workers)
+            for future in wait(self.running, LOOK_SECONDS, FIRST_COMPLETED).done:
+                self._take_back(future, self.running.pop(future))
+        if self.lost:
+            raise Unfinished(_said_of_lost(self.lost, self.store.run_dir))
+
+    def _take_back(self, future: Future[list[Done]], batches: list[Batch]) -> None:
+        try:
+            found = future.result()
+        except self.pool.died:
+            self._count_death(batches)
+            return
+        for done in found:
+            if done.parts is not None:
+                self.store.put(done.batch.number, done.parts)
+            self.tasks.done(done.batch, done.seconds)
+            self.progress.end(done.batch, done.seconds)
+
+    def _count_death(self, batches: list[Batch]) -> None:
+        """Each is tried again alone, so that it is known which one its worker dies of."""
+        if len(batches) == 1:
+            self.deaths[batches[0].number] += self.pool.deaths
+        lost = [batch for batch in batches if self.deaths[batch.number] >= MOST_DEATHS]
+        self.lost += lost
+        self.tasks.again([batch for batch in batches if batch not in lost])
+
+
+def _said_of_lost(lost: list[Batch], run_dir: Path) -> str:
+    named = "; ".join(_named(batch) for batch in lost[:3]) + (f"; and {len(lost) - 3} more" if len(lost) > 3 else "")
+    return (
+        f"{len(lost)} of the batches killed their worker {MOST_DEATHS} times: {named}. All others are stored; give "
+        f"workers more memory (or lower `memory`), then --resume {run_dir}"
+    )
+
+
+def _named(batch: Batch) -> str:
+    """A batch as a person tells it from others."""
+    sizes, seeds = [n for n, _ in batch.cells], [seed for _, seed in batch.cells]
+    width = "" if batch.n_hidden is None else f", n_hidden={batch.n_hidden}"
+    return (
+        f"batch {batch.number} ({batch.dataset}, {batch.model}, P={batch.n_parameters}{width}, "
+        f"N={min(sizes)}-{max(sizes)}, seeds {min(seeds)}-{max(seeds)})"
+    )

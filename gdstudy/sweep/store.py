@@ -16,8 +16,8 @@ from gdstudy.experiment.tables import frame
 from gdstudy.study.config import HOW, Study
 from gdstudy.study.errors import StudyError, shown
 from gdstudy.study.parser import as_dict, as_yaml
-from gdstudy.sweep.folder import BATCHES, CONFIG, STUDY, abandon, clear_remains, hold, write_whole
-from gdstudy.sweep.parts import Damaged, part_numbers, part_path, write_part
+from gdstudy.sweep.folder import BATCHES, CONFIG, STUDY, WRITER, abandon, clear_remains, hold, write_whole
+from gdstudy.sweep.parts import Damaged, encoded_part, part_numbers, part_path
 from gdstudy.sweep.reading import identity, load_study, parts_of
 
 
@@ -93,20 +93,49 @@ class Store:
             note(f"some batches were computed with {', '.join(sorted(others))}; the others are with {now}")
         return set(numbers) - useless.keys()
 
+    @property
+    def batches(self) -> Path:
+        """The folder of the parts, as any process of this machine finds it."""
+        return self._batches.absolute()
+
+    @property
+    def token(self) -> tuple[Path, bytes]:
+        """A file that says who writes this run, and what it says: whoever reads the same sees the same disk."""
+        path = self.batches / WRITER
+        return path, path.read_bytes()
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What all parts say that are written from now on."""
+        return {**self._made_by, "study": self._study}
+
     def write(self, batch: Batch, records: Records, seconds: float = 0.0) -> None:
         """Store a batch, once or again, with the same effect. seconds: what it took to compute."""
-        groups = {"curves": records.curves, "arrays": records.arrays, "results": records.results}
-        frames = {table: frame(table, rows) for table, rows in groups.items() if rows or table == "results"}
-        facts = {**self._made_by, "seconds": f"{seconds:.3f}", "batch": str(batch.number)}
-        facts |= {"study": self._study, "cells": _cells(batch), "tables": " ".join(frames)}
+        self.put(batch.number, encoded(batch, records, {**self.facts, "seconds": f"{seconds:.3f}"}))
+
+    def put(self, number: int, parts: Mapping[str, bytes]) -> None:
+        """Store a batch that was encoded. StudyError where it cannot be written."""
         try:
-            for table, rows in frames.items():
-                write_part(part_path(self._batches, batch.number, table), table, rows, facts)
+            write_batch(self._batches, number, parts)
         except OSError as error:
             raise StudyError(f"{self._batches}: {error}; free some space, then --resume {self.run_dir}") from None
 
     def close(self) -> None:
         self._lock.release()
+
+
+def encoded(batch: Batch, records: Records, facts: Mapping[str, str]) -> dict[str, bytes]:
+    """Table → its part of a batch, `results` last: with it the batch is there. facts: what all its parts are to say."""
+    groups = {"curves": records.curves, "arrays": records.arrays, "results": records.results}
+    frames = {table: frame(table, rows) for table, rows in groups.items() if rows or table == "results"}
+    said = {**facts, "batch": str(batch.number), "cells": _cells(batch), "tables": " ".join(frames)}
+    return {table: encoded_part(table, rows, said) for table, rows in frames.items()}
+
+
+def write_batch(batches: Path, number: int, parts: Mapping[str, bytes]) -> None:
+    """Write the parts of a batch, each whole, in the order of `encoded`. Any process may, also again."""
+    for table, content in parts.items():
+        write_whole(part_path(batches, number, table), content, flush=True)
 
 
 def _cells(batch: Batch) -> str:

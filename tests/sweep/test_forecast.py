@@ -82,7 +82,7 @@ def test_from_the_command_line(tmp_path):
 
 
 def test_what_is_wrong_is_said_as_before_a_run(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("gdstudy.sweep.machine.available_memory", lambda: 10**6)
+    monkeypatch.setattr("gdstudy.sweep.prepare.available_memory", lambda: 10**6)
     config = tmp_path / "small.yaml"
     config.write_text("n_train: [5]\nseeds: 2\n")
     for more in (["--dry_run"], ["--run_dir", str(tmp_path / "run")]):

@@ -25,7 +25,7 @@ def test_cells_that_stop_early_give_their_steps_back_and_are_counted_once():
         assert (progress.finished, progress.spent) == (3, 130 + 120 + 2 * 50)
         progress.check(1 * 50, 1)  # the last takes all its steps
         assert (progress.finished, progress.spent) == (4, 400)
-        progress.end()
+        progress.end(batch, 1.0)
         assert (progress.finished, progress.spent) == (4, 400)
 
 
@@ -39,7 +39,7 @@ def test_every_training_counts_with_its_own_steps_and_what_was_not_needed_is_mad
         progress.check(4 * 100, 4)
         progress.start(4, 10)
         progress.check(4 * 5, 0)
-        progress.end()
+        progress.end(batch, 1.0)
         assert (progress.finished, progress.spent) == (8, 440)
         progress.skip(dataclasses.replace(batch, number=1))
         assert (progress.finished, progress.spent) == (16, 880)

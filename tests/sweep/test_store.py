@@ -99,14 +99,14 @@ def test_a_batch_that_fails_half_way_leaves_nothing(tmp_path, monkeypatch):
     bad.results[0]["unknown"] = 1
     with pytest.raises(KeyError, match="unknown"):
         store.write(BATCH, bad)
-    write = sweep_store.write_part
+    write = sweep_store.write_whole
 
-    def fail(path, table, *rest):
-        if table == "results":
+    def fail(path, *rest, **how):
+        if ".results." in path.name:
             raise RuntimeError
-        write(path, table, *rest)
+        write(path, *rest, **how)
 
-    monkeypatch.setattr(sweep_store, "write_part", fail)
+    monkeypatch.setattr(sweep_store, "write_whole", fail)
     with pytest.raises(RuntimeError):
         store.write(BATCH, Records(records(1.0).results, curves()))
     assert parts(tmp_path, "curves")  # it was written first
@@ -395,14 +395,14 @@ from gdstudy.sweep import store
 from gdstudy.study.parser import read_study
 from gdstudy.sweep.run import load_datasets, run_missing
 
-folder, write = Path(sys.argv[1]), store.write_part
+folder, write = Path(sys.argv[1]), store.write_whole
 
-def until_killed(path, table, *rest):
+def until_killed(path, *rest, **how):
     if path.name == "000002.results.parquet":
         os.kill(os.getpid(), signal.SIGKILL)
-    write(path, table, *rest)
+    write(path, *rest, **how)
 
-store.write_part = until_killed
+store.write_whole = until_killed
 study = read_study(folder / "config.yaml")
 run_missing(study, load_datasets(study), store.Store(folder, study), quiet=True)
 """

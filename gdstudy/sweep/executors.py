@@ -1,0 +1,227 @@
+"""Where batches are computed: any `concurrent.futures.Executor`; in this process, in processes, or on Dask."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from threading import Thread
+from typing import Any
+
+from gdstudy.experiment.plan import Batch
+from gdstudy.study import groups
+from gdstudy.study.config import Study
+from gdstudy.study.console import one_line
+from gdstudy.study.errors import StudyError
+from gdstudy.sweep.machine import n_cores
+from gdstudy.sweep.worker import Done, Job, compute_apart
+
+Task = Callable[[Sequence[Batch]], "Future[list[Done]]"]
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Workers that take tasks. submit: hands some batches to a worker; workers: how many there are just now; died: what
+    a task raises whose worker died; deaths: how many times it had died by then."""
+
+    submit: Task
+    workers: Callable[[], int]
+    died: tuple[type[BaseException], ...] = (BrokenExecutor,)
+    deaths: int = 1
+
+
+@contextmanager
+def pool_of(study: Study, job: Job, executor: Executor | None = None) -> Iterator[Pool | None]:
+    """The workers of a study, or of any executor that is given; None where batches are computed in this process.
+
+    On the way out after an error what they have under way is dropped.
+    """
+    asked = study.executor
+    if executor is not None:
+        yield _of(executor, job)
+    elif asked.kind == "processes":
+        with _processes(asked.workers.value or _default_workers(study), study.device, job) as pool:
+            yield pool
+    elif asked.kind == "dask":
+        with _dask(asked, study, job) as pool:
+            yield pool
+    else:
+        yield None
+
+
+def _of(executor: Executor, job: Job) -> Pool:
+    """Somebody's own executor, which they shut down themselves."""
+    workers = getattr(executor, "_max_workers", None) or n_cores()
+    return Pool(lambda batches: executor.submit(compute_apart, job, batches), lambda: workers)
+
+
+def _default_workers(study: Study) -> int:
+    return n_cores() if study.device == "cpu" else max(1, len(_gpus()))
+
+
+def _gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return named.split(",") if named else [str(k) for k in range(torch.cuda.device_count())]
+
+
+# Processes of this machine
+
+
+_held: list[Job] = []  # of a process that works for one run
+
+
+def _begin(job: Job, parent: Connection, gpu: str | None) -> None:
+    """A new process: Ctrl-C is its parent's, and it leaves with its parent, however that ends."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+    with suppress(AttributeError):  # where there are no such masks
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    if gpu is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    Thread(target=_leave_with, args=(parent,), daemon=True).start()
+    _held[:] = [job]
+
+
+def _leave_with(parent: Connection) -> None:
+    with suppress(EOFError, OSError):
+        parent.recv_bytes()
+    os._exit(1)
+
+
+def _work(batches: Sequence[Batch]) -> list[Done]:
+    return compute_apart(_held[0], batches)
+
+
+_SIGNALS = {signal.SIGINT, signal.SIGTERM}
+
+
+@dataclass
+class _Process:
+    """One process, and the end of a pipe that it watches; `task`: what it does or did last."""
+
+    gpu: str | None
+    pool: ProcessPoolExecutor | None = None
+    pipe: Connection | None = None
+    task: Future[list[Done]] | None = None
+
+    @property
+    def idle(self) -> bool:
+        return self.task is None or self.task.done()
+
+    def begin(self, job: Job) -> ProcessPoolExecutor:
+        there, self.pipe = multiprocessing.Pipe(duplex=False)
+        context = multiprocessing.get_context("spawn")
+        self.pool = ProcessPoolExecutor(1, context, _begin, (job, there, self.gpu))
+        return self.pool
+
+    def end(self) -> None:
+        if self.pipe is not None:
+            self.pipe.close()
+        if self.pool is not None:
+            self.pool.shutdown(wait=False, cancel_futures=True)
+        self.pool = self.pipe = None
+
+
+@dataclass
+class _Processes:
+    """Processes of one task each at a time: one that dies fails its own task alone, and another takes its place."""
+
+    job: Job
+    workers: list[_Process] = field(default_factory=list)
+
+    def submit(self, batches: Sequence[Batch]) -> Future[list[Done]]:
+        worker = next(worker for worker in self.workers if worker.idle)
+        if worker.task is not None and isinstance(worker.task.exception(), BrokenExecutor):
+            worker.end()
+        with _no_signals():  # what is sent to all processes of a terminal is for this one
+            pool = worker.pool or worker.begin(self.job)
+            worker.task = pool.submit(_work, batches)
+        return worker.task
+
+
+@contextmanager
+def _no_signals() -> Iterator[None]:
+    """Signals wait meanwhile; processes that are started in it never get them."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _processes(workers: int, device: str, job: Job) -> Iterator[Pool]:
+    gpus = _gpus() if device == "cuda" else []
+    processes = _Processes(job, [_Process(gpus[k % len(gpus)] if gpus else None) for k in range(workers)])
+    try:
+        yield Pool(processes.submit, lambda: workers)
+    finally:
+        for worker in processes.workers:
+            worker.end()
+
+
+# Dask
+
+
+@contextmanager
+def _dask(asked: groups.Executor, study: Study, job: Job) -> Iterator[Pool]:
+    """The workers of a scheduler, or of a cluster on this machine that ends with the run."""
+    try:
+        import dask
+        from distributed import Client, LocalCluster
+        from distributed.scheduler import KilledWorker
+    except ImportError:
+        raise StudyError("executor.kind=dask: Dask is not installed; pip install 'gdstudy[dask]'") from None
+    quiet = {"distributed.scheduler.allowed-failures": 2, "distributed.admin.large-graph-warning-threshold": "1GB"}
+    with dask.config.set(quiet), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cluster = None
+        if not asked.scheduler:
+            workers = asked.workers.value or _default_workers(study)
+            cluster = LocalCluster(workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL)
+        try:
+            with _client(Client, cluster or asked.scheduler) as client:
+                executor = client.get_executor(pure=False)
+                # As a task of its own, not as data: whoever has lost it computes it again.
+                held = client.submit(_same, job, pure=False)
+                yield Pool(
+                    submit=lambda batches: executor.submit(compute_apart, held, batches),
+                    workers=lambda: sum(client.nthreads().values()),
+                    died=(KilledWorker,),
+                    deaths=3,
+                )
+        finally:
+            if cluster is not None:
+                cluster.close()
+
+
+def _same(job: Job) -> Job:
+    return job
+
+
+@contextmanager
+def _client(connect: Callable[..., Any], where: Any) -> Iterator[Any]:
+    try:
+        client = connect(where, timeout=30, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise StudyError(
+            f"executor.scheduler={where}: no Dask scheduler answers ({one_line(error)[:200]}); start `dask scheduler` "
+            "and `dask worker ADDRESS`, or leave the address out"
+        ) from None
+    try:
+        yield client
+    finally:
+        client.close()

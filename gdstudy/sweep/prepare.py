@@ -1,0 +1,57 @@
+"""Before a run begins: its data are read, and what cannot be run on this machine is said while nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+
+from gdstudy.data.dataset import Dataset
+from gdstudy.experiment.plan import check_memory
+from gdstudy.study.config import Study
+from gdstudy.study.errors import StudyError
+from gdstudy.study.optimizers import OPTIMIZERS
+from gdstudy.sweep.machine import available_memory, n_cores
+from gdstudy.sweep.run import load_datasets, resolved
+from gdstudy.sweep.worker import Variety
+from gdstudy.training.optimizers import torch_optimizer
+
+
+def prepared(study: Study, quiet: bool, given: Iterable[Dataset] = ()) -> tuple[Study, dict[Variety, Dataset]]:
+    """A study that can be run here, with the fingerprints of its own data, and its data. StudyError otherwise."""
+
+    _check_device(study)
+    _check_optimizer(study)
+    study, read = resolved(study, quiet, given)
+    check_memory(study, _memory_of_a_worker(study))
+    return study, load_datasets(study, quiet, read)
+
+
+def _memory_of_a_worker(study: Study) -> int | None:
+    """Bytes that are free for each worker of this machine, or None where they are not known."""
+    available, where = available_memory(), study.executor
+    if available is None or study.device != "cpu" or where.scheduler:
+        return None
+    return available // (1 if where.kind == "in_process" else where.workers.value or n_cores())
+
+
+def _check_device(study: Study) -> None:
+    if study.device != "cpu":
+        index = int(study.device.partition(":")[2] or 0)
+        if index >= torch.cuda.device_count():
+            raise StudyError(f"device={study.device!r}: {torch.cuda.device_count()} CUDA devices are here; use cpu")
+
+
+def _check_optimizer(study: Study) -> None:
+    """Its options are known to torch alone, and a wrong one is to be said before anything is written."""
+    for name, training in study.trained.items():
+        group = "gd" if name == "gd" else f"trainings.{name}"
+        if OPTIMIZERS[training.optimizer].plain:
+            continue
+        try:
+            number = torch.zeros(1, requires_grad=True)
+            number.grad = torch.zeros(1)
+            torch_optimizer(training.optimizer, 1.0, training.optimizer_options)([number]).step()
+        except (TypeError, ValueError, RuntimeError) as error:
+            said = str(error) if "optimizer" in str(error) else f"optimizer_options: {error}"
+            raise StudyError(f"{group}.{said}") from None
