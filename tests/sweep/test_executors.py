@@ -1,0 +1,176 @@
+"""The same tables from every executor; workers that die, and batches that kill them."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from gdstudy import load_arrays, load_curves, load_results, resume_study, run_study
+from gdstudy.study.config import Study
+from gdstudy.study.errors import StudyError
+from gdstudy.study.groups import Ablations, Executor, Training
+from gdstudy.study.values import Levels
+from gdstudy.sweep import worker
+from gdstudy.train import main
+
+
+def small(**changes):
+    """Twelve batches of two kinds: below, at and above the threshold, rank-deficient where N < P, with ablations."""
+    values = {
+        "datasets": ["student_teacher", "diabetes"],
+        "n_train": [5, 10, 20, 30],
+        "seeds": 6,
+        "batch_cells": 4,
+        "gd": Training(steps=50, ablations=["singular_value_cutoff"]),
+        "trainings": {"single": {"dtype": "float32"}},
+        "ablations": Ablations(singular_value_cutoff=Levels((0.01,))),
+    }
+    return Study(**{**values, **changes})
+
+
+AUTOENCODER = {
+    "datasets": ["power_law"],
+    "models": ["bottleneck", "bottleneck_aligned"],
+    "n_hidden": [2],
+    "trainings": {},
+    "ablations": Ablations(),
+    "gd": Training(steps=50),
+}
+
+
+def tables(run):
+    return load_results(run), load_curves(run), load_arrays(run)
+
+
+def assert_same(run, other):
+    for table, expected in zip(tables(run), tables(other), strict=True):
+        pd.testing.assert_frame_equal(table, expected, check_exact=True)
+
+
+@pytest.fixture(scope="module", params=["readouts", "autoencoders"])
+def study(request):
+    return small(**(AUTOENCODER if request.param == "autoencoders" else {}))
+
+
+@pytest.fixture(scope="module")
+def alone(study, tmp_path_factory):
+    return run_study(study, tmp_path_factory.mktemp("alone") / "run")
+
+
+def test_processes_store_the_tables_of_one_process(study, alone, tmp_path):
+    asked = Executor(kind="processes", workers=2)
+    run = run_study(replace(study, executor=asked), tmp_path / "run")
+    assert_same(run, alone)
+    assert (run / "results.csv").read_bytes() == (alone / "results.csv").read_bytes()
+
+
+def test_dask_stores_the_tables_of_one_process(study, alone, tmp_path):
+    run = run_study(replace(study, executor=Executor(kind="dask", workers=2)), tmp_path / "run")
+    assert_same(run, alone)
+
+
+def test_any_executor_stores_the_tables_of_one_process_in_whatever_order(study, alone, tmp_path):
+    with ThreadPoolExecutor(1) as executor:
+        run = run_study(study, tmp_path / "run", executor=executor)
+    assert_same(run, alone)
+
+
+def test_the_comparison_finds_another_study(study, alone, tmp_path):
+    other = run_study(replace(study, gd=replace(study.gd, steps=49)), tmp_path / "run")
+    with pytest.raises(AssertionError):
+        assert_same(other, alone)
+
+
+def test_a_worker_that_does_not_see_the_folder_sends_the_parts(study, alone, tmp_path, monkeypatch):
+    sent = []
+
+    class Elsewhere(ThreadPoolExecutor):
+        def submit(self, fn, job, batches):
+            job = replace(job, token=(job.token[0], b"process 1 on another machine\n"))
+
+            def counted():
+                done = fn(job, batches)
+                sent.extend(one.parts for one in done)
+                return done
+
+            return super().submit(counted)
+
+    with Elsewhere(1) as executor:
+        run = run_study(study, tmp_path / "run", executor=executor)
+    assert sent
+    assert all(parts is not None for parts in sent)
+    assert_same(run, alone)
+
+
+def test_a_worker_of_another_version_is_named(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(worker, "_made_here", lambda device: {"gdstudy": "0.0.1"})
+    with ThreadPoolExecutor(1) as executor, pytest.raises(StudyError, match=r"a worker has gdstudy 0\.0\.1"):
+        run_study(study, tmp_path / "run", executor=executor)
+
+
+def test_a_run_goes_on_with_another_executor_but_not_as_another_study(tmp_path, capsys):
+    study = small()
+    run = run_study(study, tmp_path / "run")
+    whole = tables(run)
+    for path in list((run / "batches").glob("*.results.parquet"))[::2]:
+        path.unlink()
+    assert main(["--resume", str(run), "--quiet", "--executor.kind", "processes", "--executor.workers", "2"]) == 0
+    for table, before in zip(tables(run), whole, strict=True):
+        pd.testing.assert_frame_equal(table, before, check_exact=True)
+    assert main(["--resume", str(run), "--seeds", "7"]) == 2
+    assert "leave out --seeds" in capsys.readouterr().err
+
+
+# Workers that die. The code runs in a process of its own: it is imported by its workers.
+
+POISON = """
+import os, signal, sys
+from pathlib import Path
+from gdstudy.sweep import worker
+
+compute, marks = worker.compute, Path(sys.argv[1]).parent
+
+def poisoned(job, batch, monitor=None):
+    here = f"{batch.dataset} {batch.cells[0][0]}"
+    if here == "diabetes 30":
+        (marks / f"death {os.getpid()}").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return compute(job, batch, monitor)
+
+worker.compute = poisoned
+
+if __name__ == "__main__":
+    from gdstudy.train import main
+    sys.exit(main(["--resume", sys.argv[1], *sys.argv[2:]]))
+"""
+
+
+@pytest.mark.parametrize("kind", ["processes", "dask"])
+def test_a_batch_that_kills_its_worker_three_times_is_named_and_all_else_is_kept(kind, tmp_path):
+    study = small(batch_cells=6, trainings={}, ablations=Ablations(), gd=Training(steps=20))
+    run = run_study(study, tmp_path / "run")
+    whole = tables(run)
+    for path in (run / "batches").glob("*.results.parquet"):
+        path.unlink()
+    script = tmp_path / "poison.py"
+    script.write_text(POISON)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
+    asked = ["--executor.kind", kind, "--executor.workers", "2", "--quiet"]
+    if kind == "dask":  # its workers import the package alone, so that it is poisoned there
+        script.write_text(POISON.replace('if __name__ == "__main__":', "def go():"))
+        command = [sys.executable, "-c", "import poison; poison.go()", str(run), *asked]
+        environment["DASK_DISTRIBUTED__WORKER__PRELOAD"] = "['poison']"
+    command = [sys.executable, str(script), str(run), *asked] if kind == "processes" else command
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=550)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1, done.stderr
+    assert "1 of the batches killed their worker 3 times: batch 7 (diabetes, linear, P=10, N=30-30, seeds 0-5)" in line
+    assert len(list(tmp_path.glob("death *"))) == 3
+    assert len(load_results(run)) == len(whole[0]) * 7 // 8
+    resume_study(run)
+    for table, before in zip(tables(run), whole, strict=True):
+        pd.testing.assert_frame_equal(table, before, check_exact=True)
