@@ -58,7 +58,7 @@ def pool_of(study: Study, job: Job, executor: Executor | None = None) -> Iterato
 
 def _of(executor: Executor, job: Job) -> Pool:
     """Somebody's own executor, which they shut down themselves."""
-    workers = getattr(executor, "_max_workers", None) or n_cores()
+    workers = max(n_cores(), getattr(executor, "_max_workers", 0))
     return Pool(lambda batches: executor.submit(compute_apart, job, batches), lambda: workers)
 
 
@@ -185,8 +185,9 @@ def _dask(asked: groups.Executor, study: Study, job: Job) -> Iterator[Pool]:
         from distributed.scheduler import KilledWorker
     except ImportError:
         raise StudyError("executor.kind=dask: Dask is not installed; pip install 'gdstudy[dask]'") from None
-    quiet = {"distributed.scheduler.allowed-failures": 2, "distributed.admin.large-graph-warning-threshold": "1GB"}
-    with dask.config.set(quiet), warnings.catch_warnings():
+    # A cluster of our own reports each death of a worker, and they are counted as those of processes are.
+    own = {"distributed.scheduler.allowed-failures": 0, "distributed.admin.large-graph-warning-threshold": "1GB"}
+    with dask.config.set(own), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cluster = None
         if not asked.scheduler:
@@ -201,7 +202,7 @@ def _dask(asked: groups.Executor, study: Study, job: Job) -> Iterator[Pool]:
                     submit=lambda batches: executor.submit(compute_apart, held, batches),
                     workers=lambda: sum(client.nthreads().values()),
                     died=(KilledWorker,),
-                    deaths=3,
+                    deaths=1 if cluster is not None else 2,  # a scheduler tries several times before it says so
                 )
         finally:
             if cluster is not None:
