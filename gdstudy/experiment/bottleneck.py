@@ -28,6 +28,7 @@ from gdstudy.study.config import Study
 from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
 from gdstudy.training.descent import State
+from gdstudy.training.engine import Saver
 from gdstudy.training.modules import Bottleneck
 from gdstudy.training.objectives import Autograd, BottleneckByHand
 
@@ -86,7 +87,7 @@ class BottleneckTask:
         self.columns: Columns = geometry([cells.stack.problem])
         self.columns["target_mean_square"] = cells.stack.target_mean_square
         # Steps (C,) and exact strengths (C, k) that were asked for last: the next go on from there.
-        self._reached: tuple[Tensor, Tensor] | None = None
+        self.reached: dict[str, Tensor] = {}
 
     def _step_sizes(self) -> tuple[Tensor, Tensor]:
         """(η, its bound) of each cell. At the balanced optimum AB = M the curvature is at most 2σ₁²‖M‖₂ (and 2σ₁²
@@ -100,14 +101,20 @@ class BottleneckTask:
         return in_precision(eta, self.dtype), limit
 
     def states(
-        self, start: int, checkpoints: Sequence[int], cells: Tensor, on_check: Callable[[int, int], None] | None
+        self,
+        start: int,
+        checkpoints: Sequence[int],
+        cells: Tensor,
+        on_check: Callable[[int, int], None] | None,
+        saver: Saver | None,
     ) -> Iterator[State]:
         problem = self.cells.stack.problem
         module = Bottleneck(*(p.to(self.dtype) for p in self.cells.start(start, self.training.init_scale)))
         by_autograd = self.training.engine == "autograd"
         X, Y, weight = (a.to(self.dtype) for a in (problem.X, problem.Y, weights(self.training, self.step_size)))
         objective = (Autograd if by_autograd else BottleneckByHand)(module, X, Y, weight)
-        return train(objective, self.training, self.step_size, checkpoints, self.cells.study.threads.value, on_check)
+        threads = self.cells.study.threads.value
+        return train(objective, self.training, self.step_size, checkpoints, threads, on_check, saver)
 
     def _maps(self, W: Tensor) -> Tensor:
         """Flattened parameters (c, 2Dk) → the maps AB (c, D, D), float64."""
@@ -131,9 +138,10 @@ class BottleneckTask:
     def _strengths(self, t: Tensor, cells: Tensor) -> Tensor:
         """Exact strength of each leading mode at t (c,) from the aligned start: (c, k)."""
         everything = torch.arange(len(self.cells.batch.cells))
-        if self._reached is None or bool((self._reached[0][cells] > t).any()):
-            self._reached = (torch.zeros(len(everything), dtype=torch.int64), self._first_strengths(everything))
-        steps, strengths = self._reached
+        if not self.reached or bool((self.reached["steps"][cells] > t).any()):
+            self.reached["steps"] = torch.zeros(len(everything), dtype=torch.int64)
+            self.reached["strengths"] = self._first_strengths(everything)
+        steps, strengths = self.reached["steps"], self.reached["strengths"]
         more = (t - steps[cells]).to(self.step_size.device).unsqueeze(-1)
         rate = self.step_size[cells, None] * self._curvatures(cells)
         strengths[cells] = bottleneck_iterate(strengths[cells], rate, more)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from gdstudy.data.dataset import Dataset
 from gdstudy.data.loading import load_dataset
@@ -70,6 +71,7 @@ def run_missing(study: Study, datasets: dict[Variety, Dataset], store: Store, qu
                 continue
             progress.begin(batch)
             began, dataset = time.monotonic(), datasets[batch.dataset, batch.preprocess, batch.input_noise]
-            records = run_batch(study, dataset, batch, progress)
+            under_way = store.partial(study, batch, tell)
+            records = under_way.through(partial(run_batch, study, dataset, batch, progress))
             store.write(batch, records, time.monotonic() - began)
             progress.end()

@@ -17,6 +17,7 @@ from gdstudy.study.config import HOW, Study
 from gdstudy.study.errors import StudyError, shown
 from gdstudy.study.parser import as_dict, as_yaml
 from gdstudy.sweep.folder import BATCHES, CONFIG, STUDY, abandon, clear_remains, hold, write_whole
+from gdstudy.sweep.partial import Partial, partial_path
 from gdstudy.sweep.parts import Damaged, part_numbers, part_path, write_part
 from gdstudy.sweep.reading import identity, load_study, parts_of
 
@@ -91,7 +92,16 @@ class Store:
         if others:
             now = ", ".join(f"{name} {self._made_by.get(name, 'unknown')}" for name in versions)
             note(f"some batches were computed with {', '.join(sorted(others))}; the others are with {now}")
-        return set(numbers) - useless.keys()
+        there = set(numbers) - useless.keys()
+        for number in there:
+            partial_path(self._batches, number).unlink(missing_ok=True)
+        return there
+
+    def partial(self, study: Study, batch: Batch, note: Callable[[str], None] = lambda line: None) -> Partial:
+        """Where a batch is kept while it is under way."""
+        names = ("gdstudy", "torch")
+        facts = {name: self._made_by.get(name, "") for name in names} | {"study": self._study, "cells": _cells(batch)}
+        return Partial(partial_path(self._batches, batch.number), facts, study, note)
 
     def write(self, batch: Batch, records: Records, seconds: float = 0.0) -> None:
         """Store a batch, once or again, with the same effect. seconds: what it took to compute."""
@@ -104,6 +114,7 @@ class Store:
                 write_part(part_path(self._batches, batch.number, table), table, rows, facts)
         except OSError as error:
             raise StudyError(f"{self._batches}: {error}; free some space, then --resume {self.run_dir}") from None
+        partial_path(self._batches, batch.number).unlink(missing_ok=True)
 
     def close(self) -> None:
         self._lock.release()
