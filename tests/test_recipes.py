@@ -143,7 +143,6 @@ class ToyTask:
         self.X = torch.from_numpy(cells.dataset.X[numbers] * (numbers >= 0)[..., None])
         self.step_size = torch.full((C,), float(training.step_size.value), dtype=torch.float64)
         self.step_size_limit = torch.full((C,), torch.nan, dtype=torch.float64)
-        self.reached = {}
         self.changed, self.columns = torch.arange(0), {"target_mean_square": float((cells.dataset.X**2).mean())}
 
     def states(self, start, checkpoints, cells, on_check, saver):

@@ -87,7 +87,7 @@ class BottleneckTask:
         self.columns: Columns = geometry([cells.stack.problem])
         self.columns["target_mean_square"] = cells.stack.target_mean_square
         # Steps (C,) and exact strengths (C, k) that were asked for last: the next go on from there.
-        self.reached: dict[str, Tensor] = {}
+        self._reached: tuple[Tensor, Tensor] | None = None
 
     def _step_sizes(self) -> tuple[Tensor, Tensor]:
         """(η, its bound) of each cell. At the balanced optimum AB = M the curvature is at most 2σ₁²‖M‖₂ (and 2σ₁²
@@ -136,12 +136,14 @@ class BottleneckTask:
         return torch.nn.functional.pad(s, (0, self.cells.k - s.shape[-1]))
 
     def _strengths(self, t: Tensor, cells: Tensor) -> Tensor:
-        """Exact strength of each leading mode at t (c,) from the aligned start: (c, k)."""
+        """Exact strength of each leading mode at t (c,) from the aligned start: (c, k).
+
+        Whatever was asked for before, it has the same digits: √u² is u.
+        """
         everything = torch.arange(len(self.cells.batch.cells))
-        if not self.reached or bool((self.reached["steps"][cells] > t).any()):
-            self.reached["steps"] = torch.zeros(len(everything), dtype=torch.int64)
-            self.reached["strengths"] = self._first_strengths(everything)
-        steps, strengths = self.reached["steps"], self.reached["strengths"]
+        if self._reached is None or bool((self._reached[0][cells] > t).any()):
+            self._reached = (torch.zeros(len(everything), dtype=torch.int64), self._first_strengths(everything))
+        steps, strengths = self._reached
         more = (t - steps[cells]).to(self.step_size.device).unsqueeze(-1)
         rate = self.step_size[cells, None] * self._curvatures(cells)
         strengths[cells] = bottleneck_iterate(strengths[cells], rate, more)

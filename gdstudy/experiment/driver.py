@@ -49,7 +49,6 @@ class Task(Protocol):
 
     step_size: (C,) η as the dtype of training holds it. step_size_limit: (C,) it must stay below, NaN where unknown.
     changed: cells that are to be trained at this level; the others end as without ablation. columns: of all rows.
-    reached: what measuring goes on from, so that it is kept with the training.
     states: training of the given cells from a start of this number. measure: columns of W. exact: `exact_…` columns of
     the exact iterate at t (c,), if there is one. certificate: columns of how far all cells came, once they ended.
     pictures: for each of the cells its arrays by name; last: (c,) it has finished.
@@ -59,7 +58,6 @@ class Task(Protocol):
     step_size_limit: Tensor
     changed: Tensor
     columns: Columns
-    reached: dict[str, Tensor]
 
     def states(
         self,
@@ -124,7 +122,7 @@ class _Runs:
         several = n_starts(MODELS[self.batch.model], training.restarts)
         for number in range(len(starts), several):
             train = partial(self._train, task, training, number, self.everything, curves=True)
-            starts.append(self.journal.start(train, task.reached))
+            starts.append(self.journal.start(train))
         trained, kept = self._best(task, [start.end for start in starts[:several]])
         for number, start in enumerate(starts[:several]):
             start.add_to(records, name, kept == number)
@@ -150,7 +148,7 @@ class _Runs:
         checkpoints = [training.steps]
         if curves:
             checkpoints = log_spaced(training.steps, training.checkpoints_per_decade)
-        descent = self.journal.descent(self.everything, task.reached)
+        descent = self.journal.descent(self.everything)
         if self.monitor is not None:
             reached = descent.saved or {"cells": cells, "t": 0}
             self.monitor.start(len(reached["cells"]), training.steps - reached["t"])
@@ -164,7 +162,7 @@ class _Runs:
                 descent.running = descent.running[state.status.cpu()[descent.running] == Status.RUNNING]
         assert state is not None  # there is always a last checkpoint
         end = Trained(state.W, state.steps.cpu(), state.gradient_norm.cpu(), state.status.cpu())
-        return Start(end, descent.curves, descent.arrays, {name: v.clone() for name, v in task.reached.items()})
+        return Start(end, descent.curves, descent.arrays)
 
     def _best(self, task: Task, starts: list[Trained]) -> tuple[Trained, Tensor]:
         """For each cell the start with the lowest training loss, and its number (C,); what diverged loses."""

@@ -56,15 +56,11 @@ class Trained:
 
 @dataclass
 class Start:
-    """Cells trained from one start. curves: the cells (c,) of each checkpoint and their rows; arrays: (cell, rows).
-
-    reached: as its task's (`driver.Task`), when it ended.
-    """
+    """Cells trained from one start. curves: the cells (c,) of each checkpoint and their rows; arrays: (cell, rows)."""
 
     end: Trained
     curves: list[tuple[Tensor, Columns]]
     arrays: list[tuple[int, list[Columns]]]
-    reached: dict[str, Tensor]
 
     def add_to(self, records: Records, name: str, cells: Tensor) -> None:
         """What some cells (C,) bool went through, as rows of a training of this name."""
@@ -83,18 +79,17 @@ class Journal:
 
     def __init__(self, keeper: Keeper | None) -> None:
         self.keeper = keeper
-        saved = (keeper.saved if keeper is not None else None) or {"starts": [], "levels": [], "descent": None}
+        saved = None if keeper is None else keeper.saved
+        if saved is None:
+            saved = {"starts": [], "levels": [], "descent": None}
         self.starts = [Start(**{**kept, "end": Trained(**kept["end"])}) for kept in saved["starts"]]
         self.levels: list[list[Columns]] = saved["levels"]
         self._descent: Tree | None = saved["descent"]
         self._start = self._level = 0
 
-    def start(self, train: Callable[[], Start], reached: dict[str, Tensor]) -> Start:
-        """The next unablated training: as it was kept, or as it is trained now. reached: its task's, put where it was
-        then."""
-        if self._start < len(self.starts):
-            reached.update({name: value.clone() for name, value in self.starts[self._start].reached.items()})
-        else:
+    def start(self, train: Callable[[], Start]) -> Start:
+        """The next unablated training: as it was kept, or as it is trained now."""
+        if self._start == len(self.starts):
             self.starts.append(train())
         self._start += 1
         return self.starts[self._start - 1]
@@ -106,13 +101,12 @@ class Journal:
         self._level += 1
         return self.levels[self._level - 1]
 
-    def descent(self, everything: Tensor, reached: dict[str, Tensor]) -> Descent:
+    def descent(self, everything: Tensor) -> Descent:
         """The training that begins now, or goes on where it was kept. everything: its cells, (C,)."""
         kept, self._descent = self._descent, None
         if kept is None:
-            return Descent(self, None, everything, [], [], reached)
-        reached.update(kept["reached"])
-        return Descent(self, kept["saved"], kept["running"], kept["curves"], kept["arrays"], reached)
+            return Descent(self, None, everything, [], [])
+        return Descent(self, **kept)
 
     def save(self, descent: Tree) -> None:
         assert self.keeper is not None
@@ -124,8 +118,7 @@ class Journal:
 class Descent:
     """A training under way: a `Saver` of its descent. saved: where that goes on.
 
-    running: the cells that ran at the last checkpoint; curves, arrays: until there, as of a `Start`; reached: as its
-    task's.
+    running: the cells that ran at the last checkpoint; curves, arrays: until there, as of a `Start`.
     """
 
     journal: Journal
@@ -133,12 +126,11 @@ class Descent:
     running: Tensor
     curves: list[tuple[Tensor, Columns]]
     arrays: list[tuple[int, list[Columns]]]
-    reached: dict[str, Tensor]
 
     def due(self) -> bool:
         return self.journal.keeper is not None and self.journal.keeper.due()
 
     def save(self, snapshot: Snapshot) -> None:
         if self.journal.keeper is not None:
-            names = ("running", "curves", "arrays", "reached")
+            names = ("running", "curves", "arrays")
             self.journal.save({"saved": snapshot, **{name: getattr(self, name) for name in names}})

@@ -101,7 +101,6 @@ class ReadoutTask:
         self.columns: Columns = geometry([self.problem])
         self.columns["target_mean_square"] = cells.stack.target_mean_square
         self._running = cells.stack
-        self.reached: dict[str, Tensor] = {}
 
     def _start(self) -> Tensor | None:
         """W₀ of each cell, (C, P, k), drawn for its seed; None for zero."""

@@ -89,7 +89,6 @@ class SuperpositionTask:
         self.step_size_limit = torch.full_like(self.step_size, torch.nan)
         self.changed = torch.arange(0)  # there is no ablation
         self.columns: Columns = {"target_mean_square": cells.energy}
-        self.reached: dict[str, Tensor] = {}
 
     def states(
         self,
