@@ -84,7 +84,7 @@ class Study:
     """Cells trained as one stack and stored together, at least 1; what a killed run computes again at most."""
     save_every: float = 3.0
     """Minutes after which a batch that is under way is saved again, so that a killed run goes on from there with the
-    same numbers; 0: as often as can be."""
+    same numbers; 0: at each look."""
     memory: Memory = Memory("2GB")
     """Most that a batch may take, such as 500MB or 8GB (10⁶ and 10⁹ bytes), at least 100MB: larger batches are divided.
     The same on every machine, as the digits of a cell can depend on its batch."""

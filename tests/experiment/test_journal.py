@@ -31,7 +31,7 @@ STUDIES = {
         "ablations": {"no_residuals": True, "singular_value_cutoff": [0.1, 1]},
     },
     "autoencoders": LINEAR | {"models": ["linear_autoencoder"], "gd": GD},
-    "exact bottlenecks": LINEAR | {"models": ["bottleneck_aligned"], "n_hidden": [2], "gd": GD | {"steps": 1000}},
+    "exact bottlenecks": LINEAR | {"models": ["bottleneck_aligned"], "n_hidden": [2], "gd": GD | {"steps": 300}},
     "restarts": LINEAR
     | {"models": ["bottleneck"], "n_hidden": [2], "gd": GD, "trainings": {"best": {"restarts": 3}}},
     "superposition": SPARSE
@@ -109,9 +109,9 @@ def assert_same(ours, theirs):
 def test_a_batch_in_pieces_has_the_tables_of_one_in_one_go(name):
     study = study_of(STUDIES[name])
     whole, monitor = run_batch(study, *batch_of(study), watch := Monitor()), watch
-    records, pieces = in_pieces(study, every=monitor.looks // 7)
+    records, pieces = in_pieces(study, every=monitor.looks // 5)
     assert_same(records, whole)
-    assert len(pieces) > 7
+    assert len(pieces) > 5
     # No step is taken twice.
     assert sum(piece.steps for piece in pieces) == monitor.steps
 
