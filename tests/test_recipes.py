@@ -145,7 +145,7 @@ class ToyTask:
         self.step_size_limit = torch.full((C,), torch.nan, dtype=torch.float64)
         self.changed, self.columns = torch.arange(0), {"target_mean_square": float((cells.dataset.X**2).mean())}
 
-    def states(self, start, checkpoints, cells, on_check):
+    def states(self, start, checkpoints, cells, on_check, saver):
         from gdstudy.experiment.optimise import train, weights
         from gdstudy.training.objectives import Autograd
 
@@ -159,7 +159,7 @@ class ToyTask:
 
         module = Scale(torch.full((len(cells),), 0.1, dtype=torch.float64))
         objective = Autograd(module, self.X, self.X, weights(self.training, self.step_size), self.n_train)
-        return train(objective, self.training, self.step_size, checkpoints, None, on_check)
+        return train(objective, self.training, self.step_size, checkpoints, None, on_check, saver)
 
     def measure(self, W, cells):
         a = W.reshape(len(cells)).numpy()

@@ -28,6 +28,7 @@ from gdstudy.study.config import Study
 from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
 from gdstudy.training.descent import State
+from gdstudy.training.engine import Saver
 from gdstudy.training.modules import Bottleneck
 from gdstudy.training.objectives import Autograd, BottleneckByHand
 
@@ -100,14 +101,20 @@ class BottleneckTask:
         return in_precision(eta, self.dtype), limit
 
     def states(
-        self, start: int, checkpoints: Sequence[int], cells: Tensor, on_check: Callable[[int, int], None] | None
+        self,
+        start: int,
+        checkpoints: Sequence[int],
+        cells: Tensor,
+        on_check: Callable[[int, int], None] | None,
+        saver: Saver | None,
     ) -> Iterator[State]:
         problem = self.cells.stack.problem
         module = Bottleneck(*(p.to(self.dtype) for p in self.cells.start(start, self.training.init_scale)))
         by_autograd = self.training.engine == "autograd"
         X, Y, weight = (a.to(self.dtype) for a in (problem.X, problem.Y, weights(self.training, self.step_size)))
         objective = (Autograd if by_autograd else BottleneckByHand)(module, X, Y, weight)
-        return train(objective, self.training, self.step_size, checkpoints, self.cells.study.threads.value, on_check)
+        threads = self.cells.study.threads.value
+        return train(objective, self.training, self.step_size, checkpoints, threads, on_check, saver)
 
     def _maps(self, W: Tensor) -> Tensor:
         """Flattened parameters (c, 2Dk) → the maps AB (c, D, D), float64."""
@@ -129,7 +136,10 @@ class BottleneckTask:
         return torch.nn.functional.pad(s, (0, self.cells.k - s.shape[-1]))
 
     def _strengths(self, t: Tensor, cells: Tensor) -> Tensor:
-        """Exact strength of each leading mode at t (c,) from the aligned start: (c, k)."""
+        """Exact strength of each leading mode at t (c,) from the aligned start: (c, k).
+
+        Whatever was asked for before, it has the same digits: √u² is u.
+        """
         everything = torch.arange(len(self.cells.batch.cells))
         if self._reached is None or bool((self._reached[0][cells] > t).any()):
             self._reached = (torch.zeros(len(everything), dtype=torch.int64), self._first_strengths(everything))

@@ -7,7 +7,8 @@ checkpoints, restarts and the rows of the tables, stands here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from gdstudy.data.dataset import Dataset
 from gdstudy.experiment.expected import expected_risk
+from gdstudy.experiment.journal import Journal, Keeper, Start, Trained
 from gdstudy.experiment.plan import Batch, Level, n_starts
 from gdstudy.experiment.rows import Columns, Records, identity
 from gdstudy.linalg.threads import Pace, one_blas_thread
@@ -29,6 +31,7 @@ from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.status import WORDS, Status
 from gdstudy.training.arguments import log_spaced
 from gdstudy.training.descent import State
+from gdstudy.training.engine import Saver
 
 _OF_CURVES = {column.name for column in TABLES["curves"]}
 
@@ -57,7 +60,12 @@ class Task(Protocol):
     columns: Columns
 
     def states(
-        self, start: int, checkpoints: Sequence[int], cells: Tensor, on_check: Callable[[int, int], None] | None
+        self,
+        start: int,
+        checkpoints: Sequence[int],
+        cells: Tensor,
+        on_check: Callable[[int, int], None] | None,
+        saver: Saver | None,
     ) -> Iterator[State]: ...
     def measure(self, W: Tensor, cells: Tensor) -> Columns: ...
     def exact(self, W: Tensor, t: Tensor, cells: Tensor) -> Columns | None: ...
@@ -72,38 +80,19 @@ class Cells(Protocol):
     def task(self, training: Training, level: Level) -> Task: ...
 
 
-@dataclass(frozen=True)
-class Trained:
-    """Cells when they finished. W: (C, …), on their device; the others (C,), on the CPU."""
+def run_batch(
+    study: Study, dataset: Dataset, batch: Batch, monitor: Monitor | None = None, keeper: Keeper | None = None
+) -> Records:
+    """The closed form of every cell of a batch and, where wanted, its trainings beside it.
 
-    W: Tensor
-    steps: Tensor
-    gradient_norm: Tensor
-    status: Tensor
-
-    def at(self, cells: Tensor) -> Trained:
-        """The given cells (c,)."""
-        others = (values[cells] for values in (self.steps, self.gradient_norm, self.status))
-        return Trained(self.W[cells.to(self.W.device)], *others)
-
-    def put(self, cells: Tensor, other: Trained) -> Trained:
-        """With some cells as they are in another, which has these cells only."""
-        here = {"W": self.W.index_copy(0, cells.to(self.W.device), other.W)}
-        here |= {
-            name: getattr(self, name).index_copy(0, cells, getattr(other, name))
-            for name in ("steps", "gradient_norm", "status")
-        }
-        return Trained(**here)
-
-
-def run_batch(study: Study, dataset: Dataset, batch: Batch, monitor: Monitor | None = None) -> Records:
-    """The closed form of every cell of a batch and, where wanted, its trainings beside it."""
+    keeper: keeps what is done of its trainings while they are under way, and where they go on.
+    """
     largest = max(n_train for n_train, _ in batch.cells)
     cell = max(largest, batch.n_parameters) * batch.n_parameters
     with Pace(cell, torch.device(study.device), study.threads.value).around(), one_blas_thread(cell):
         cells: Cells = code(MODELS[batch.model].cells)(study, dataset, batch)
         records = cells.closed_form()
-        runs = _Runs(batch, cells, monitor)
+        runs = _Runs(batch, cells, monitor, Journal(keeper))
         for name, levels in batch.trained:
             for level in levels:
                 runs.add(records, name, study.trained[name], level)
@@ -112,50 +101,40 @@ def run_batch(study: Study, dataset: Dataset, batch: Batch, monitor: Monitor | N
     return records
 
 
-@dataclass
-class _Start:
-    """Cells trained from one start. curves: the cells (c,) of each checkpoint and their rows; arrays: (cell, rows)."""
-
-    end: Trained
-    curves: list[tuple[Tensor, Columns]]
-    arrays: list[tuple[int, list[Columns]]]
-
-    def add_to(self, records: Records, name: str, cells: Tensor) -> None:
-        """What some cells (C,) bool went through, as rows of a training of this name."""
-        for running, rows in self.curves:
-            here = cells[running].numpy()
-            if here.any():
-                some = {key: value[here] if isinstance(value, np.ndarray) else value for key, value in rows.items()}
-                records.curves.append({**some, "estimator": name})
-        for cell, arrays in self.arrays:
-            records.arrays += [{**one, "estimator": name} for one in arrays if cells[cell]]
-
-
 class _Runs:
     """The trainings of a batch. What two of them have in common is trained once."""
 
-    def __init__(self, batch: Batch, cells: Cells, monitor: Monitor | None) -> None:
-        self.batch, self.cells, self.monitor = batch, cells, monitor
+    def __init__(self, batch: Batch, cells: Cells, monitor: Monitor | None, journal: Journal) -> None:
+        self.batch, self.cells, self.monitor, self.journal = batch, cells, monitor, journal
         self.everything = torch.arange(len(batch.cells))
-        self._done: list[tuple[Training, list[_Start]]] = []  # unablated, from start 0, 1, …
+        self._done: list[tuple[Training, list[Start]]] = []  # unablated, from start 0, 1, …
 
     def add(self, records: Records, name: str, training: Training, level: Level) -> None:
         """Rows of one training at one level; its curves are those of the start that each cell keeps."""
-        task, starts = self.cells.task(training, level), self._starts(training)
+        starts = self._starts(training)
         if level == UNABLATED:
-            several = n_starts(MODELS[self.batch.model], training.restarts)
-            for number in range(len(starts), several):
-                starts.append(self._train(task, training, number, self.everything, curves=True))
-            trained, kept = self._best(task, [start.end for start in starts[:several]])
-            for number, start in enumerate(starts[:several]):
-                start.add_to(records, name, kept == number)
+            records.results += self._unablated(records, name, training, starts)
         else:
-            trained = starts[0].end
-            if len(task.changed):
-                trained = trained.put(task.changed, self._train(task, training, 0, task.changed).end)
-        records.results += self._rows(task, name, training, level, trained)
+            records.results += self.journal.rows(lambda: self._ablated(name, training, level, starts[0].end))
 
-    def _starts(self, training: Training) -> list[_Start]:
+    def _unablated(self, records: Records, name: str, training: Training, starts: list[Start]) -> list[Columns]:
+        task = self.cells.task(training, UNABLATED)
+        several = n_starts(MODELS[self.batch.model], training.restarts)
+        for number in range(len(starts), several):
+            train = partial(self._train, task, training, number, self.everything, curves=True)
+            starts.append(self.journal.start(train))
+        trained, kept = self._best(task, [start.end for start in starts[:several]])
+        for number, start in enumerate(starts[:several]):
+            start.add_to(records, name, kept == number)
+        return self._rows(task, name, training, UNABLATED, trained)
+
+    def _ablated(self, name: str, training: Training, level: Level, trained: Trained) -> list[Columns]:
+        task = self.cells.task(training, level)
+        if len(task.changed):
+            trained = trained.put(task.changed, self._train(task, training, 0, task.changed).end)
+        return self._rows(task, name, training, level, trained)
+
+    def _starts(self, training: Training) -> list[Start]:
         """What was trained so from start 0, 1, …, in whatever number of restarts."""
         same = replace(training, restarts=1, n_hidden=type(training.n_hidden)(), ablations=[])
         for other, starts in self._done:
@@ -164,24 +143,26 @@ class _Runs:
         self._done.append((same, []))
         return self._done[-1][1]
 
-    def _train(self, task: Task, training: Training, number: int, cells: Tensor, curves: bool = False) -> _Start:
+    def _train(self, task: Task, training: Training, number: int, cells: Tensor, curves: bool = False) -> Start:
         """Train some cells from the start of this number, with their checkpoints where curves are wanted."""
         checkpoints = [training.steps]
         if curves:
             checkpoints = log_spaced(training.steps, training.checkpoints_per_decade)
+        descent = self.journal.descent(self.everything)
         if self.monitor is not None:
-            self.monitor.start(len(cells), training.steps)
+            reached = descent.saved or {"cells": cells, "t": 0}
+            self.monitor.start(len(reached["cells"]), training.steps - reached["t"])
         state: State | None = None
-        running, of_curves, of_arrays = self.everything, [], []
-        for state in task.states(number, checkpoints, cells, self.monitor.check if self.monitor else None):
+        check = self.monitor.check if self.monitor else None
+        for state in task.states(number, checkpoints, cells, check, descent):
             if curves:
-                rows, arrays = self._checkpoint(task, running, state)
-                of_curves.append((running, rows))
-                of_arrays += arrays
-                running = running[state.status.cpu()[running] == Status.RUNNING]
+                rows, arrays = self._checkpoint(task, descent.running, state)
+                descent.curves.append((descent.running, rows))
+                descent.arrays += arrays
+                descent.running = descent.running[state.status.cpu()[descent.running] == Status.RUNNING]
         assert state is not None  # there is always a last checkpoint
         end = Trained(state.W, state.steps.cpu(), state.gradient_norm.cpu(), state.status.cpu())
-        return _Start(end, of_curves, of_arrays)
+        return Start(end, descent.curves, descent.arrays)
 
     def _best(self, task: Task, starts: list[Trained]) -> tuple[Trained, Tensor]:
         """For each cell the start with the lowest training loss, and its number (C,); what diverged loses."""

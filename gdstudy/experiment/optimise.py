@@ -10,6 +10,7 @@ from torch import Tensor
 from gdstudy.study.groups import Training
 from gdstudy.training.arguments import check_tolerance
 from gdstudy.training.descent import State, descend
+from gdstudy.training.engine import Saver
 from gdstudy.training.objectives import Objective
 from gdstudy.training.optimised import optimised
 from gdstudy.training.optimizers import is_plain, schedule_of
@@ -27,6 +28,7 @@ def train(
     checkpoints: Sequence[int],
     threads: int | None,
     on_check: Callable[[int, int], None] | None,
+    saver: Saver | None = None,
 ) -> Iterator[State]:
     """Train a stack of cells, one State a checkpoint. step_size: (C,); one number where the optimizer is not plain."""
     schedule = schedule_of(training.steps, training.warmup, training.schedule)
@@ -34,4 +36,4 @@ def train(
     # Another optimizer takes all its steps: its schedule and weight decay belong to what it is.
     plain = is_plain(training.optimizer)
     tolerance = check_tolerance(training.tolerance, objective.weight.dtype) if plain else 0.0
-    return descend(engine, checkpoints, tolerance, on_check)
+    return descend(engine, checkpoints, tolerance, on_check, saver=saver)

@@ -30,6 +30,7 @@ from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
 from gdstudy.training.arguments import check_tolerance
 from gdstudy.training.descent import State, largest_eigenvalue
+from gdstudy.training.engine import Saver
 from gdstudy.training.gradient_descent import gradient_descent
 from gdstudy.training.modules import LinearReadout
 from gdstudy.training.objectives import Autograd
@@ -131,7 +132,12 @@ class ReadoutTask:
         return changed.nonzero().squeeze(-1).cpu()
 
     def states(
-        self, start: int, checkpoints: Sequence[int], cells: Tensor, on_check: Callable[[int, int], None] | None
+        self,
+        start: int,
+        checkpoints: Sequence[int],
+        cells: Tensor,
+        on_check: Callable[[int, int], None] | None,
+        saver: Saver | None,
     ) -> Iterator[State]:
         problem = self.problem if len(cells) == len(self.limit) else self.problem.at(cells)
         X, Y, eta = problem.features().to(self.dtype), problem.Y.to(self.dtype), self.step_size[cells]
@@ -150,10 +156,11 @@ class ReadoutTask:
                 threads=threads,
                 on_check=on_check,
                 momentum=self.training.momentum,
+                saver=saver,
             )
         module = LinearReadout(X.new_zeros(len(X), X.shape[-1], Y.shape[-1]) if W0 is None else W0)
         objective = Autograd(module, X, Y, weights(self.training, eta).to(X), n_rows)
-        return train(objective, self.training, eta, checkpoints, threads, on_check)
+        return train(objective, self.training, eta, checkpoints, threads, on_check, saver)
 
     def _part(self, cells: Tensor) -> Stack:
         """The stack of these cells, kept while the same ones run."""

@@ -22,6 +22,7 @@ from gdstudy.study.config import Study
 from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
 from gdstudy.training.descent import State
+from gdstudy.training.engine import Saver
 from gdstudy.training.modules import ReLUAutoencoder
 from gdstudy.training.objectives import Autograd, Objective, ReLUByHand
 
@@ -90,7 +91,12 @@ class SuperpositionTask:
         self.columns: Columns = {"target_mean_square": cells.energy}
 
     def states(
-        self, start: int, checkpoints: Sequence[int], cells: Tensor, on_check: Callable[[int, int], None] | None
+        self,
+        start: int,
+        checkpoints: Sequence[int],
+        cells: Tensor,
+        on_check: Callable[[int, int], None] | None,
+        saver: Saver | None,
     ) -> Iterator[State]:
         module, n_rows = ReLUAutoencoder(*self.cells.start(start, self.dtype)), self.n_train.to(self.device)
         weight = weights(self.training, self.step_size) * 2 / self.n_train
@@ -100,7 +106,8 @@ class SuperpositionTask:
             objective = Autograd(module, self.X, self.X, weight, n_rows)
         else:
             objective = ReLUByHand(module, self.X, weight, n_rows)
-        return train(objective, self.training, self.step_size, checkpoints, self.cells.study.threads.value, on_check)
+        threads = self.cells.study.threads.value
+        return train(objective, self.training, self.step_size, checkpoints, threads, on_check, saver)
 
     def exact(self, W: Tensor, t: Tensor, cells: Tensor) -> Columns | None:
         return None

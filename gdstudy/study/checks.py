@@ -101,6 +101,7 @@ def _of_bounds(study: Study) -> Iterator[str]:
             (f"{group}warmup", training.warmup, 0 <= training.warmup < 1, "[0, 1)"),
             (f"{group}init_scale", training.init_scale, 1e-12 <= training.init_scale <= 1, "1e-12 … 1"),
         ]
+    shares += [("save_every", study.save_every, 0 <= study.save_every <= 1e6, "0 … 1e6 minutes")]
     for key, value, low, high in whole:
         if not low <= value <= high:
             yield f"{key}={value} must lie in {low} … {high}"

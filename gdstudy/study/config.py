@@ -81,7 +81,10 @@ class Study:
     threads: Threads = Threads("auto")
     """Threads of PyTorch: `auto` (one for small cells, more while that is measured to be faster) or so many."""
     batch_cells: int = 1000
-    """Cells trained as one stack and stored together, at least 1; what a killed run loses at most."""
+    """Cells trained as one stack and stored together, at least 1; what a killed run computes again at most."""
+    save_every: float = 3.0
+    """Minutes after which a batch that is under way is saved again, so that a killed run goes on from there with the
+    same numbers; 0: at each look."""
     memory: Memory = Memory("2GB")
     """Most that a batch may take, such as 500MB or 8GB (10⁶ and 10⁹ bytes), at least 100MB: larger batches are divided.
     The same on every machine, as the digits of a cell can depend on its batch."""
@@ -138,7 +141,7 @@ class Study:
 
 
 # Keys that say how a run is computed or shown, and not what it is: they may differ when it is resumed.
-HOW: tuple[str, ...] = ("executor",)
+HOW: tuple[str, ...] = ("executor", "save_every")
 
 
 @cache

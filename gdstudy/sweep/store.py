@@ -17,6 +17,7 @@ from gdstudy.study.config import HOW, Study
 from gdstudy.study.errors import StudyError, shown
 from gdstudy.study.parser import as_dict, as_yaml
 from gdstudy.sweep.folder import BATCHES, CONFIG, STUDY, WRITER, abandon, clear_remains, hold, write_whole
+from gdstudy.sweep.partial import partial_path
 from gdstudy.sweep.parts import Damaged, encoded_part, part_numbers, part_path
 from gdstudy.sweep.reading import identity, load_study, parts_of
 
@@ -72,7 +73,7 @@ class Store:
         Every other part is removed after a line to `note` says which and why; so is said where those that stay were
         made by another version of gdstudy or torch. StudyError for parts of another schema, before anything is removed.
         """
-        cells = {batch.number: _cells(batch) for batch in batches}
+        cells = {batch.number: cells_of(batch) for batch in batches}
         useless: dict[int, str] = {}
         versions: dict[str, set[str]] = {"gdstudy": set(), "torch": set()}
         numbers = part_numbers(self._batches)
@@ -91,7 +92,10 @@ class Store:
         if others:
             now = ", ".join(f"{name} {self._made_by.get(name, 'unknown')}" for name in versions)
             note(f"some batches were computed with {', '.join(sorted(others))}; the others are with {now}")
-        return set(numbers) - useless.keys()
+        there = set(numbers) - useless.keys()
+        for number in there:
+            partial_path(self._batches, number).unlink(missing_ok=True)
+        return there
 
     @property
     def batches(self) -> Path:
@@ -128,7 +132,7 @@ def encoded(batch: Batch, records: Records, facts: Mapping[str, str]) -> dict[st
     """Table → its part of a batch, `results` last: with it the batch is there. facts: what all its parts are to say."""
     groups = {"curves": records.curves, "arrays": records.arrays, "results": records.results}
     frames = {table: frame(table, rows) for table, rows in groups.items() if rows or table == "results"}
-    said = {**facts, "batch": str(batch.number), "cells": _cells(batch), "tables": " ".join(frames)}
+    said = {**facts, "batch": str(batch.number), "cells": cells_of(batch), "tables": " ".join(frames)}
     return {table: encoded_part(table, rows, said) for table, rows in frames.items()}
 
 
@@ -136,8 +140,9 @@ def write_batch(batches: Path, number: int, parts: Mapping[str, bytes]) -> None:
     """Write the parts of a batch, each whole, in the order of `encoded`. Any process may, also again."""
     for table, content in parts.items():
         write_whole(part_path(batches, number, table), content, flush=True)
+    partial_path(batches, number).unlink(missing_ok=True)
 
 
-def _cells(batch: Batch) -> str:
+def cells_of(batch: Batch) -> str:
     """What tells the cells of a batch from those of any other."""
     return hashlib.sha256(repr(batch).encode()).hexdigest()

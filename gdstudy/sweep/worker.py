@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -14,11 +14,13 @@ from gdstudy.data.dataset import Dataset
 from gdstudy.experiment.driver import Monitor, run_batch
 from gdstudy.experiment.plan import Batch
 from gdstudy.study.config import Study
+from gdstudy.study.console import tell
 from gdstudy.study.errors import StudyError
 from gdstudy.study.values import Threads
 from gdstudy.study.version import __version__
 from gdstudy.sweep.machine import provenance
-from gdstudy.sweep.store import encoded, write_batch
+from gdstudy.sweep.partial import Partial, partial_path
+from gdstudy.sweep.store import cells_of, encoded, write_batch
 
 Variety = tuple[str, str, float]  # data set, preprocessing, input noise
 
@@ -37,6 +39,15 @@ class Job:
     batches: Path
     token: tuple[Path, bytes]
 
+    @property
+    def seen(self) -> bool:
+        """Whether the run's folder is seen from here."""
+        path, content = self.token
+        try:
+            return path.read_bytes() == content
+        except OSError:
+            return False
+
 
 @dataclass(frozen=True)
 class Done:
@@ -49,9 +60,10 @@ class Done:
 
 
 def compute(job: Job, batch: Batch, monitor: Monitor | None = None) -> Done:
-    """Compute a batch in this process, for somebody else to store."""
+    """Compute a batch in this process, for somebody else to store. One that is long is saved where the run is seen."""
     began, dataset = time.monotonic(), job.datasets[batch.dataset, batch.preprocess, batch.input_noise]
-    records = run_batch(job.study, dataset, batch, monitor)
+    run = partial(run_batch, job.study, dataset, batch, monitor)
+    records = _under_way(job, batch).through(run) if job.seen else run()
     seconds = time.monotonic() - began
     return Done(batch, seconds, encoded(batch, records, {**job.facts, "seconds": f"{seconds:.3f}"}))
 
@@ -73,6 +85,13 @@ def compute_apart(job: Job, batches: Sequence[Batch]) -> list[Done]:
         return [_stored(job, compute(job, batch)) for batch in batches]
 
 
+def _under_way(job: Job, batch: Batch) -> Partial:
+    """Where a batch is kept while it is computed."""
+    same = {name: job.facts.get(name, "") for name in ("gdstudy", "torch", "study")}
+    facts = {**same, "cells": cells_of(batch)}
+    return Partial(partial_path(job.batches, batch.number), facts, job.study, tell)
+
+
 @cache
 def _made_here(device: str) -> dict[str, str]:
     return provenance(Study(device=device, threads=Threads("1")), __version__)
@@ -80,11 +99,10 @@ def _made_here(device: str) -> dict[str, str]:
 
 def _stored(job: Job, done: Done) -> Done:
     """The same without its parts where this worker could write them: the one who asked need not."""
-    path, content = job.token
     assert done.parts is not None
+    if not job.seen:
+        return done
     try:
-        if path.read_bytes() != content:
-            return done
         write_batch(job.batches, done.batch.number, done.parts)
     except OSError:  # whoever asked says what is wrong with that folder
         return done

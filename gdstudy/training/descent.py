@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gdstudy.study.status import Status
-from gdstudy.training.engine import Engine
+from gdstudy.training.engine import Engine, Saver, Snapshot
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ def descend(
     tolerance: float,
     on_check: Callable[[int, int], None] | None = None,
     reference: Tensor | None = None,
+    saver: Saver | None = None,
 ) -> Iterator[State]:
     """Train a stack to the last checkpoint, one State a checkpoint; finished cells leave the stack.
 
@@ -50,12 +51,20 @@ def descend(
     `stalled` when the gradient vanishes away from a minimum, `max_steps` at the last checkpoint.
     Looks at t, t + max(1, t // engine.looks), …: at most a 64th late (a module: a 16th), at little cost.
     on_check(cell-steps taken, cells still running) is called at each look.
+    saver: keeps the descent after looks, where it is due or on_check stops it. What it has saved goes on from there:
+    the states at later checkpoints are the same, bit for bit; those at earlier ones are not yielded again.
     """
     ledger = _Ledger(engine, tolerance, reference)
-    device, t = ledger.first.device, 0
+    device = ledger.first.device
     with engine.pace.around(), full_precision(device):
-        ledger.look(engine, t)
+        if saver is not None and saver.saved is not None:
+            ledger.restore(engine, saver.saved)
+        else:
+            ledger.look(engine, 0)
+    t = ledger.t
     for checkpoint in checkpoints:
+        if checkpoint < t:
+            continue
         with engine.pace.around(), full_precision(device):
             while t < checkpoint and len(engine.cells):
                 n_steps = min(checkpoint - t, max(1, t // engine.looks))
@@ -63,12 +72,22 @@ def descend(
                 engine.advance(n_steps)
                 t += n_steps
                 ledger.look(engine, t)
-                if on_check is not None:
-                    on_check(n_cells * n_steps, len(engine.cells))
+                stopped = True
+                try:
+                    if on_check is not None:
+                        on_check(n_cells * n_steps, len(engine.cells))
+                    stopped = False
+                finally:
+                    if saver is not None and (stopped or saver.due()):
+                        saver.save(ledger.snapshot(engine))
             ledger.stop(engine, last=checkpoint == checkpoints[-1])
         yield ledger.state(checkpoint)
         if not len(engine.cells):
             return
+
+
+# What a ledger knows.
+_KEPT = ("W", "steps", "gradient", "status", "first", "largest", "relative")
 
 
 class _Ledger:
@@ -108,6 +127,17 @@ class _Ledger:
         self.steps[cells], self.gradient[cells], self.status[cells] = t, self.relative[done], code[done]
         engine.keep(~done)
         self.first, self.largest, self.relative = self.first[~done], self.largest[~done], self.relative[~done]
+
+    def snapshot(self, engine: Engine) -> Snapshot:
+        """All that a descent has come to. t: steps; cells: (c,) those that run."""
+        own = {name: getattr(self, name) for name in _KEPT}
+        return {"t": self.t, "cells": engine.cells, "engine": engine.snapshot(), **own}
+
+    def restore(self, engine: Engine, saved: Snapshot) -> None:
+        """Go on from a snapshot of the same descent."""
+        engine.restore(saved["cells"], saved["engine"])
+        for name in ("t", *_KEPT):
+            setattr(self, name, saved[name])
 
     def stop(self, engine: Engine, last: bool) -> None:
         """The cells that still run as they are at a checkpoint, or at the last."""

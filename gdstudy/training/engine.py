@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -17,6 +18,23 @@ def readout_divergence(momentum: float = 0.0) -> float:
     return 2 / (1 - momentum)
 
 
+# Tensors and numbers by name, and lists and mappings of them.
+Snapshot = dict[str, Any]
+
+
+class Saver(Protocol):
+    """Who keeps a descent while it is under way, so that it can be cut off anywhere and go on with the same numbers.
+
+    saved: where it goes on, or None from its start; its tensors are taken over. due: whether it is to be kept now.
+    save: keep it; the tensors change with the next step.
+    """
+
+    @property
+    def saved(self) -> Snapshot | None: ...
+    def due(self) -> bool: ...
+    def save(self, snapshot: Snapshot) -> None: ...
+
+
 class Engine(Protocol):
     """Cells in training.
 
@@ -25,6 +43,7 @@ class Engine(Protocol):
     gradient_norm: (C,) ‖∇L‖ of the running cells, each in a unit of its own that does not change. is_minimum: (C,)
     meaningful where it is 0. rising: (C,) the loss is out of bounds, or has long been above its best where a stable
     step size brings it down in the end.
+    snapshot: all that steps have changed. restore: one that is at its start goes on from there, with these cells (c,).
     """
 
     divergence: float
@@ -40,3 +59,5 @@ class Engine(Protocol):
     def keep(self, mask: Tensor) -> None: ...
     def is_minimum(self) -> Tensor: ...
     def rising(self) -> Tensor: ...
+    def snapshot(self) -> Snapshot: ...
+    def restore(self, cells: Tensor, saved: Mapping[str, Any]) -> None: ...

@@ -17,7 +17,7 @@ from gdstudy.linalg.spectrum import Spectrum, product, spectrum
 from gdstudy.linalg.units import times_power_of_two
 from gdstudy.training.arguments import check_checkpoints, check_rows, check_threads, check_tolerance
 from gdstudy.training.descent import State, descend, full_precision, in_kind, largest_eigenvalue
-from gdstudy.training.engine import Engine, readout_divergence
+from gdstudy.training.engine import Engine, Saver, readout_divergence
 from gdstudy.training.gram import Gram
 from gdstudy.training.modules import LinearReadout
 from gdstudy.training.objectives import Autograd
@@ -41,6 +41,7 @@ def gradient_descent(
     on_check: Callable[[int, int], None] | None = None,
     momentum: float = 0.0,
     sample_weight: Any = None,
+    saver: Saver | None = None,
 ) -> Iterator[State]:
     """Gradient descent W ← W − η Xᵀ(XW − Y) on ½‖XW − Y‖²_F, yielding a State at each checkpoint until all are done.
 
@@ -65,6 +66,7 @@ def gradient_descent(
     sample_weight: w ≥ 0, (..., N), as in `min_norm_solution`: descent on ½ Σ w_i ‖x_iW − y_i‖²,
     W ← W − η Xᵀdiag(w)(XW − Y). √w X and √w Y stand for X and Y above; with "auto" a factor in all weights changes
     nothing.
+    saver: keeps the descent while it runs, and goes on with the same call cut off before (`training.engine.Saver`).
     ValueError and TypeError, at the call, for what `min_norm_solution` refuses, a step size ≤ 0, too small to move W or
     too large for one step, checkpoints that do not increase, or a W0, step_size or n_rows that does not fit.
     """
@@ -96,7 +98,7 @@ def gradient_descent(
             runner = Optimised(objective, heavy_ball, divergence=readout_divergence(momentum), threads=threads)
             reference = None if reference is None else reference * eta
     blur = problem.cells(blur, 0)
-    return _states(problem, limit, start, blur, descend(runner, steps, floor, on_check, reference))
+    return _states(problem, limit, start, blur, descend(runner, steps, floor, on_check, reference, saver))
 
 
 def _limit(problem: Regression, spec: Spectrum, start: Tensor) -> tuple[Tensor, Tensor]:

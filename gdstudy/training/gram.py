@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gdstudy.linalg.metrics import norm
 from gdstudy.linalg.threads import Pace
-from gdstudy.training.engine import readout_divergence
+from gdstudy.training.engine import Snapshot, readout_divergence
 
 # Gram matrices of this many bytes stay in a core's own cache while many steps are taken on them; of four times as many
 # a step takes up to four times as long.
@@ -140,6 +142,17 @@ class Gram:
             block.keep(part)
         self.blocks = [b for b in self.blocks if len(b.cells)] or self.blocks[:1]
         self.cells = self.cells[mask]
+
+    def snapshot(self) -> Snapshot:
+        return {"Z": [block.Z for block in self.blocks], "V": [block.V for block in self.blocks]}
+
+    def restore(self, cells: Tensor, saved: Mapping[str, Any]) -> None:
+        self.keep(torch.isin(self.cells, cells))
+        if not len(cells):
+            return
+        for block, Z, V in zip(self.blocks, saved["Z"], saved["V"], strict=True):
+            block.Z.copy_(Z)
+            block.V.copy_(V)
 
     def is_minimum(self) -> Tensor:
         # The loss is convex in W: a zero gradient is a minimum.

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gdstudy.linalg.metrics import norm
 from gdstudy.linalg.threads import Pace
+from gdstudy.training.engine import Snapshot
 from gdstudy.training.objectives import Objective
 from gdstudy.training.optimizers import Schedule, is_plain, torch_optimizer
 
@@ -18,6 +19,8 @@ from gdstudy.training.optimizers import Schedule, is_plain, torch_optimizer
 LOSS_DIVERGENCE = 1e8
 # So many steps above its best loss, and as many as it took to get there, and a descent is not on its way down.
 PATIENCE = 1000
+# What is known of each running cell.
+_OF_CELLS = ("cells", "first_loss", "best_loss", "best_at", "bound")
 # Directions tried before a point with zero gradient is called a minimum.
 NUDGES = 32
 
@@ -101,7 +104,7 @@ class Optimised:
         return torch.finfo(self.objective.weight.dtype).eps
 
     def keep(self, mask: Tensor) -> None:
-        for name in ("cells", "first_loss", "best_loss", "best_at", "bound"):
+        for name in _OF_CELLS:
             setattr(self, name, getattr(self, name)[mask])
         for p in self.objective.parameters:
             state = self.optimizer.state.get(p, {})
@@ -111,6 +114,31 @@ class Optimised:
             p.data = p.data[mask].contiguous()
             p.grad = None
         self.objective.keep(mask)
+
+    def snapshot(self) -> Snapshot:
+        groups = self.optimizer.param_groups
+        return {
+            "t": self.t,
+            "parameters": [p.detach() for p in self.objective.parameters],
+            "states": [dict(self.optimizer.state.get(p, {})) for group in groups for p in group["params"]],
+            "groups": [{name: v for name, v in group.items() if isinstance(v, int | float)} for group in groups],
+            **{name: getattr(self, name) for name in _OF_CELLS},
+        }
+
+    def restore(self, cells: Tensor, saved: Mapping[str, Any]) -> None:
+        if len(cells) < len(self.cells):  # else its data stay as they lie in memory, on which digits may depend
+            self.keep(torch.isin(self.cells, cells))
+        for p, value in zip(self.objective.parameters, saved["parameters"], strict=True):
+            p.data.copy_(value)
+        # Not by load_state_dict, which changes the dtype of what is not of a parameter's shape.
+        groups = self.optimizer.param_groups
+        trained = [p for group in groups for p in group["params"]]
+        for p, state in zip(trained, saved["states"], strict=True):
+            self.optimizer.state[p] = state
+        for group, numbers in zip(groups, saved["groups"], strict=True):
+            group.update(numbers)
+        for name in ("t", *_OF_CELLS):
+            setattr(self, name, saved[name])
 
     @torch.no_grad()
     def is_minimum(self) -> Tensor:

@@ -15,6 +15,7 @@ from gdstudy.linalg.arrays import Array, as_tensor
 from gdstudy.linalg.regression import regression_axes
 from gdstudy.training.arguments import check_checkpoints, check_rows, check_threads, check_tolerance
 from gdstudy.training.descent import State, descend, in_kind
+from gdstudy.training.engine import Saver
 from gdstudy.training.objectives import Autograd
 from gdstudy.training.optimised import optimised
 from gdstudy.training.optimizers import is_plain, schedule_of
@@ -35,6 +36,7 @@ def train_module(
     n_rows: Any = None,
     threads: int | None = None,
     on_check: Callable[[int, int], None] | None = None,
+    saver: Saver | None = None,
 ) -> Iterator[State]:
     """Train a stack of modules on ½‖f(X) − Y‖²_F of each cell, yielding a State at each checkpoint until all are done.
 
@@ -45,8 +47,8 @@ def train_module(
     module: maps X (C, N, P) to (C, N, k); every parameter has the leading axis C of cells, and a cell's output depends
     on no other cell. X: (..., N, P); Y: (..., N) or (..., N, k); both in the dtype of the parameters, with batch axes
     of C cells in all.
-    checkpoints, tolerance, n_rows, threads, on_check: as in `gradient_descent`. State.W holds the parameters of each
-    cell, flattened, (..., n); State.distance is NaN, as no limit is known.
+    checkpoints, tolerance, n_rows, threads, on_check, saver: as in `gradient_descent`. State.W holds the parameters of
+    each cell, flattened, (..., n); State.distance is NaN, as no limit is known.
     optimizer: "gd", plain descent with a step_size for all or for each cell (...,), or one of torch.optim in lower
     case with optimizer_options as its arguments, and step_size, one number, as its learning rate. Plain descent takes
     any units that the dtype holds, as `gradient_descent`; what torch.optim does, does as there.
@@ -74,7 +76,7 @@ def train_module(
         raise ValueError(f"step_size must be one number for optimizer={optimizer!r}, the learning rate of all cells")
     objective = Autograd(module, x, y, eta if plain else torch.ones_like(eta), rows)
     engine = optimised(objective, optimizer, eta, optimizer_options or {}, rate, threads)
-    return _states(module, descend(engine, steps, floor, on_check), batch, not isinstance(X, Tensor))
+    return _states(module, descend(engine, steps, floor, on_check, saver=saver), batch, not isinstance(X, Tensor))
 
 
 @torch.inference_mode(False)
