@@ -12,6 +12,7 @@ from tqdm import tqdm
 from gdstudy.experiment.plan import Batch, budget
 from gdstudy.study.config import Study
 from gdstudy.study.console import tell
+from gdstudy.study.ending import NEVER, Deadline
 
 PLAIN_LINE_SECONDS = 10
 
@@ -26,8 +27,12 @@ class Progress:
     Off a terminal, a plain line every ten seconds. A closed form counts as one step.
     """
 
-    def __init__(self, study: Study, batches: Sequence[Batch], quiet: bool) -> None:
-        self.quiet, self._budgets = quiet, {batch.number: budget(study, batch) for batch in batches}
+    def __init__(self, study: Study, batches: Sequence[Batch], quiet: bool, deadline: Deadline = NEVER) -> None:
+        self.quiet, self._deadline, self._budgets = (
+            quiet,
+            deadline,
+            {batch.number: budget(study, batch) for batch in batches},
+        )
         self.n_cells = sum(cells for cells, _ in self._budgets.values())
         self.finished, self.taken, self.spent = 0, 0, 0
         self.started = self.last_line = time.monotonic()
@@ -56,7 +61,8 @@ class Progress:
         self._running, self._steps, self._t = cells, steps, 0
 
     def check(self, cell_steps: int, running: int) -> None:
-        """Called by the trainer: so many cell-steps more, so many cells still running."""
+        """Called by the trainer: so many cell-steps more, so many cells still running. Stopped at its deadline."""
+        self._deadline.check()
         self._t += cell_steps // self._running
         self.taken += cell_steps
         # A cell that stops early gives back the steps it did not need.

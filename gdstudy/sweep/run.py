@@ -14,6 +14,7 @@ from gdstudy.experiment.driver import run_batch
 from gdstudy.experiment.plan import plan, variants
 from gdstudy.study.config import Study
 from gdstudy.study.console import tell
+from gdstudy.study.ending import NEVER, Deadline
 from gdstudy.study.entries import code
 from gdstudy.study.errors import StudyError
 from gdstudy.sweep.progress import Progress
@@ -59,15 +60,22 @@ def load_datasets(
     return {key: load_dataset(*key, study.synthetic, data=(read or {}).get(key[0])) for key in found}
 
 
-def run_missing(study: Study, datasets: dict[Variety, Dataset], store: Store, quiet: bool = False) -> None:
-    """Train and store every batch the store lacks, in the study's order. What it has and cannot use is named."""
+def run_missing(
+    study: Study, datasets: dict[Variety, Dataset], store: Store, quiet: bool = False, deadline: Deadline = NEVER
+) -> None:
+    """Train and store every batch the store lacks, in the study's order. What it has and cannot use is named.
+
+    Stopped where the deadline passes first. StudyError where a batch cannot be stored, or the folder is gone.
+    """
     batches = plan(study)
     finished = store.finished(batches, tell)
-    with Progress(study, batches, quiet) as progress:
+    with Progress(study, batches, quiet, deadline) as progress:
         for batch in batches:
             if batch.number in finished:
                 progress.skip(batch)
                 continue
+            deadline.check()
+            store.check_place()  # before hours of training for nothing
             progress.begin(batch)
             began, dataset = time.monotonic(), datasets[batch.dataset, batch.preprocess, batch.input_noise]
             records = run_batch(study, dataset, batch, progress)
