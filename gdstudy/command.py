@@ -33,7 +33,8 @@ def run_command(
             if isinstance(error, StudyError) or (isinstance(error, (OSError, *errors)) and not lacks(error)):
                 tell(f"{prog}: {line(error)}")
             elif isinstance(error, Exception) and lacks(error):
-                tell(f"{prog}: not enough memory ({one_line(error)[:200]}); allow more (ulimit -v), or {less}")
+                why = f" ({one_line(error)[:200]})" if str(error) else ""
+                tell(f"{prog}: not enough memory{why}; allow more (ulimit -v), or {less}")
             else:
                 raise
             return 2
