@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from gdstudy.study.ending import exit_with, one_line_until_main
+
+if __name__ == "__main__":
+    one_line_until_main("gdstudy")
+
 import sys
 from importlib import import_module
 
@@ -40,5 +45,11 @@ def main(argv: list[str] | None = None) -> int:
     return int(import_module(f"gdstudy.{_MODULES.get(name, name)}").main(rest))
 
 
+def command() -> None:
+    """The console script."""
+    one_line_until_main("gdstudy")
+    exit_with(main)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

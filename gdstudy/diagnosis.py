@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from gdstudy.study.ending import exit_with, one_line_until_main
+
+if __name__ == "__main__":
+    one_line_until_main("gdstudy diagnose")
+
 import re
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gdstudy.command import run_command
 from gdstudy.study.config import kinds
-from gdstudy.study.console import one_line, prepare, say, tell
+from gdstudy.study.console import one_line, say, tell
 from gdstudy.study.errors import StudyError
 from gdstudy.study.file_options import FileParser
 from gdstudy.study.sources import File, Source
@@ -178,8 +183,14 @@ def _progress() -> Callable[[str], None]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 done, 2 something the user can put right (one line on stderr), 130 interrupted."""
-    prepare()
+    """Exit status: 0 done, 2 something the user can put right (one line on stderr), 130, 143 or 129 interrupted."""
+    return run_command(
+        *(PROG, lambda: _command(argv), "take fewer rows or features", (ValueError, TypeError)),
+        line=lambda error: _KEY.sub("--", one_line(error)),
+    )
+
+
+def _command(argv: list[str] | None) -> None:
     parser = FileParser(PROG, "Say what is wrong with a linear regression problem, if anything, and what to do.")
     parser.add_argument("data", help="a file (csv, tsv, parquet, feather, npz, …), openml:NAME or a built-in data set")
     parser.add_argument("--test", metavar="FILE", help="rows to measure the fits on, of the same columns")
@@ -187,20 +198,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--steps", default="1e5", help="of gradient descent that you are ready to take (default: 1e5)")
     parser.add_argument("--figure", type=Path, metavar="FILE.png", help="draw errors against N, mode and t (or .pdf)")
     parser.add_argument("--csv", type=Path, metavar="FILE.csv", help="write the table of errors")
-    try:
-        options = parser.parse_args(argv)
-        entries = [entry for entry in (options.data, options.test) if entry is not None]
-        _run(options, [parser.source(options, entry) for entry in entries])
-    except KeyboardInterrupt:
-        tell(f"{PROG}: interrupted")
-        return 130
-    except MemoryError as error:
-        tell(f"{PROG}: not enough memory ({one_line(error)}); take fewer rows or features")
-        return 2
-    except (StudyError, OSError, ValueError, TypeError) as error:
-        tell(f"{PROG}: {_KEY.sub('--', one_line(error))}")
-        return 2
-    return 0
+    options = parser.parse_args(argv)
+    entries = [entry for entry in (options.data, options.test) if entry is not None]
+    _run(options, [parser.source(options, entry) for entry in entries])
 
 
 def _run(options: Any, sources: list[Source]) -> None:
@@ -263,4 +263,4 @@ def _read(source: Source) -> Dataset:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

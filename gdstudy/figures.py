@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-import sys
+from gdstudy.study.ending import exit_with, one_line_until_main
+
+if __name__ == "__main__":
+    one_line_until_main("gdstudy.figures")
+
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gdstudy.study.console import one_line, prepare, say, tell
+from gdstudy.command import run_command
+from gdstudy.study.console import say
 from gdstudy.study.errors import StudyError
 from gdstudy.study.parser import Parser
 
@@ -44,19 +49,17 @@ def redraw(run_dir: Path, run: Run | None = None) -> dict[str, np.ndarray]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 done, 2 something the user can put right (one line on stderr)."""
-    prepare()
+    """Exit status: 0 done, 2 something the user can put right (one line on stderr), 130, 143 or 129 interrupted."""
+    return run_command(PROG, lambda: _command(argv))
+
+
+def _command(argv: list[str] | None) -> None:
     parser = Parser(prog=PROG, description="Redraw a run's figures from stored results.")
     parser.add_argument("run_dir", type=Path, help="a run's folder, such as runs/linear/20260101-120000")
-    try:
-        run_dir = parser.parse_args(argv).run_dir
-        names = redraw(run_dir)
-    except (StudyError, OSError) as error:
-        tell(f"{PROG}: {one_line(error)}")
-        return 2
+    run_dir = parser.parse_args(argv).run_dir
+    names = redraw(run_dir)
     say(f"{len(names)} figures (PNG and PDF) in {run_dir / 'figures'}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

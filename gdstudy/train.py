@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+from gdstudy.study.ending import NEVER, Deadline, Ended, exit_with, one_line_until_main
+
+if __name__ == "__main__":
+    one_line_until_main("gdstudy.train")
+
+import itertools
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gdstudy.command import run_command
 from gdstudy.study.config import HOW, Study
-from gdstudy.study.console import one_line, prepare, say, tell
-from gdstudy.study.errors import StudyError, Unfinished, shown
+from gdstudy.study.console import one_line, say, tell
+from gdstudy.study.errors import StudyError, shown
 from gdstudy.study.groups import GROUPS
 from gdstudy.study.parser import StudyParser, as_dict, as_yaml, changed, find_config, read_study, read_yaml, study_of
 from gdstudy.study.sources import check_name
 from gdstudy.study.values import convert
 from gdstudy.study.version import __version__
-from gdstudy.sweep.folder import BATCHES, CONFIG, check_folder, is_old, is_unused, write_whole
+from gdstudy.sweep.folder import check_folder, clear_remains, remedy
 from gdstudy.sweep.machine import provenance
 
 if TYPE_CHECKING:
     from gdstudy.data.dataset import Dataset
+    from gdstudy.sweep.run import Variety
     from gdstudy.sweep.store import Store
-    from gdstudy.sweep.worker import Variety
 
 PROG = "gdstudy.train"
 
@@ -35,14 +42,16 @@ def run_study(
     quiet: bool = True,
     name: str = "study",
     datasets: Iterable[Dataset] = (),
+    deadline: Deadline = NEVER,
     executor: Executor | None = None,
 ) -> Path:
     """Run a study, a YAML file, a Study or a mapping of keys, to the end; returns its run folder.
 
     run_dir: a new or empty folder; default runs/<config>/<YYYYmmdd-HHMMSS>. datasets: more data sets, from Python; a
-    config that names none, in a file or a mapping, has these alone. executor: computes the batches instead of what the
-    study asks for; any `concurrent.futures.Executor` whose workers can import gdstudy. StudyError says what to put
-    right; Unfinished names batches that killed their workers.
+    config that names none, in a file or a mapping, has these alone. deadline: when to stop with `Stopped`, a
+    KeyboardInterrupt, to go on later. executor: computes the batches instead of what the study asks for; any
+    `concurrent.futures.Executor` whose workers can import gdstudy. StudyError says what to put right; Unfinished names
+    batches that killed their workers.
     """
     from gdstudy.sweep.prepare import prepared
 
@@ -52,7 +61,7 @@ def run_study(
     study = _with(given, config) if given or config is None or isinstance(config, Mapping) else _checked(config)
     study, loaded = prepared(study, quiet, given)  # before anything is written
     store = _begin(study, run_dir, name)
-    _finish(study, loaded, store, quiet, executor)
+    _finish(study, loaded, store, quiet, deadline, executor)
     return store.run_dir
 
 
@@ -97,27 +106,32 @@ def resume_study(
     run_dir: str | Path,
     quiet: bool = True,
     datasets: Iterable[Dataset] = (),
+    deadline: Deadline = NEVER,
     executor: Executor | None = None,
     how: Mapping[str, Any] | None = None,
 ) -> Path:
     """Finish what is missing of a run. datasets: those of its data sets that came from Python, the same as then.
-    executor: see `run_study`. how: keys of `HOW`, such as {"executor.kind": "processes"}, other than when it began.
+    deadline, executor: see `run_study`. how: keys of `HOW`, such as {"executor.kind": "processes"}, other than then.
 
     StudyError for a folder that is no run, whose config.yaml was changed, or whose own data are not the same now.
     """
-    folder = Path(run_dir)
-    if not is_old(folder) and not ((folder / CONFIG).is_file() and (folder / BATCHES).is_dir()):
-        raise StudyError(f"--resume {run_dir}: no run is there ({CONFIG} and {BATCHES}/); give a run's folder")
-    _check_path(folder)
-    check_folder(folder)
-    study = read_study(folder / CONFIG)
-    if how:
-        study = study_of(changed(as_dict(study), how))
+    from gdstudy.sweep.beginning import restore_config, study_to_resume
     from gdstudy.sweep.prepare import prepared
     from gdstudy.sweep.store import Store
 
+    folder = Path(run_dir)
+    _check_path(folder)
+    check_folder(folder)
+    study = study_to_resume(folder)
+    study = study_of(changed(as_dict(study), how)) if how else study
     study, loaded = prepared(study, quiet, _given(datasets))
-    _finish(study, loaded, Store(folder, study, provenance(study, __version__)), quiet, executor)
+    try:
+        store = Store(folder, study, provenance(study, __version__))
+        if note := restore_config(folder):
+            tell(note)
+    except OSError as error:
+        raise StudyError(f"{folder}: {one_line(error)}; {remedy(error)}, then --resume {folder}") from None
+    _finish(study, loaded, store, quiet, deadline, executor)
     return folder
 
 
@@ -131,32 +145,20 @@ def dry_run(study: Study, quiet: bool = False) -> str:
 
 def _begin(study: Study, run_dir: str | Path | None, name: str) -> Store:
     """Begin a run in a new or empty folder, or leave nothing behind."""
-    from gdstudy.sweep.store import Store
+    from gdstudy.sweep.beginning import Taken, begin
 
-    if run_dir is None:
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        folder, again = Path("runs") / name / stamp, 1
-        while folder.exists():
-            folder, again = Path("runs") / name / f"{stamp}-{again}", again + 1
-    else:
-        folder = Path(run_dir)
-    _check_path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise StudyError(f"--run_dir {folder} is a file; name a new folder")
-    if folder.exists() and not is_unused(folder):
-        if is_old(folder):
-            raise StudyError(f"--run_dir {folder} holds a run of gdstudy 0.1; name a new folder")
-        hint = f"; finish it with --resume {folder}" if (folder / BATCHES).is_dir() else ""
-        raise StudyError(f"--run_dir {folder} is not empty{hint}, or name a new folder")
-    made = [p for p in (folder, *folder.parents) if not p.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        return Store(folder, study, provenance(study, __version__))
-    except OSError as error:
-        with suppress(OSError):
-            for path in made:
-                path.rmdir()
-        raise StudyError(f"cannot write the run folder {folder}: {error}; name another with --run_dir") from None
+    stamp = Path("runs") / name / time.strftime("%Y%m%d-%H%M%S")
+    for again in itertools.count():
+        folder = Path(run_dir) if run_dir is not None else stamp.with_name(f"{stamp.name}{f'-{again}' * (again > 0)}")
+        _check_path(folder)
+        try:
+            return begin(folder, study, provenance(study, __version__))
+        except Taken:
+            if run_dir is not None:
+                raise
+        except OSError as error:
+            raise StudyError(f"cannot write the run folder {folder}: {error}; name another with --run_dir") from None
+    raise AssertionError
 
 
 def _check_path(folder: Path) -> None:
@@ -171,53 +173,36 @@ def _check_path(folder: Path) -> None:
 
 
 def _finish(
-    study: Study, datasets: dict[Variety, Dataset], store: Store, quiet: bool, executor: Executor | None = None
+    study: Study,
+    datasets: dict[Variety, Dataset],
+    store: Store,
+    quiet: bool,
+    deadline: Deadline,
+    executor: Executor | None,
 ) -> None:
     """Everything after the run has begun: train, export, draw, report; then let the run go."""
     from gdstudy.sweep.run import run_missing
 
     try:
-        run_missing(study, datasets, store, quiet, executor)
+        run_missing(study, datasets, store, quiet, deadline, executor)
         try:
-            _show(store.run_dir, quiet)
+            if not quiet:
+                tell("drawing figures, writing tables …")
+            from gdstudy.showing import show
+
+            show(store, quiet)
         except OSError as error:
+            store.check_place()
             why = f"{store.run_dir}: {one_line(error)}; all that was trained is kept"
             raise StudyError(f"{why}: make room or allow writing there, then --resume {store.run_dir}") from None
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        ended = error if isinstance(error, Ended) else Ended()
+        with suppress(OSError):
+            clear_remains(store.run_dir)
         resume = f"python -m gdstudy.train --resume {store.run_dir}"
-        raise KeyboardInterrupt(f"interrupted; finished batches are kept. Go on with: {resume}") from None
+        raise type(ended)(f"{ended}; finished batches are kept. Go on with: {resume}", ended.status) from None
     finally:
         store.close()
-
-
-def _show(folder: Path, quiet: bool) -> None:
-    """Figures, TensorBoard, results.csv, claims and the closing table of what is stored."""
-    if not quiet:
-        tell("drawing figures, writing tables …")
-    from gdstudy.figures import redraw
-    from gdstudy.sweep.reading import export_csv, load_run
-    from gdstudy.views.board import write_board
-    from gdstudy.views.claims import decide
-    from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text, report
-
-    run = load_run(folder)
-    with ThreadPoolExecutor(1) as beside:  # Arrow leaves Python to the figures
-        table = beside.submit(export_csv, folder, run.results)
-        images = redraw(folder, run)
-        table.result()
-    claims = decide(run)
-    markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
-    texts = {"config": f"```yaml\n{(folder / CONFIG).read_text('utf-8')}\n```"} | (
-        {"claims": markdown} if claims else {}
-    )
-    write_board(folder, texts, run, images)
-    if claims:
-        write_whole(folder / "claims.md", markdown.encode())
-        write_whole(folder / "claims.csv", claims_csv(claims).encode())
-    if not quiet:
-        if claims:
-            say("\n" + claims_text(claims))
-        say(report(run, folder))
 
 
 def _how(parser: StudyParser, arguments: Sequence[str]) -> dict[str, Any]:
@@ -227,8 +212,8 @@ def _how(parser: StudyParser, arguments: Sequence[str]) -> dict[str, Any]:
     others += [f"--{name}" for name in ("config", "run_dir") if getattr(options, name) is not None]
     others += [f"--{name}" for name in ("print_config", "dry_run") if getattr(options, name)]
     if others:
-        kept = ", ".join(f"{key}.*" if key in GROUPS else key for key in HOW)
-        raise StudyError(f"--resume takes --quiet and {kept} beside it; leave out {' '.join(others)}")
+        kept = ", ".join(f"--{key}.*" if key in GROUPS else f"--{key}" for key in HOW)
+        raise StudyError(f"--resume takes --quiet, --stop_after, {kept} beside it; leave out {' '.join(others)}")
     return changes
 
 
@@ -241,15 +226,25 @@ def run_name(config: str | Path) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 done, 2 something the user can put right (one line on stderr), 1 batches that kill their workers,
-    130 interrupted."""
-    prepare()
+    """Exit status: 0 done, 2 something the user can put right (one line on stderr), 75 stopped by --stop_after.
+
+    130, 143, 129: interrupted by Ctrl-C, SIGTERM, SIGHUP.
+    """
     arguments = sys.argv[1:] if argv is None else argv
+    return run_command(PROG, lambda: _command(arguments), "lower batch_cells or the sizes")
+
+
+def _command(arguments: list[str]) -> None:
     parser = StudyParser(PROG, "Train by gradient descent from zero, beside the closed form X⁺y, for every N.")
     parser.add_argument(
         "--run_dir", metavar="DIR", help="A new or empty folder; default runs/<config>/<YYYYmmdd-HHMMSS>."
     )
     parser.add_argument("--resume", metavar="RUN_DIR", help="Finish what is missing of a run.")
+    parser.add_argument(
+        "--stop_after",
+        metavar="TIME",
+        help="Stop after so long, such as 25m, 90s or 2h, to --resume later; exit status 75 then.",
+    )
     parser.add_argument("--quiet", action="store_true", help="Say nothing but errors.")
     parser.add_argument("--print_config", action="store_true", help="Print the whole resolved study and stop.")
     parser.add_argument(
@@ -258,32 +253,19 @@ def main(argv: list[str] | None = None) -> int:
         help="Print cells, batches, memory, disk and time that it would take, and stop.",
     )
     parser.add_argument("--version", action="version", version=f"gdstudy {__version__}")
-    try:
-        options, study = parser.study(arguments)
-        if options.resume is not None:
-            resume_study(options.resume, options.quiet, how=_how(parser, arguments))
-        elif study is None:
-            raise StudyError("--config is missing: name a study, such as --config linear.yaml, or a run to --resume")
-        elif options.print_config:
-            say(as_yaml(study), end="")
-        elif options.dry_run:
-            say(dry_run(study, options.quiet))
-        else:
-            run_study(study, options.run_dir, options.quiet, run_name(options.config))
-    except KeyboardInterrupt as interrupt:
-        tell(f"{PROG}: {interrupt.args[0] if interrupt.args else 'interrupted'}")
-        return 130
-    except MemoryError as error:
-        tell(f"{PROG}: not enough memory ({one_line(error)}); lower batch_cells or the sizes")
-        return 2
-    except Unfinished as error:
-        tell(f"{PROG}: {one_line(error)}")
-        return 1
-    except (StudyError, OSError) as error:
-        tell(f"{PROG}: {one_line(error)}")
-        return 2
-    return 0
+    options, study = parser.study(arguments)
+    deadline = Deadline.of(options.stop_after)
+    if options.resume is not None:
+        resume_study(options.resume, options.quiet, deadline=deadline, how=_how(parser, arguments))
+    elif study is None:
+        raise StudyError("--config is missing: name a study, such as --config linear.yaml, or a run to --resume")
+    elif options.print_config:
+        say(as_yaml(study), end="")
+    elif options.dry_run:
+        say(dry_run(study, options.quiet))
+    else:
+        run_study(study, options.run_dir, options.quiet, run_name(options.config), deadline=deadline)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_with(main)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import socket
@@ -16,8 +17,11 @@ from gdstudy.study.errors import StudyError
 
 CONFIG, BATCHES, STUDY = "config.yaml", "batches", "study.yaml"
 OLD_STORE = "results.sqlite"  # of version 0.1
-WRITER = "writer"  # the file that says who writes a run
-_LOCK, _PART = "lock", ".part"
+LOCK, PART = "lock", ".part"
+WRITER, _NFS = (
+    "writer",
+    ".nfs",
+)  # WRITER says who writes a run; NFS: files that were removed while somebody had them open
 
 
 def check_folder(run_dir: Path) -> None:
@@ -68,14 +72,23 @@ def is_unused(run_dir: Path) -> bool:
     batches = run_dir / BATCHES
     rest = [path for path in run_dir.iterdir() if path != batches]
     if batches.is_dir() and not batches.is_symlink():
-        rest += [path for path in batches.iterdir() if path.name not in (_LOCK, WRITER)]
+        rest += [path for path in batches.iterdir() if path.name not in (LOCK, WRITER)]
     elif batches.exists():
         rest.append(batches)
-    return all(_is_remains(path) for path in rest)
+    return all(_is_remains(path) or path.name.startswith(_NFS) for path in rest)
+
+
+def is_blank(path: Path) -> bool:
+    """Whether a file is not there, or empty, as a machine that stopped may leave it."""
+    check_file(path)
+    if not path.is_file():
+        return True
+    with path.open("rb") as file:
+        return not file.read(1 << 16).strip(b"\0 \t\r\n")
 
 
 def _is_remains(path: Path) -> bool:
-    return path.name.startswith(".") and path.name.endswith(_PART) and stat.S_ISREG(path.lstat().st_mode)
+    return path.name.startswith(".") and path.name.endswith(PART) and stat.S_ISREG(path.lstat().st_mode)
 
 
 def clear_remains(run_dir: Path) -> None:
@@ -83,7 +96,37 @@ def clear_remains(run_dir: Path) -> None:
     for folder, _, files in os.walk(run_dir):
         for path in (Path(folder, name) for name in files):
             if _is_remains(path):
-                path.unlink()
+                path.unlink(missing_ok=True)
+
+
+def remedy(error: OSError) -> str:
+    """What to do about a write that failed."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return "free some space" if full else "put that right"
+
+
+Place = tuple[int, int]  # device and inode
+
+
+def place(path: Path) -> Place:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def check_place(run_dir: Path, held: Place) -> None:
+    """StudyError where the folder of this name is not the one whose lock is held: then nothing is to be written there.
+
+    held: the `place` of its lock, which stays open while it is held, so that no other file gets its number.
+    """
+    try:
+        if place(run_dir / BATCHES / LOCK) == held:
+            return
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    raise StudyError(
+        f"{run_dir} was removed, renamed or replaced while its run went on; nothing was written to a new folder. "
+        "Where it is now, go on with --resume"
+    )
 
 
 def hold(run_dir: Path) -> FileLock:
@@ -91,7 +134,7 @@ def hold(run_dir: Path) -> FileLock:
 
     The system frees the lock of a process that died, however it died.
     """
-    path, writer = run_dir / BATCHES / _LOCK, run_dir / BATCHES / WRITER
+    path, writer = run_dir / BATCHES / LOCK, run_dir / BATCHES / WRITER
     for file in (path, writer):
         check_file(file)
     if path.exists() and (path.is_dir() or path.stat().st_nlink > 1):
@@ -102,15 +145,12 @@ def hold(run_dir: Path) -> FileLock:
     except Timeout:
         who = writer.read_text("utf-8", "replace")[:300].strip() if writer.is_file() else "another process"
         raise StudyError(f"{run_dir} is being written by {who}; wait until it ends, or stop it") from None
-    write_whole(writer, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+    try:
+        write_whole(writer, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+    except BaseException:
+        lock.release()
+        raise
     return lock
-
-
-def abandon(run_dir: Path) -> None:
-    """Remove what a run that could not begin has written. For who holds it."""
-    for name in (CONFIG, f"{BATCHES}/{STUDY}", f"{BATCHES}/{WRITER}", f"{BATCHES}/{_LOCK}"):
-        (run_dir / name).unlink(missing_ok=True)
-    (run_dir / BATCHES).rmdir()
 
 
 @contextmanager
@@ -119,20 +159,30 @@ def whole_file(path: Path, flush: bool = False) -> Iterator[Path]:
 
     flush: its content is on the disk before its name is, so that this holds even where the machine stops.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}{_PART}")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}{PART}")
     try:
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # a link of this name would fail
         yield part
         if flush:
-            _flush(part)
-        os.replace(part, path)
+            flush_to_disk(part)
+        rename(part, path)
         if flush:
-            _flush(path.parent)
+            flush_to_disk(path.parent)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _flush(path: Path) -> None:
+def rename(path: Path, to: Path) -> None:
+    """os.replace. NFS may answer that nothing is there where it asks a second time and was obeyed the first."""
+    before = place(path)
+    try:
+        os.replace(path, to)
+    except FileNotFoundError:
+        if not to.exists() or place(to) != before:
+            raise
+
+
+def flush_to_disk(path: Path) -> None:
     """Have the system write a file, or the names in a folder, to the disk."""
     number = os.open(path, os.O_RDONLY)
     try:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from gdstudy.experiment.plan import Batch, budget
 from gdstudy.study.config import Study
 from gdstudy.study.console import tell
+from gdstudy.study.ending import NEVER, Deadline
 from gdstudy.sweep.remaining import Remaining
 
 PLAIN_LINE_SECONDS, BAR_SECONDS = 10.0, 0.5
@@ -40,8 +41,14 @@ class Progress:
     """
 
     def __init__(
-        self, study: Study, batches: Sequence[Batch], quiet: bool, clock: Callable[[], float] = time.monotonic
+        self,
+        study: Study,
+        batches: Sequence[Batch],
+        quiet: bool,
+        deadline: Deadline = NEVER,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._deadline = deadline
         self.quiet, self._clock, self._workers = quiet, clock, 1
         self._cells = {batch.number: budget(study, batch)[0] for batch in batches}
         self.n_cells = sum(self._cells.values())
@@ -79,7 +86,8 @@ class Progress:
             self._remaining.start(cells, steps)
 
     def check(self, cell_steps: int, running: int) -> None:
-        """Called by the trainer: so many cell-steps more, so many cells still running."""
+        """Called by the trainer: so many cell-steps more, so many cells still running. Stopped at its deadline."""
+        self._deadline.check()
         self._t += cell_steps // self._running
         self.taken += cell_steps
         done = self._running - running + (running if self._t >= self._steps else 0)

@@ -16,6 +16,7 @@ from gdstudy.data.sources import read_source
 from gdstudy.experiment.plan import Batch, plan, variants
 from gdstudy.study.config import Study
 from gdstudy.study.console import tell
+from gdstudy.study.ending import NEVER, Deadline
 from gdstudy.study.entries import code
 from gdstudy.study.errors import StudyError, Unfinished
 from gdstudy.sweep.executors import Pool, pool_of
@@ -71,28 +72,32 @@ def run_missing(
     datasets: dict[Variety, Dataset],
     store: Store,
     quiet: bool = False,
+    deadline: Deadline = NEVER,
     executor: Executor | None = None,
 ) -> None:
     """Train and store every batch the store lacks; what it has and cannot use is named.
 
-    executor: computes them; default, what the study asks for. Unfinished where workers die of some of them.
+    executor: computes them; default, what the study asks for. Stopped where the deadline passes first, StudyError where
+    a batch cannot be stored or the folder is gone, Unfinished where workers die of some batches.
     """
     batches = plan(study)
     finished = store.finished(batches, tell)
     missing = [batch for batch in batches if batch.number not in finished]
     job = Job(study, datasets, store.facts, store.batches, store.token)
-    with Progress(study, batches, quiet) as progress, pool_of(study, job, executor) as pool:
+    with Progress(study, batches, quiet, deadline) as progress, pool_of(study, job, executor) as pool:
         for batch in batches:
             if batch.number in finished:
                 progress.skip(batch)
         if pool is None:
             for batch in missing:
+                deadline.check()
+                store.check_place()  # before hours of training for nothing
                 progress.begin(batch)
                 done = compute(job, batch, progress)
                 store.put(batch.number, done.parts or {})
                 progress.end(batch, done.seconds)
         else:
-            _Handing(pool, Tasks(missing, partial(expected_work, study)), store, progress).run()
+            _Handing(pool, Tasks(missing, partial(expected_work, study)), store, progress, deadline).run()
 
 
 @dataclass
@@ -103,12 +108,15 @@ class _Handing:
     tasks: Tasks
     store: Store
     progress: Progress
+    deadline: Deadline
     running: dict[Future[list[Done]], list[Batch]] = field(default_factory=dict)
     deaths: Counter[int] = field(default_factory=Counter)
     lost: list[Batch] = field(default_factory=list)
 
     def run(self) -> None:
         while self.tasks or self.running:
+            self.deadline.check()
+            self.store.check_place()
             workers = self.pool.workers()
             while self.tasks and len(self.running) < workers:
                 batches = self.tasks.take(workers)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from gdstudy.experiment.plan import Batch
@@ -16,9 +17,22 @@ from gdstudy.experiment.tables import frame
 from gdstudy.study.config import HOW, Study
 from gdstudy.study.errors import StudyError, shown
 from gdstudy.study.parser import as_dict, as_yaml
-from gdstudy.sweep.folder import BATCHES, CONFIG, STUDY, WRITER, abandon, clear_remains, hold, write_whole
+from gdstudy.sweep.folder import (
+    BATCHES,
+    CONFIG,
+    LOCK,
+    STUDY,
+    WRITER,
+    check_place,
+    clear_remains,
+    hold,
+    is_blank,
+    place,
+    remedy,
+    write_whole,
+)
 from gdstudy.sweep.partial import partial_path
-from gdstudy.sweep.parts import Damaged, encoded_part, part_numbers, part_path
+from gdstudy.sweep.parts import Damaged, encoded_part, open_part, part_numbers, part_path
 from gdstudy.sweep.reading import identity, load_study, parts_of
 
 
@@ -36,28 +50,42 @@ class Store:
         self._lock = hold(run_dir)
         try:
             clear_remains(run_dir)
-            if (self._batches / STUDY).exists():
-                self._check_unchanged(study)
-            else:
+            if is_blank(self._batches / STUDY):
                 self._begin(study)
-            self._study = identity(run_dir)
+            else:
+                self._check_unchanged(study)
+            self._study, self._place = identity(run_dir), place(self._batches / LOCK)
         except BaseException:
             self.close()
             raise
 
     def _begin(self, study: Study) -> None:
-        """config.yaml first: wherever this is cut off, the folder is unused or config.yaml says what to resume."""
-        if part_numbers(self._batches):
+        """The study of a run that has none: a new one, or one that lost it and has parts of the same study alone."""
+        if (numbers := part_numbers(self._batches)) and not self._are_of(study, numbers):
             raise StudyError(f"{self._batches / STUDY} is missing; restore it from a copy, or run the study anew")
         said = {**self._made_by, "started": time.strftime("%Y-%m-%d %H:%M:%S %z")}
         comments = "".join(f"# {name}: {value}\n" for name, value in said.items())
-        try:
-            if not (self.run_dir / CONFIG).exists():
-                write_whole(self.run_dir / CONFIG, (comments + as_yaml(study)).encode(), flush=True)
-            write_whole(self._batches / STUDY, as_yaml(study).encode(), flush=True)
-        except OSError:
-            abandon(self.run_dir)
-            raise
+        if is_blank(self.run_dir / CONFIG):
+            write_whole(self.run_dir / CONFIG, (comments + as_yaml(study)).encode(), flush=True)
+        write_whole(self._batches / STUDY, as_yaml(study).encode(), flush=True)
+
+    def _are_of(self, study: Study, numbers: Sequence[int]) -> bool:
+        """Whether parts say that they are of this study, and none that can be read says otherwise."""
+        found = set()
+        for path in (part_path(self._batches, number, "results") for number in numbers):
+            with suppress(Damaged):
+                part = open_part(path, "results")
+                part.file.close()
+                found.add(part.facts.get("study"))
+        return found == {hashlib.sha256(as_yaml(study).encode()).hexdigest()}
+
+    def moved(self, run_dir: Path) -> None:
+        """The run's folder has another name now."""
+        self.run_dir, self._batches = run_dir, run_dir / BATCHES
+
+    def check_place(self) -> None:
+        """StudyError where the run's folder is not the one that was opened; then nothing is to be written there."""
+        check_place(self.run_dir, self._place)
 
     def _check_unchanged(self, study: Study) -> None:
         began_with, now = as_dict(load_study(self.run_dir)), as_dict(study)
@@ -120,9 +148,11 @@ class Store:
     def put(self, number: int, parts: Mapping[str, bytes]) -> None:
         """Store a batch that was encoded. StudyError where it cannot be written."""
         try:
+            self.check_place()
             write_batch(self._batches, number, parts)
         except OSError as error:
-            raise StudyError(f"{self._batches}: {error}; free some space, then --resume {self.run_dir}") from None
+            self.check_place()
+            raise StudyError(f"{self._batches}: {error}; {remedy(error)}, then --resume {self.run_dir}") from None
 
     def close(self) -> None:
         self._lock.release()

@@ -10,20 +10,18 @@ import os
 from collections.abc import Iterator
 from math import isfinite
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pandas import DataFrame
 from tensorboard.compat.proto.summary_pb2 import Summary
-from torch.utils.tensorboard import SummaryWriter
 
 from gdstudy.experiment.tables import Run
 from gdstudy.study.estimators import CLOSED_FORMS, written
 from gdstudy.study.models import REFERENCES, Model
+from gdstudy.views.events import EVENTS, Events, Write, write_new
 from gdstudy.views.summary import SEEN, Curve, by_size, by_step, groups, representative_sizes, seen_as, select
 from gdstudy.views.sweeps import Sweep, sweeps
 
-EVENTS = "events.out.tfevents."
 VALUES = ("test_mse", "train_mse", "smallest_singular_value", "distance")
 PARTS = ("variance_mean_of_squares", "bias_mean_of_squares", "bias_square_of_mean", "worst_mode_share")
 ACCURACIES = ("test_accuracy", "train_accuracy")  # where targets are classes
@@ -37,36 +35,37 @@ GROUPS = {"n_train": "sweep", "n_parameters": "sweep_p", "n_hidden": "sweep_hidd
 Scalars = Iterator[tuple[str, Curve]]
 
 
-def write_board(run_dir: Path, texts: dict[str, str], run: Run, images: dict[str, np.ndarray]) -> None:
+def write_board(
+    run_dir: Path, texts: dict[str, str], run: Run, images: dict[str, np.ndarray], write: Write = write_new
+) -> None:
     """Write <dataset>/<estimator>/events… and, for texts and figures, events… of the run itself.
 
     Models other than linear regression have a folder of their own: <dataset>/<model>/<estimator>; levels of an
     ablation: …/<estimator>/<ablation>/<level>; those of ridge and the exact iterate: …/ridge/lambda=0.01,
     …/gd_exact/t=1000. texts: name → Markdown; images: figure name → (H, W, 3) uint8.
-    An earlier board of the same run is replaced.
+    An earlier board of the same run is replaced. write: puts the content of a file in its place, whole.
     """
     for old in run_dir.glob(f"{EVENTS}*"):
         old.unlink()
-    with SummaryWriter(str(run_dir)) as writer:
-        for name, text in texts.items():
-            writer.add_text(name, text)
-        for name, pixels in images.items():
-            writer.add_image(name, pixels, dataformats="HWC")
+    of_the_run = Events()
+    for name, text in texts.items():
+        of_the_run.add_text(name, text)
+    for name, pixels in images.items():
+        of_the_run.add_image(name, pixels, dataformats="HWC")
+    write(run_dir / of_the_run.name, of_the_run.content)
     for seen, _ in groups(run.results[list(SEEN)], *SEEN):
         _remove_events(run_dir / seen_as(*seen))
-    writers: dict[Path, SummaryWriter] = {}
-    try:
-        for sweep in sweeps(run):
-            for (estimator, ablation, level), rows in groups(sweep.results, "estimator", "ablation", "level"):
-                folder = _folder(run_dir, sweep, estimator, ablation, level)
-                if first := folder not in writers:
-                    writers[folder] = SummaryWriter(str(folder))
-                _write_curves(writers[folder], _scalars(sweep, estimator, ablation, rows))
-                if first and ablation == "none" and estimator != "theory":
-                    _write_hparams(writers[folder], sweep, estimator, rows)
-    finally:
-        for writer in writers.values():
-            writer.close()
+    found: dict[Path, Events] = {}
+    for sweep in sweeps(run):
+        for (estimator, ablation, level), rows in groups(sweep.results, "estimator", "ablation", "level"):
+            folder = _folder(run_dir, sweep, estimator, ablation, level)
+            if first := folder not in found:
+                found[folder] = Events()
+            _write_curves(found[folder], _scalars(sweep, estimator, ablation, rows))
+            if first and ablation == "none" and estimator != "theory":
+                _write_hparams(found[folder], sweep, estimator, rows)
+    for folder, events in found.items():
+        write(folder / events.name, events.content)
 
 
 def _folder(run_dir: Path, sweep: Sweep, estimator: str, ablation: str, level: float) -> Path:
@@ -126,7 +125,7 @@ def _convergence(sweep: Sweep, estimator: str, rows: DataFrame) -> Scalars:
                 yield tag, by_step(here, name)
 
 
-def _write_curves(writer: SummaryWriter, curves: Scalars) -> None:
+def _write_curves(writer: Events, curves: Scalars) -> None:
     """One event a step with the points of all curves there: an event a point would take several times as long."""
     points: dict[int, list[Summary.Value]] = {}
     for tag, curve in curves:
@@ -137,19 +136,18 @@ def _write_curves(writer: SummaryWriter, curves: Scalars) -> None:
             for x, y in zip(curve.x.tolist(), values.tolist(), strict=True):
                 if isfinite(y):
                     points.setdefault(int(x), []).append(Summary.Value(tag=name, simple_value=y))
-    events: Any = writer.file_writer
     for step in sorted(points):
-        events.add_summary(Summary(value=points[step]), step)
+        writer.add_summary(Summary(value=points[step]), step)
 
 
-def _write_hparams(writer: SummaryWriter, sweep: Sweep, estimator: str, rows: DataFrame) -> None:
+def _write_hparams(writer: Events, sweep: Sweep, estimator: str, rows: DataFrame) -> None:
     sizes = representative_sizes(rows[sweep.size], sweep.threshold)
     at = min(sizes, key=lambda n: abs(n - sweep.threshold))
     hparams = {"dataset": sweep.dataset, "model": sweep.model.name, "estimator": estimator}
     metrics = {"final/test_mse_at_threshold": sweep.at(rows, at)}
     if np.isfinite(rows["distance"]).any():
         metrics["final/median_distance"] = float(rows["distance"].median())
-    writer.add_hparams({**hparams, "n_parameters": int(sweep.first("n_parameters"))}, metrics, run_name=".")
+    writer.add_hparams({**hparams, "n_parameters": int(sweep.first("n_parameters"))}, metrics)
 
 
 def _remove_events(folder: Path) -> None:

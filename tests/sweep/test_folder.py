@@ -42,8 +42,8 @@ def write(name, text):
     return lambda run, outside: (run / name).write_text(text)
 
 
-def remove(name):
-    return lambda run, outside: (run / name).unlink()
+def remove(*names):
+    return lambda run, outside: [(run / name).unlink() for name in names]
 
 
 def hold(table, name, values):
@@ -133,7 +133,7 @@ HOSTILE = {
     "a level of none": hold("curves", "level", 3.0),
     "a negative size": hold("results", "n_train", lambda old: [-5, *old[1:]]),
     "no parameters": hold("results", "n_parameters", 0),
-    "no study": remove(STUDY),
+    "no study": remove(STUDY, "config.yaml"),
     "a study of aliases": write(STUDY, "a: &a [1, 1]\nseeds: [*a, *a]"),
     "an endless study": write(STUDY, "x" * 200_000),
     "a study of another kind": write(STUDY, "seeds: [1]"),
@@ -292,7 +292,7 @@ def test_what_the_user_keeps_in_a_run_stays(run, run_dir):
     assert main(["--resume", str(run), "--quiet"]) == 0
     assert all(path.read_text() == "mine" for path in mine)
     assert not stale.parent.exists()
-    assert {len(list((folder / "diabetes/gd").glob(f"{EVENTS}*"))) for folder in (run, run_dir)} == {2}
+    assert {len(list((folder / "diabetes/gd").glob(f"{EVENTS}*"))) for folder in (run, run_dir)} == {1}
 
 
 def test_remains_of_files_that_were_being_written_are_cleared_away(run):

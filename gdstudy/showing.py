@@ -1,0 +1,45 @@
+"""The end of a run: what is stored becomes figures, TensorBoard, results.csv, claims and a table on the terminal."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from gdstudy.figures import redraw
+from gdstudy.study.console import say
+from gdstudy.sweep.folder import CONFIG, write_whole
+from gdstudy.sweep.reading import export_csv, load_run
+from gdstudy.sweep.store import Store
+from gdstudy.views.board import write_board
+from gdstudy.views.claims import decide
+from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text, report
+
+
+def show(store: Store, quiet: bool) -> None:
+    """Figures, TensorBoard, results.csv, claims and the closing table of what is stored."""
+    folder = store.run_dir
+
+    def write(path: Path, content: bytes) -> None:
+        store.check_place()  # before a folder is made
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
+
+    store.check_place()
+    run = load_run(folder)
+    with ThreadPoolExecutor(1) as beside:  # Arrow leaves Python to the figures
+        table = beside.submit(export_csv, folder, run.results)
+        images = redraw(folder, run)
+        table.result()
+    claims = decide(run)
+    markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
+    texts = {"config": f"```yaml\n{(folder / CONFIG).read_text('utf-8')}\n```"} | (
+        {"claims": markdown} if claims else {}
+    )
+    write_board(folder, texts, run, images, write)
+    if claims:
+        write(folder / "claims.md", markdown.encode())
+        write(folder / "claims.csv", claims_csv(claims).encode())
+    if not quiet:
+        if claims:
+            say("\n" + claims_text(claims))
+        say(report(run, folder))

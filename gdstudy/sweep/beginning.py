@@ -1,0 +1,160 @@
+"""How a run's folder comes to be: made aside and renamed, so that it is a whole run from its first name on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from gdstudy.study.config import Study
+from gdstudy.study.errors import StudyError
+from gdstudy.study.parser import as_yaml, read_study
+from gdstudy.sweep.folder import (
+    BATCHES,
+    CONFIG,
+    LOCK,
+    PART,
+    STUDY,
+    check_file,
+    clear_remains,
+    flush_to_disk,
+    hold,
+    is_blank,
+    is_old,
+    is_unused,
+    rename,
+    write_whole,
+)
+from gdstudy.sweep.store import Store
+
+# Bytes of a start's hidden name are at most these letters' and those of its token.
+_LETTERS, _TOKEN = 60, 16
+
+
+class Taken(StudyError):
+    """A folder that holds something, or in which another start was faster."""
+
+
+def begin(run_dir: Path, study: Study, made_by: Mapping[str, str]) -> Store:
+    """A new run in a folder that is not there or unused, held from before it has its name.
+
+    Wherever this is cut off, the folder holds a whole run or is unused. What earlier starts left of themselves is
+    removed. Taken where it holds something; OSError where it cannot be written, and then nothing is left of it.
+    """
+    clear_starts(run_dir)
+    check_unused(run_dir)
+    there = run_dir.exists()  # then it may be a mount, a link or where one is: it stays, and its content is renamed
+    home = run_dir if there else run_dir.parent
+    made = [path for path in (home, *home.parents) if not path.exists()]
+    part, store = home / f"{_prefix(run_dir)}{secrets.token_hex(_TOKEN // 2)}{PART}", None
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        part.mkdir()
+        store = Store(part, study, made_by)
+        flush_to_disk(part)
+        _give_name(part, run_dir, there)
+        flush_to_disk(home)
+        store.moved(run_dir)
+        return store
+    except BaseException:
+        if store is not None:
+            store.close()
+        _remove(part)
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
+        raise
+
+
+def check_unused(run_dir: Path) -> None:
+    """Taken where a folder holds something; StudyError where it is none."""
+    if run_dir.exists() and not run_dir.is_dir():
+        raise StudyError(f"--run_dir {run_dir} is a file; name a new folder")
+    if run_dir.exists() and not is_unused(run_dir):
+        if is_old(run_dir):
+            raise Taken(f"--run_dir {run_dir} holds a run of gdstudy 0.1; name a new folder")
+        hint = f"finish it with --resume {run_dir}, or " if (run_dir / BATCHES).is_dir() else ""
+        raise Taken(f"--run_dir {run_dir} is not empty; {hint}name a new folder")
+
+
+def _give_name(part: Path, run_dir: Path, there: bool) -> None:
+    """The one rename that makes a run."""
+    try:
+        if not there:
+            rename(part, run_dir)
+            return
+        if (run_dir / BATCHES).is_dir():  # left by a start of an earlier version
+            hold(run_dir).release()
+            clear_remains(run_dir)
+            _remove(run_dir, itself=False)
+        rename(part / BATCHES, run_dir / BATCHES)  # from here on a run; its config.yaml can be made from it
+        rename(part / CONFIG, run_dir / CONFIG)
+        part.rmdir()
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise Taken(f"--run_dir {run_dir}: another start was faster; name a new folder") from None
+
+
+def _prefix(run_dir: Path) -> str:
+    return f".{run_dir.name[:_LETTERS]}."
+
+
+def clear_starts(run_dir: Path) -> None:
+    """Remove what killed starts of a run have left beside its folder or in it, unless somebody holds them."""
+    name = re.compile(re.escape(_prefix(run_dir)) + rf"[0-9a-f]{{{_TOKEN}}}" + re.escape(PART))
+    for home in (run_dir.parent, run_dir):
+        with suppress(OSError):
+            for path in [path for path in home.iterdir() if name.fullmatch(path.name)]:
+                if path.is_dir() and not path.is_symlink():
+                    _remove_unheld(path)
+
+
+def _remove_unheld(part: Path) -> None:
+    path = part / BATCHES / LOCK
+    check_file(path)
+    lock = FileLock(path, timeout=0)
+    try:
+        if path.exists():
+            lock.acquire()
+        clear_remains(part)
+        _remove(part)
+    except Timeout:
+        pass
+    finally:
+        lock.release()
+
+
+def _remove(part: Path, itself: bool = True) -> None:
+    """Remove what a start has written, and nothing else."""
+    with suppress(OSError):
+        for name in (CONFIG, f"{BATCHES}/{STUDY}", f"{BATCHES}/writer", f"{BATCHES}/{LOCK}"):
+            (part / name).unlink(missing_ok=True)
+        if (part / BATCHES).is_dir():
+            (part / BATCHES).rmdir()
+        if itself:
+            os.rmdir(part)
+
+
+def study_to_resume(run_dir: Path) -> Study:
+    """The study of a run as its config.yaml says, or the store where that is lost. StudyError where there is none."""
+    config, stored = run_dir / CONFIG, run_dir / BATCHES / STUDY
+    if not is_old(run_dir) and (not (run_dir / BATCHES).is_dir() or (is_blank(config) and is_blank(stored))):
+        raise StudyError(f"--resume {run_dir}: no run is there ({CONFIG} and {BATCHES}/); give a run's folder")
+    return read_study(stored if is_blank(config) and not is_old(run_dir) else config)
+
+
+def restore_config(run_dir: Path) -> str | None:
+    """Write config.yaml anew from the store where it is lost; what is to be said then. For who holds the run."""
+    clear_starts(run_dir)
+    if not is_blank(run_dir / CONFIG):
+        return None
+    study = read_study(run_dir / BATCHES / STUDY)
+    write_whole(run_dir / CONFIG, f"# from {BATCHES}/{STUDY}\n{as_yaml(study)}".encode(), flush=True)
+    return f"{run_dir / CONFIG} was lost; it is written anew from {BATCHES}/{STUDY}"

@@ -1,0 +1,63 @@
+"""One TensorBoard file as it is made: its events in memory, and its content to be written whole.
+
+torch's SummaryWriter writes from a thread: a full disk is then noticed late or never, and a killed run leaves half a
+file under its name.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import os
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
+from torch.utils.tensorboard import summary
+
+EVENTS = "events.out.tfevents."
+Write = Callable[[Path, bytes], object]
+_number = itertools.count()
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file, and its folders where they are not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+class Events:
+    """The events of one file, added as to torch's SummaryWriter. name, content: of the file."""
+
+    def __init__(self) -> None:
+        self.name = f"{EVENTS}{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_number)}"
+        self._stream = io.BytesIO()
+        self._records = RecordWriter(self._stream)
+        self._add(Event(file_version="brain.Event:2"))
+
+    @property
+    def content(self) -> bytes:
+        return self._stream.getvalue()
+
+    def _add(self, event: Any) -> None:
+        event.wall_time = time.time()
+        self._records.write(event.SerializeToString())
+
+    def add_summary(self, values: Summary, step: int | None = None) -> None:
+        self._add(Event(summary=values, step=step or 0))
+
+    def add_text(self, name: str, text: str) -> None:
+        self.add_summary(summary.text(name, text))
+
+    def add_image(self, name: str, pixels: np.ndarray, dataformats: str) -> None:
+        self.add_summary(summary.image(name, pixels, dataformats=dataformats))
+
+    def add_hparams(self, hparams: dict[str, Any], metrics: dict[str, float]) -> None:
+        for values in (*summary.hparams(hparams, metrics), *(summary.scalar(k, v) for k, v in metrics.items())):
+            self.add_summary(values)
