@@ -16,7 +16,8 @@ def run_command(
     errors: tuple[type[Exception], ...] = (),
     line: Callable[[object], str] = one_line,
 ) -> int:
-    """The exit status of a command: 0; 1 where batches killed their workers; 2 after one line on stderr that says what to put right; that of its `Ended`.
+    """The exit status of a command: 0; 1 where batches killed their workers; 2 after one line on stderr that says what
+    to put right; that of its `Ended`.
 
     less: what needs less memory. errors: what else the user can put right. line: an error's text as it is said.
     """

@@ -30,8 +30,8 @@ from gdstudy.sweep.machine import provenance
 
 if TYPE_CHECKING:
     from gdstudy.data.dataset import Dataset
-    from gdstudy.sweep.run import Variety
     from gdstudy.sweep.store import Store
+    from gdstudy.sweep.worker import Variety
 
 PROG = "gdstudy.train"
 
