@@ -1,0 +1,87 @@
+"""How far a batch is that is computed in this process: what is done of it, and what is probably left."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from gdstudy.sweep.work import LOOKS, OF_A_CALL, OF_CALLS_OF_A_LOOK, Stage
+
+# How soon it is forgotten how many cells left a training, in ln t; what is taken for known before: so many leave a
+# stack of one for each unit of ln t.
+_MEMORY, _LEAVE = math.log(4), 0.3
+# Standard deviation of ln of what is left, as cells leave, for each unit by which ln t has to grow; the variance of what
+# was expected before; a training under way takes so many times more of what it has taken, at least.
+_TRUST, _EXPECTED, _MORE = 0.5, 0.3, 0.05
+
+
+class Course:
+    """One batch. `done` and `left()`: its work in multiplications, as `stages` counts it.
+
+    Cells leave a training when they are done. Those that still run at step t are taken to leave as they did of late: of
+    R cells R·(t'/t)^(−h) are expected to run at t', where h is the share that left for each unit of ln t. The longer t
+    still has to grow, the less that is trusted beside what was expected before.
+    """
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self._stages, self._at, self.done = stages, 0, 0.0
+        # Work of the trainings that are over: as it was, and as it had been expected.
+        self._took = self._foretold = 0.0
+        self._began = 0.0  # work done before the training under way
+        self._running = self._steps = self._t = 0
+        self._left = self._passed = 0.0
+
+    @property
+    def _stage(self) -> Stage:
+        return self._stages[min(self._at, len(self._stages) - 1)]
+
+    def start(self, cells: int, steps: int) -> None:
+        """So many cells are about to be trained for at most so many steps."""
+        if self._at:
+            self._took, self._foretold = self._took + self.done - self._began, self._foretold + self._stage.work
+        else:
+            self.done = self._stage.work
+        self._at, self._began = self._at + 1, self.done
+        self._running, self._steps, self._t = cells, steps, 0
+        self._left = self._passed = 0.0
+
+    def check(self, cell_steps: int, running: int) -> None:
+        """So many cell-steps more, after which so many cells still run."""
+        steps, stage, before = cell_steps // self._running, self._stage, max(self._t, 1)
+        self._t += steps
+        self.done += cell_steps * stage.of_step + steps * OF_A_CALL
+        self.done += self._running * stage.of_look + OF_CALLS_OF_A_LOOK
+        passed = math.log(self._t / before)
+        keep = math.exp(-passed / _MEMORY)
+        self._passed = keep * self._passed + self._running * passed
+        self._left = keep * self._left + self._running - running
+        self._running = running
+
+    def left(self) -> float:
+        later = sum(stage.work for stage in self._stages[self._at + 1 :])
+        # Trainings that are over say by how much those of this batch are longer or shorter than expected.
+        longer = (self._took + self._stage.work) / (self._foretold + self._stage.work)
+        return later * longer + self._of_stage(self._stage.work * longer)
+
+    def _of_stage(self, expected: float) -> float:
+        """What is left of the training under way, which was expected to take so much in all."""
+        done = self.done - self._began
+        if self._t == 0:
+            return expected
+        if not self._running or self._t >= self._steps:
+            return 0.0
+        passes = math.log(self._steps / self._t)
+        seen = self._as_of_late(passes)
+        foretold = max(expected - done, _MORE * done)
+        variance = (_TRUST * passes * seen / (done + seen)) ** 2
+        weight = _EXPECTED / (_EXPECTED + variance)
+        return math.exp(weight * math.log(seen) + (1 - weight) * math.log(foretold))
+
+    def _as_of_late(self, passes: float) -> float:
+        """What is left if cells go on leaving as they do, while ln t grows by so much."""
+        h, R, t = (self._left + _LEAVE) / (self._passed + 1), self._running, self._t
+        grown = 1 - h if abs(1 - h) > 1e-6 else 1e-6
+        steps, looks = R * t * math.expm1(grown * passes) / grown, R * LOOKS * -math.expm1(-h * passes) / h
+        last = min(passes, math.log(R) / h + 1)  # when the last cell leaves
+        calls = t * math.expm1(last) * OF_A_CALL + LOOKS * last * OF_CALLS_OF_A_LOOK
+        return steps * self._stage.of_step + looks * self._stage.of_look + calls
