@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from tqdm import tqdm
@@ -12,35 +13,44 @@ from tqdm import tqdm
 from gdstudy.experiment.plan import Batch, budget
 from gdstudy.study.config import Study
 from gdstudy.study.console import tell
+from gdstudy.sweep.remaining import Remaining
 
-PLAIN_LINE_SECONDS = 10
+PLAIN_LINE_SECONDS, BAR_SECONDS = 10.0, 0.5
 
 
 def _rate(steps: float) -> str:
     return f"{steps / 1e6:.1f}M" if steps >= 1e6 else f"{steps / 1e3:.0f}k"
 
 
-class Progress:
-    """One bar: share of the step budget spent or saved, trainings finished, GD steps a second, time left.
+def duration(seconds: float | None) -> str:
+    """h:mm:ss, or ? where it is not known."""
+    if seconds is None or not math.isfinite(seconds):
+        return "?"
+    minutes, seconds = divmod(max(0, round(seconds)), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
-    Off a terminal, a plain line every ten seconds. A closed form counts as one step.
+
+class Progress:
+    """One bar: share of the expected work that is done, trainings finished, GD steps a second, time gone and left.
+
+    Off a terminal, a plain line every ten seconds. Of every batch skip says that it was stored before, or end that it
+    is computed and stored, in so many seconds. For a batch of this process begin comes before, and start and check (the
+    Monitor of `experiment.driver`) meanwhile; of those of other processes nothing else is known, `workers` of them
+    are computed at once. `clock`: seconds, never going back.
     """
 
-    def __init__(self, study: Study, batches: Sequence[Batch], quiet: bool) -> None:
-        self.quiet, self._budgets = quiet, {batch.number: budget(study, batch) for batch in batches}
-        self.n_cells = sum(cells for cells, _ in self._budgets.values())
-        self.finished, self.taken, self.spent = 0, 0, 0
-        self._begun = -1
-        self.started = self.last_line = time.monotonic()
-        self.terminal = sys.stderr.isatty()
-        self.total = sum(steps for _, steps in self._budgets.values())
-        self._bar = tqdm(
-            total=self.total,
-            disable=quiet or not self.terminal,
-            # Updates differ in size by orders of magnitude; by default tqdm would wait for one as large as the last.
-            miniters=1,
-            bar_format="{percentage:3.0f}%|{bar}| {desc} [{elapsed}<{remaining}]",
-        )
+    def __init__(
+        self, study: Study, batches: Sequence[Batch], quiet: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.quiet, self._clock, self._workers = quiet, clock, 1
+        self._cells = {batch.number: budget(study, batch)[0] for batch in batches}
+        self.n_cells = sum(self._cells.values())
+        self.finished = self.taken = self._under_way = 0
+        self._remaining = None if quiet else Remaining(study, batches)
+        self._began = self._shown = clock()
+        terminal = not quiet and sys.stderr.isatty()
+        self._every = BAR_SECONDS if terminal else PLAIN_LINE_SECONDS
+        self._bar = tqdm(total=1.0, disable=not terminal, bar_format="{percentage:3.0f}%|{bar}| {desc}")
 
     def __enter__(self) -> Progress:
         return self
@@ -48,54 +58,60 @@ class Progress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._bar.close()
 
+    def workers(self, number: int) -> None:
+        """So many batches are computed at once."""
+        self._workers = number
+
+    def skip(self, batch: Batch) -> None:
+        self.finished += self._cells[batch.number]
+        if self._remaining is not None:
+            self._remaining.skip(batch)
+
     def begin(self, batch: Batch) -> None:
-        cells, steps = self._budgets[batch.number]
-        self._begun = batch.number
-        self._after, self._end = self.finished + cells, self.spent + steps
+        self._under_way = 0
+        if self._remaining is not None:
+            self._remaining.begin(batch, self._clock())
 
     def start(self, cells: int, steps: int) -> None:
         """So many cells are about to be trained for at most so many steps."""
         self._running, self._steps, self._t = cells, steps, 0
+        if self._remaining is not None:
+            self._remaining.start(cells, steps)
 
     def check(self, cell_steps: int, running: int) -> None:
         """Called by the trainer: so many cell-steps more, so many cells still running."""
         self._t += cell_steps // self._running
         self.taken += cell_steps
-        # A cell that stops early gives back the steps it did not need.
-        spent = cell_steps + (self._running - running) * (self._steps - self._t)
-        self.finished += self._running - running
-        self._running = running
-        if self._t >= self._steps:
-            self.finished += running
-        self._show(spent)
-
-    def skip(self, batch: Batch) -> None:
-        cells, steps = self._budgets[batch.number]
-        self.finished += cells
-        self._show(steps)
-
-    def workers(self, number: int) -> None:
-        """So many batches are computed at once."""
+        done = self._running - running + (running if self._t >= self._steps else 0)
+        self.finished, self._under_way, self._running = self.finished + done, self._under_way + done, running
+        if self._remaining is not None:
+            self._remaining.check(cell_steps, running, self._clock())
+            self._show()
 
     def end(self, batch: Batch, seconds: float) -> None:
         """The batch is computed, in so many seconds, and stored."""
-        if self._begun != batch.number:  # computed by somebody else
-            self.skip(batch)
-            return
-        self.finished = self._after
-        self._show(max(0, self._end - self.spent))
-        self._bar.refresh()
+        self.finished += self._cells[batch.number] - self._under_way
+        self._under_way = 0
+        if self._remaining is not None:
+            self._remaining.end(batch, seconds, self._clock())
+            self._show()
 
-    def _show(self, spent: int) -> None:
-        self.spent += spent
-        now = time.monotonic()
-        rate = self.taken / max(now - self.started, 1e-9)
-        if not self._bar.disable:
-            self._bar.set_description_str(f"{self.finished}/{self.n_cells} cells, {_rate(rate)} steps/s", False)
-            self._bar.update(spent)
-        elif not self.quiet and now - self.last_line > PLAIN_LINE_SECONDS:
-            self.last_line = now
-            share = self.spent / self.total
-            left = (now - self.started) * (1 - share) / max(share, 1e-9)
-            cells = f"{self.finished}/{self.n_cells} cells"
-            tell(f"{share:4.0%}: {cells}, {_rate(rate)} steps/s, about {left:.0f} s left")
+    def text(self) -> str:
+        """Cells, steps a second, time gone and left."""
+        now = self._clock()
+        gone, left = now - self._began, None
+        if self._remaining is not None:
+            left = self._remaining.seconds(now, self._workers)
+        steps = f", {_rate(self.taken / max(gone, 1e-9))} steps/s" if self.taken else ""
+        return f"{self.finished}/{self.n_cells} cells{steps}, {duration(gone)} gone, {duration(left)} left"
+
+    def _show(self) -> None:
+        now = self._clock()
+        if now - self._shown < self._every or self._remaining is None:
+            return
+        self._shown, share = now, self._remaining.share()
+        if self._bar.disable:
+            tell(f"{share:4.0%}: {self.text()}")
+        else:
+            self._bar.n = share
+            self._bar.set_description_str(self.text())

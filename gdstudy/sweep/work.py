@@ -17,13 +17,14 @@ from gdstudy.study.config import Study
 from gdstudy.study.estimators import asked_for
 from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS, Model
+from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.values import Sizes
 
 # Multiplications that take as long as: what a cell costs beside its SVD and what the SVD of r modes costs r² times
-# beside its products; a row of results; a look at a cell in training, with its share of the checkpoints; and what a step
-# and a look cost however few cells run. All measured on one core of 10⁹ multiplications a second, and rough.
+# beside its products; a row of results; a look at a cell in training, with its share of the checkpoints; and what a
+# step, a look and a training cost however few cells run. Measured on one core of 10⁹ multiplications a second; rough.
 _OF_A_CELL, _OF_A_MODE, _OF_A_ROW, _OF_A_LOOK = 8e4, 500, 1e4, 1e4
-OF_A_CALL, OF_CALLS_OF_A_LOOK = 5e3, 2e5
+OF_A_CALL, OF_CALLS_OF_A_LOOK, _OF_A_TRAINING = 5e3, 2e5, 1e7
 # Training looks at t and each time t has grown by this part of it.
 LOOKS = 64
 # What the outputs of an autoencoder, which are many, cost beside the SVD.
@@ -33,11 +34,12 @@ _OUTPUTS = 4
 @dataclass(frozen=True)
 class Stage:
     """A part of a batch: its closed forms, or one training from one start. work: expected in all; of_step, of_look:
-    what one step and one look cost a cell; 0 for closed forms, which nobody watches."""
+    what one step and one look cost a cell; 0 for closed forms, which nobody watches. fixed: no cell stops early."""
 
     work: float
     of_step: float = 0.0
     of_look: float = 0.0
+    fixed: bool = False
 
 
 def expected_work(study: Study, batch: Batch) -> float:
@@ -55,7 +57,7 @@ def stages(study: Study, batch: Batch) -> list[Stage]:
         there = max((number for other, number in starts if other == same), default=0)
         starts.append((same, n_starts(model, training.restarts)))
         again = sum(level != UNABLATED and ABLATIONS[level[0]].retrains for level in levels)
-        found += [_stage(study, batch, training)] * (max(0, starts[-1][1] - there) + again)
+        found += [_stage(study, batch, name)] * (max(0, starts[-1][1] - there) + again)
     return found
 
 
@@ -82,9 +84,10 @@ def _size(study: Study, batch: Batch) -> Footprint:
     return Footprint.of(study, MODELS[batch.model], data, batch.n_parameters, batch.n_hidden, 1)
 
 
-def _stage(study: Study, batch: Batch, training: Training) -> Stage:
+def _stage(study: Study, batch: Batch, name: str) -> Stage:
     """One training from one start."""
-    model, size, counts = MODELS[batch.model], _size(study, batch), Counter(n for n, _ in batch.cells)
+    training, model, size = study.trained[name], MODELS[batch.model], _size(study, batch)
+    counts = Counter(n for n, _ in batch.cells)
     steps = of_steps = looks = longest = 0.0
     for n, cells in counts.items():
         t = expected_steps(training, model, n, size.P)
@@ -92,8 +95,11 @@ def _stage(study: Study, batch: Batch, training: Training) -> Stage:
         of_steps += cells * t * _of_step(training, model, size, n, max(counts))
         looks += cells * looks_until(t)
     of_look = _OF_A_LOOK + 10 * size.P * size.k
-    calls = longest * OF_A_CALL + looks_until(longest) * OF_CALLS_OF_A_LOOK
-    return Stage(of_steps + looks * of_look + calls, of_steps / steps, of_look)
+    calls = longest * OF_A_CALL + looks_until(longest) * OF_CALLS_OF_A_LOOK + _OF_A_TRAINING
+    if model.on_rows:  # it is measured on all rows of its data, at its start and at its end
+        calls += len(batch.cells) * 2 * size.n_rows * size.P * (3 + size.m)
+    fixed = not OPTIMIZERS[training.optimizer].plain
+    return Stage(of_steps + looks * of_look + calls, of_steps / steps, of_look, fixed)
 
 
 def looks_until(t: float) -> float:
