@@ -31,8 +31,9 @@ _FASTNESS, _SPEED, _OF_NAMES, _NOISE = 1e9, 3.0, (0.4, 0.4, 0.2, 0.3, 0.4, 0.15)
 _DRIFT, _LONG = 3e-4, 120.0
 # Further than so many standard deviations from what was expected, a batch says no more: a laptop slept.
 _OUTLIER = 3.0
-# How sure of the remaining time one must be to say it: standard deviation of its logarithm.
-_KNOWN = 0.37
+# How sure of the remaining time one must be to say it: standard deviation of its logarithm; and where it is less than a
+# tenth of what was taken.
+_KNOWN, _ABOUT, _SOON = 0.37, 0.55, 0.1
 # Seconds: a batch under way is as fast as it was in the last of these. It takes so many times what it has taken.
 _RECENT, _OVERDUE = 60.0, 1.2
 # Kinds that are told apart: where there are more, only their names are.
@@ -97,6 +98,7 @@ class Remaining:
         self._work = np.array([expected_work(study, batch) for batch in batches])
         self._open = np.ones(len(batches), dtype=bool)
         self._under_way: Batch | None = None  # in this process
+        self._took = 0.0  # seconds of all that is done
         self._since = 0.0  # when it was begun, or else a batch was last done
         self._course: Course | None = None
         self._recent: deque[tuple[float, float]] = deque()  # when, and how much work of the course was done by then
@@ -124,6 +126,7 @@ class Remaining:
     def end(self, batch: Batch, seconds: float, now: float) -> None:
         row = self._rows[batch.number]
         self._open[row], self._under_way, self._course, self._since = False, None, None, now
+        self._took += seconds
         value = math.log(max(seconds, 1e-6) / self._work[row])
         self._rates = self._rates.learnt(self._kinds[row], value, now)
 
@@ -148,7 +151,8 @@ class Remaining:
             return 0.0
         shares = np.zeros(len(rates.mean))
         np.add.at(shares, kinds, (left / total)[:, None])
-        if shares @ rates.covariance @ shares > _KNOWN**2:
+        deviation = math.sqrt(shares @ rates.covariance @ shares)
+        if deviation > (_KNOWN if total > _SOON * self._took else _ABOUT):
             return None
         each = total / max(1, min(workers, len(left)))
         return float(each if self._under_way is not None else max(each, _OVERDUE * since) - since)
