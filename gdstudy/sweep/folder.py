@@ -18,10 +18,8 @@ from gdstudy.study.errors import StudyError
 CONFIG, BATCHES, STUDY = "config.yaml", "batches", "study.yaml"
 OLD_STORE = "results.sqlite"  # of version 0.1
 LOCK, PART = "lock", ".part"
-WRITER, _NFS = (
-    "writer",
-    ".nfs",
-)  # WRITER says who writes a run; NFS: files that were removed while somebody had them open
+WRITER = "writer"  # the file that says who writes a run
+_NFS = ".nfs"  # of NFS: files that were removed while somebody had them open
 
 
 def check_folder(run_dir: Path) -> None:
