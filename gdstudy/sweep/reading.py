@@ -83,9 +83,10 @@ def load_curves(run_dir: str | Path) -> pd.DataFrame:
 def load_arrays(run_dir: str | Path) -> pd.DataFrame:
     """What pictures are drawn from, one row per array. `value`: float32 NumPy arrays.
 
-    Autoencoders keep for seed 0 `inputs`, `targets` and `outputs` of the first test rows; a bottleneck `mode_strengths`
-    at its checkpoints and, started aligned, `exact_strengths` and `flow_strengths`; superposition `weight`, `hidden`
-    data points, `data_point_dimensions` and `feature_dimensions`. StudyError where there is no run.
+    All of the study's first seed. Autoencoders keep `inputs`, `targets` and `outputs` of the first test rows; a
+    bottleneck `mode_strengths` at its checkpoints and, started aligned, `exact_strengths` and `flow_strengths`;
+    superposition `weight`, `hidden` data points, `data_point_dimensions` and `feature_dimensions`. StudyError where
+    there is no run.
     """
     return _read(run_dir, "arrays")[0]
 
