@@ -5,20 +5,21 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gdstudy.study.config import HOW, Study
+from gdstudy.study.config import GROWS, HOW, Study
 from gdstudy.study.console import one_line, prepare, say, tell
 from gdstudy.study.errors import StudyError, Unfinished, shown
 from gdstudy.study.groups import GROUPS
 from gdstudy.study.parser import StudyParser, as_dict, as_yaml, changed, find_config, read_study, read_yaml, study_of
+from gdstudy.study.seeds import Shard
 from gdstudy.study.sources import check_name
 from gdstudy.study.values import convert
 from gdstudy.study.version import __version__
-from gdstudy.sweep.folder import BATCHES, CONFIG, check_folder, is_old, is_unused, write_whole
+from gdstudy.sweep.folder import BATCHES, CONFIG, check_folder, is_old, is_unused
 from gdstudy.sweep.machine import provenance
 
 if TYPE_CHECKING:
@@ -36,13 +37,15 @@ def run_study(
     name: str = "study",
     datasets: Iterable[Dataset] = (),
     executor: Executor | None = None,
+    shard: str | None = None,
 ) -> Path:
     """Run a study, a YAML file, a Study or a mapping of keys, to the end; returns its run folder.
 
     run_dir: a new or empty folder; default runs/<config>/<YYYYmmdd-HHMMSS>. datasets: more data sets, from Python; a
     config that names none, in a file or a mapping, has these alone. executor: computes the batches instead of what the
-    study asks for; any `concurrent.futures.Executor` whose workers can import gdstudy. StudyError says what to put
-    right; Unfinished names batches that killed their workers.
+    study asks for; any `concurrent.futures.Executor` whose workers can import gdstudy. shard: "3/16", every 16th batch
+    from the third; its run_dir may hold the same study, of which other shards run. StudyError says what to put right;
+    Unfinished names batches that killed their workers.
     """
     from gdstudy.sweep.prepare import prepared
 
@@ -51,7 +54,7 @@ def run_study(
         name = run_name(config)
     study = _with(given, config) if given or config is None or isinstance(config, Mapping) else _checked(config)
     study, loaded = prepared(study, quiet, given)  # before anything is written
-    store = _begin(study, run_dir, name)
+    store = _begin(study, run_dir, name, Shard.of(shard))
     _finish(study, loaded, store, quiet, executor)
     return store.run_dir
 
@@ -99,9 +102,12 @@ def resume_study(
     datasets: Iterable[Dataset] = (),
     executor: Executor | None = None,
     how: Mapping[str, Any] | None = None,
+    shard: str | None = None,
+    grow: Mapping[str, Any] | None = None,
 ) -> Path:
     """Finish what is missing of a run. datasets: those of its data sets that came from Python, the same as then.
-    executor: see `run_study`. how: keys of `HOW`, such as {"executor.kind": "processes"}, other than when it began.
+    executor, shard: see `run_study`. how: keys of `HOW`, such as {"executor.kind": "processes"}, other than when it
+    began. grow: more of `GROWS`, such as {"seeds": 100}: all that the run is to have then, beside what it has.
 
     StudyError for a folder that is no run, whose config.yaml was changed, or whose own data are not the same now.
     """
@@ -110,14 +116,20 @@ def resume_study(
         raise StudyError(f"--resume {run_dir}: no run is there ({CONFIG} and {BATCHES}/); give a run's folder")
     _check_path(folder)
     check_folder(folder)
-    study = read_study(folder / CONFIG)
-    if how:
-        study = study_of(changed(as_dict(study), how))
+    from gdstudy.sweep.generations import earlier, extended, study_to_resume
     from gdstudy.sweep.prepare import prepared
     from gdstudy.sweep.store import Store
 
-    study, loaded = prepared(study, quiet, _given(datasets))
-    _finish(study, loaded, Store(folder, study, provenance(study, __version__)), quiet, executor)
+    began = study_to_resume(folder)
+    if how:
+        began = study_of(changed(as_dict(began), how))
+    before = [*earlier(folder), *([began] if grow is not None else [])]
+    study = began if grow is None else extended(folder, began, grow)
+    study, loaded = prepared(study, quiet, _given(datasets), before)
+    store = Store(folder, study if grow is None else began, provenance(study, __version__), Shard.of(shard))
+    if grow is not None:
+        store.grow(study)
+    _finish(study, loaded, store, quiet, executor)
     return folder
 
 
@@ -129,12 +141,13 @@ def dry_run(study: Study, quiet: bool = False) -> str:
     return str(forecast(*prepared(study, quiet)))
 
 
-def _begin(study: Study, run_dir: str | Path | None, name: str) -> Store:
-    """Begin a run in a new or empty folder, or leave nothing behind."""
+def _begin(study: Study, run_dir: str | Path | None, name: str, shard: Shard | None) -> Store:
+    """Begin a run in a new or empty folder, or leave nothing behind. A shard joins a run of the same study."""
+    from gdstudy.sweep.generations import check_joins
     from gdstudy.sweep.store import Store
 
     if run_dir is None:
-        stamp = time.strftime("%Y%m%d-%H%M%S")
+        stamp = time.strftime("%Y%m%d-%H%M%S") + (f"-{shard.k}-of-{shard.n}" if shard else "")
         folder, again = Path("runs") / name / stamp, 1
         while folder.exists():
             folder, again = Path("runs") / name / f"{stamp}-{again}", again + 1
@@ -143,7 +156,10 @@ def _begin(study: Study, run_dir: str | Path | None, name: str) -> Store:
     _check_path(folder)
     if folder.exists() and not folder.is_dir():
         raise StudyError(f"--run_dir {folder} is a file; name a new folder")
-    if folder.exists() and not is_unused(folder):
+    if shard is not None and (folder / BATCHES).is_dir():
+        check_folder(folder)
+        check_joins(folder, study)
+    elif folder.exists() and not is_unused(folder):
         if is_old(folder):
             raise StudyError(f"--run_dir {folder} holds a run of gdstudy 0.1; name a new folder")
         hint = f"; finish it with --resume {folder}" if (folder / BATCHES).is_dir() else ""
@@ -151,7 +167,7 @@ def _begin(study: Study, run_dir: str | Path | None, name: str) -> Store:
     made = [p for p in (folder, *folder.parents) if not p.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return Store(folder, study, provenance(study, __version__))
+        return Store(folder, study, provenance(study, __version__), shard)
     except OSError as error:
         with suppress(OSError):
             for path in made:
@@ -173,13 +189,20 @@ def _check_path(folder: Path) -> None:
 def _finish(
     study: Study, datasets: dict[Variety, Dataset], store: Store, quiet: bool, executor: Executor | None = None
 ) -> None:
-    """Everything after the run has begun: train, export, draw, report; then let the run go."""
+    """Everything after the run has begun: train, export, draw, report (unless other shards run); then let it go."""
+    from gdstudy.showing import said_of_shard, show
     from gdstudy.sweep.run import run_missing
 
     try:
         run_missing(study, datasets, store, quiet, executor)
+        if (shard := store.shard) is not None:
+            stored, of = store.take_over()
+            if not quiet:
+                say(said_of_shard(shard, stored, of, store))
+            if store.shard is not None:
+                return
         try:
-            _show(store.run_dir, quiet)
+            show(store, quiet)
         except OSError as error:
             why = f"{store.run_dir}: {one_line(error)}; all that was trained is kept"
             raise StudyError(f"{why}: make room or allow writing there, then --resume {store.run_dir}") from None
@@ -190,45 +213,19 @@ def _finish(
         store.close()
 
 
-def _show(folder: Path, quiet: bool) -> None:
-    """Figures, TensorBoard, results.csv, claims and the closing table of what is stored."""
-    if not quiet:
-        tell("drawing figures, writing tables …")
-    from gdstudy.figures import redraw
-    from gdstudy.sweep.reading import export_csv, load_run
-    from gdstudy.views.board import write_board
-    from gdstudy.views.claims import decide
-    from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text, report
-
-    run = load_run(folder)
-    with ThreadPoolExecutor(1) as beside:  # Arrow leaves Python to the figures
-        table = beside.submit(export_csv, folder, run.results)
-        images = redraw(folder, run)
-        table.result()
-    claims = decide(run)
-    markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
-    texts = {"config": f"```yaml\n{(folder / CONFIG).read_text('utf-8')}\n```"} | (
-        {"claims": markdown} if claims else {}
-    )
-    write_board(folder, texts, run, images)
-    if claims:
-        write_whole(folder / "claims.md", markdown.encode())
-        write_whole(folder / "claims.csv", claims_csv(claims).encode())
-    if not quiet:
-        if claims:
-            say("\n" + claims_text(claims))
-        say(report(run, folder))
-
-
 def _how(parser: StudyParser, arguments: Sequence[str]) -> dict[str, Any]:
-    """The keys that may be given beside --resume. StudyError for others: what a run is, it says itself."""
+    """The keys that may be given beside --resume or --extend. StudyError for others: what a run is, it says itself."""
     options, changes = parser.read(arguments)
-    others = [f"--{key}" for key in changes if key.partition(".")[0] not in HOW]
+    allowed = HOW if options.extend is None else (*HOW, *GROWS)
+    others = [f"--{key}" for key in changes if key.partition(".")[0] not in allowed]
+    if options.extend is not None:
+        others += [f"--{name}" for name in ("resume", "shard") if getattr(options, name) is not None]
     others += [f"--{name}" for name in ("config", "run_dir") if getattr(options, name) is not None]
     others += [f"--{name}" for name in ("print_config", "dry_run") if getattr(options, name)]
     if others:
-        kept = ", ".join(f"{key}.*" if key in GROUPS else key for key in HOW)
-        raise StudyError(f"--resume takes --quiet and {kept} beside it; leave out {' '.join(others)}")
+        kept = ", ".join(f"{key}.*" if key in GROUPS else key for key in allowed)
+        command, beside = ("--resume", "--shard, --quiet") if options.extend is None else ("--extend", "--quiet")
+        raise StudyError(f"{command} takes {beside} and {kept} beside it; leave out {' '.join(others)}")
     return changes
 
 
@@ -250,6 +247,16 @@ def main(argv: list[str] | None = None) -> int:
         "--run_dir", metavar="DIR", help="A new or empty folder; default runs/<config>/<YYYYmmdd-HHMMSS>."
     )
     parser.add_argument("--resume", metavar="RUN_DIR", help="Finish what is missing of a run.")
+    parser.add_argument(
+        "--extend",
+        metavar="RUN_DIR",
+        help="Add seeds or sizes to a run: --seeds, --n_train, --n_parameters, --n_hidden, each with what it has.",
+    )
+    parser.add_argument(
+        "--shard",
+        metavar="K/N",
+        help="Only every N-th batch, beginning with the K-th; several shards may share a --run_dir. See gdstudy merge.",
+    )
     parser.add_argument("--quiet", action="store_true", help="Say nothing but errors.")
     parser.add_argument("--print_config", action="store_true", help="Print the whole resolved study and stop.")
     parser.add_argument(
@@ -260,8 +267,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"gdstudy {__version__}")
     try:
         options, study = parser.study(arguments)
-        if options.resume is not None:
-            resume_study(options.resume, options.quiet, how=_how(parser, arguments))
+        if options.extend is not None:
+            given = _how(parser, arguments)
+            grow = {key: given.pop(key) for key in GROWS if key in given}
+            resume_study(options.extend, options.quiet, how=given, grow=grow)
+        elif options.resume is not None:
+            resume_study(options.resume, options.quiet, how=_how(parser, arguments), shard=options.shard)
         elif study is None:
             raise StudyError("--config is missing: name a study, such as --config linear.yaml, or a run to --resume")
         elif options.print_config:
@@ -269,7 +280,7 @@ def main(argv: list[str] | None = None) -> int:
         elif options.dry_run:
             say(dry_run(study, options.quiet))
         else:
-            run_study(study, options.run_dir, options.quiet, run_name(options.config))
+            run_study(study, options.run_dir, options.quiet, run_name(options.config), shard=options.shard)
     except KeyboardInterrupt as interrupt:
         tell(f"{PROG}: {interrupt.args[0] if interrupt.args else 'interrupted'}")
         return 130

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from gdstudy.study.errors import shown
+from gdstudy.study.errors import StudyError, shown
 from gdstudy.study.values import in_ranges, items_of, range_of, whole
 
 # More is no study but a slip of the pen, and NumPy's RandomState takes no larger seed.
@@ -67,6 +67,14 @@ class Shard:
             bounds = f"k counts from 1 to n, and n to {MOST_SHARDS}"
             raise ValueError(f"{shown(value)} must be k/n, the k-th of n shards, as 3/16: {bounds}")
         return cls(int(found[1]), int(found[2]))
+
+    @classmethod
+    def of(cls, option: str | None) -> Shard | None:
+        """That of --shard, if it was given. StudyError for what is none."""
+        try:
+            return None if option is None else cls.parse(option)
+        except ValueError as error:
+            raise StudyError(f"--shard: {error}") from None
 
     def has(self, number: int) -> bool:
         """Whether the batch of this number, counted from 0, is in it."""

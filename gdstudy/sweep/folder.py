@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
-import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from gdstudy.study.errors import StudyError
 
 CONFIG, BATCHES, STUDY = "config.yaml", "batches", "study.yaml"
 OLD_STORE = "results.sqlite"  # of version 0.1
-WRITER = "writer"  # the file that says who writes a run
-_LOCK, _PART = "lock", ".part"
+LOCK, WRITER, GATE = "lock", "writer", "gate"  # see `lock`; the second says who writes a run
+_LOCKS, _PART = re.compile(rf"{GATE}|({LOCK}|{WRITER})(\.[0-9]+-[0-9]+)?"), ".part"
 
 
 def check_folder(run_dir: Path) -> None:
@@ -68,7 +66,7 @@ def is_unused(run_dir: Path) -> bool:
     batches = run_dir / BATCHES
     rest = [path for path in run_dir.iterdir() if path != batches]
     if batches.is_dir() and not batches.is_symlink():
-        rest += [path for path in batches.iterdir() if path.name not in (_LOCK, WRITER)]
+        rest += [path for path in batches.iterdir() if not _LOCKS.fullmatch(path.name)]
     elif batches.exists():
         rest.append(batches)
     return all(_is_remains(path) for path in rest)
@@ -86,30 +84,12 @@ def clear_remains(run_dir: Path) -> None:
                 path.unlink()
 
 
-def hold(run_dir: Path) -> FileLock:
-    """Lock a run for this process until it ends or releases it. StudyError, naming who holds it, where another does.
-
-    The system frees the lock of a process that died, however it died.
-    """
-    path, writer = run_dir / BATCHES / _LOCK, run_dir / BATCHES / WRITER
-    for file in (path, writer):
-        check_file(file)
-    if path.exists() and (path.is_dir() or path.stat().st_nlink > 1):
-        raise StudyError(f"{path} is a folder or has a second name somewhere else; remove it")
-    lock = FileLock(path, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        who = writer.read_text("utf-8", "replace")[:300].strip() if writer.is_file() else "another process"
-        raise StudyError(f"{run_dir} is being written by {who}; wait until it ends, or stop it") from None
-    write_whole(writer, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-    return lock
-
-
 def abandon(run_dir: Path) -> None:
     """Remove what a run that could not begin has written. For who holds it."""
-    for name in (CONFIG, f"{BATCHES}/{STUDY}", f"{BATCHES}/{WRITER}", f"{BATCHES}/{_LOCK}"):
-        (run_dir / name).unlink(missing_ok=True)
+    (run_dir / CONFIG).unlink(missing_ok=True)
+    for path in list((run_dir / BATCHES).iterdir()):
+        if path.name == STUDY or _LOCKS.fullmatch(path.name):
+            path.unlink(missing_ok=True)
     (run_dir / BATCHES).rmdir()
 
 
@@ -124,15 +104,15 @@ def whole_file(path: Path, flush: bool = False) -> Iterator[Path]:
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # a link of this name would fail
         yield part
         if flush:
-            _flush(part)
+            flush_to_disk(part)
         os.replace(part, path)
         if flush:
-            _flush(path.parent)
+            flush_to_disk(path.parent)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _flush(path: Path) -> None:
+def flush_to_disk(path: Path) -> None:
     """Have the system write a file, or the names in a folder, to the disk."""
     number = os.open(path, os.O_RDONLY)
     try:

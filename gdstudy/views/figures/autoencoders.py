@@ -190,7 +190,7 @@ def mosaic(rows: list[np.ndarray], side: int) -> np.ndarray:
 
 
 def reconstructions(run: Run) -> Figure | None:
-    """Test pictures of the first seed and their reconstructions below, at and above the threshold: GD and closed form."""
+    """Test pictures of the first seed and their reconstructions below, at and above the threshold."""
     shown = _pictured(run)
     if not shown:
         return None
