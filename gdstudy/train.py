@@ -237,11 +237,7 @@ def run_name(config: str | Path) -> str:
     return name
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 done, 2 something the user can put right (one line on stderr), 1 batches that kill their workers,
-    130 interrupted."""
-    prepare()
-    arguments = sys.argv[1:] if argv is None else argv
+def _parser() -> StudyParser:
     parser = StudyParser(PROG, "Train by gradient descent from zero, beside the closed form X⁺y, for every N.")
     parser.add_argument(
         "--run_dir", metavar="DIR", help="A new or empty folder; default runs/<config>/<YYYYmmdd-HHMMSS>."
@@ -265,6 +261,15 @@ def main(argv: list[str] | None = None) -> int:
         help="Print cells, batches, memory, disk and time that it would take, and stop.",
     )
     parser.add_argument("--version", action="version", version=f"gdstudy {__version__}")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 done, 2 something the user can put right (one line on stderr), 1 batches that kill their workers,
+    130 interrupted."""
+    prepare()
+    arguments = sys.argv[1:] if argv is None else argv
+    parser = _parser()
     try:
         options, study = parser.study(arguments)
         if options.extend is not None:

@@ -29,21 +29,21 @@ _PART = ".part"
 
 @dataclass(frozen=True)
 class _Run:
-    """One of the runs that are merged. study: what its parts say that they are of; batches: by what they hold, those
-    that are stored."""
+    """One of the runs that are merged. study: what its parts say that they are of; batches: by what they hold; stored:
+    numbers of those that are there."""
 
     folder: Path
     generations: list[Study]
     study: str
     batches: Mapping[str, Batch]
+    stored: frozenset[int]
 
     @classmethod
     def of(cls, folder: Path) -> _Run:
         check_folder(folder)
         stages = generations(folder)
-        stored = set(part_numbers(folder / BATCHES))
-        batches = {_content(batch): batch for batch in planned(stages) if batch.number in stored}
-        return cls(folder, stages, identity(folder), batches)
+        batches = {_content(batch): batch for batch in planned(stages)}
+        return cls(folder, stages, identity(folder), batches, frozenset(part_numbers(folder / BATCHES)))
 
     @property
     def first_seed(self) -> int:
@@ -117,7 +117,8 @@ def _check_fits(runs: Sequence[_Run], batches: Sequence[Batch]) -> None:
 def _take(batch: Batch, runs: Sequence[_Run], folder: Path, study: str, note: Callable[[str], None]) -> bool:
     """Store a batch of the merged run as the first run has it that has it undamaged; whether one has."""
     for run in runs:
-        if (found := run.batches.get(_content(batch))) is None:
+        found = run.batches.get(_content(batch))
+        if found is None or found.number not in run.stored:
             continue
         try:
             parts = run.parts(found)

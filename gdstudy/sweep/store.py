@@ -83,6 +83,11 @@ class Store:
         record(self.run_dir, self._generations)
         renew_config(self.run_dir, study)
 
+    @property
+    def study(self) -> Study:
+        """As it is now."""
+        return self._generations[-1]
+
     def planned(self) -> list[Batch]:
         """The batches of the run that are open here, in their order."""
         return [batch for batch in planned(self._generations) if self._is_open(batch.number)]
