@@ -239,27 +239,17 @@ def run_name(config: str | Path) -> str:
 
 def _parser() -> StudyParser:
     parser = StudyParser(PROG, "Train by gradient descent from zero, beside the closed form X⁺y, for every N.")
-    parser.add_argument(
-        "--run_dir", metavar="DIR", help="A new or empty folder; default runs/<config>/<YYYYmmdd-HHMMSS>."
-    )
+    told = "A new or empty folder; default runs/<config>/<YYYYmmdd-HHMMSS>."
+    parser.add_argument("--run_dir", metavar="DIR", help=told)
     parser.add_argument("--resume", metavar="RUN_DIR", help="Finish what is missing of a run.")
-    parser.add_argument(
-        "--extend",
-        metavar="RUN_DIR",
-        help="Add seeds or sizes to a run: --seeds, --n_train, --n_parameters, --n_hidden, each with what it has.",
-    )
-    parser.add_argument(
-        "--shard",
-        metavar="K/N",
-        help="Only every N-th batch, beginning with the K-th; several shards may share a --run_dir. See gdstudy merge.",
-    )
+    told = "Add seeds or sizes to a run: --seeds, --n_train, --n_parameters, --n_hidden, each with what it has."
+    parser.add_argument("--extend", metavar="RUN_DIR", help=told)
+    told = "Only every N-th batch, beginning with the K-th; several shards may share a --run_dir. See gdstudy merge."
+    parser.add_argument("--shard", metavar="K/N", help=told)
     parser.add_argument("--quiet", action="store_true", help="Say nothing but errors.")
     parser.add_argument("--print_config", action="store_true", help="Print the whole resolved study and stop.")
-    parser.add_argument(
-        "--dry_run",
-        action="store_true",
-        help="Print cells, batches, memory, disk and time that it would take, and stop.",
-    )
+    told = "Print cells, batches, memory, disk and time that it would take, and stop."
+    parser.add_argument("--dry_run", action="store_true", help=told)
     parser.add_argument("--version", action="version", version=f"gdstudy {__version__}")
     return parser
 

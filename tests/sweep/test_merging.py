@@ -5,8 +5,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -17,7 +15,6 @@ from parts_of import finish, parts, rewrite
 
 from gdstudy.__main__ import main as gdstudy
 from gdstudy.experiment.plan import plan
-from gdstudy.merge import merge_runs
 from gdstudy.study.config import Study
 from gdstudy.study.errors import StudyError
 from gdstudy.study.groups import Synthetic, Training
@@ -37,16 +34,15 @@ from gdstudy.train import main, run_study
 
 TABLES = ("results", "curves", "arrays")
 TINY = {"synthetic": Synthetic(n_inputs=8, n_rows=60, p_nonzero=0.3), "batch_cells": 5, "seeds": 6}
-TRAINED = Training(steps=60, checkpoints_per_decade=2)
+TRAINED = Training(steps=20, checkpoints_per_decade=2)
 # Both sides of the threshold, with all that is stored: closed forms, laws, trainings, curves and pictures.
 STUDIES = {
     "readouts": Study(datasets=["student_teacher"], n_train=[4, 8, 16], gd=TRAINED, **TINY),
     "autoencoders": Study(
         datasets=["isotropic"],
         models=["linear_autoencoder", "random_relu_autoencoder"],
-        n_train=[4, 8, 16],
-        n_parameters=[6, 10],
-        input_noise=[0, 0.5],
+        n_train=[4, 12],
+        n_parameters=[10],
         estimators=["min_norm", "gd", "theory"],
         gd=TRAINED,
         **TINY,
@@ -113,26 +109,29 @@ def test_shards_merged_are_the_run_that_was_never_divided(whole, tmp_path):
         ]
 
 
-SHARD = """
-import sys
-from gdstudy.train import main
-sys.exit(main(["--config", "s.yaml", "--run_dir", "run", "--shard", sys.argv[1]]))
-"""
-
-
-def test_shards_that_begin_at_once_in_one_folder_are_one_run_and_the_last_draws(tmp_path):
+def test_shards_that_begin_at_once_in_one_folder_are_one_run_and_the_last_draws(tmp_path, capfd):
     study = replace(STUDIES["readouts"], n_train=[4, 8])
     (tmp_path / "s.yaml").write_text(as_yaml(study))
-    started = [
-        subprocess.Popen([sys.executable, "-c", SHARD, f"{k}/3"], cwd=tmp_path, text=True, stdout=subprocess.PIPE)
-        for k in (1, 2, 3)
-    ]
-    said = [process.communicate()[0] for process in started]
-    assert [process.returncode for process in started] == [0, 0, 0]
-    check_same(tmp_path / "run", compute(tmp_path / "whole", study))
-    assert all(f"shard {k}/3 is done: " in text for k, text in enumerate(said, 1))
-    assert (tmp_path / "run/results.csv").is_file()
-    assert list((tmp_path / "run/figures").glob("*.png"))
+    run = tmp_path / "run"
+    command = ["--config", str(tmp_path / "s.yaml"), "--run_dir", str(run)]
+    started = [forked(lambda k=k: main([*command, "--shard", f"{k}/3"]) == 0 or os._exit(1)) for k in (1, 2, 3)]
+    assert [os.waitpid(process, 0)[1] for process in started] == [0, 0, 0]
+    said = capfd.readouterr().out
+    assert all(f"shard {k}/3 is done: " in said for k in (1, 2, 3))
+    check_same(run, compute(tmp_path / "whole", study))
+    assert (run / "results.csv").is_file()
+    assert list((run / "figures").glob("*.png"))
+
+
+def forked(work):
+    """A process that does this work; its exit status is 1 where that fails."""
+    if process := os.fork():
+        return process
+    try:
+        work()
+        os._exit(0)
+    finally:
+        os._exit(1)
 
 
 def test_a_shard_joins_no_run_of_another_study_and_none_of_another_number_of_shards(tmp_path):
@@ -149,11 +148,12 @@ def test_a_shard_joins_no_run_of_another_study_and_none_of_another_number_of_sha
             Store(run, study, shard=taken)
     Store(run, study, shard=Shard(1, 3)).close()  # control: the others may
     store.close()
+    assert list((run / "batches").glob("lock.*"))
     store = Store(run, study)
+    assert not list((run / "batches").glob("lock.*"))  # who is alone clears what others left
     with pytest.raises(StudyError, match="is being written by process"):
         Store(run, study, shard=Shard(1, 3))
     store.close()
-    assert not list((run / "batches").glob("lock.*"))  # who is alone clears what others left
 
 
 def test_a_shard_takes_over_only_once_all_is_there_and_nobody_else_writes(tmp_path):
@@ -209,30 +209,32 @@ def test_damaged_and_missing_batches_are_named_and_left_to_resume(whole, tmp_pat
     check_same(tmp_path / "again", run)
 
 
-def test_runs_of_other_seeds_or_sizes_merge_to_the_run_of_all(whole, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "key", "some", "others", "everything"),
+    [
+        ("readouts", "n_train", [4], [8, 12], [4, 8, 12]),
+        ("autoencoders", "seeds", "100-104", 5, "100-104, 0-4"),
+        ("layers", "seeds", 5, "5-9", 10),
+    ],
+)
+def test_runs_of_other_seeds_or_sizes_merge_to_the_run_of_all(name, key, some, others, everything, tmp_path):
     """In batches that hold the same: else digits may differ, since a cell can depend on its batch."""
-    study, _ = whole
-    for key, some, others, everything in (
-        ("seeds", 5, "5-9", 10),
-        ("seeds", "100-104", 5, "100-104, 0-4"),
-        ("n_train", [4], [8, 12], [4, 8, 12]),
-    ):
-
-        def of(name, value, key=key, some=some):
-            return compute(tmp_path / f"{key}{some}-{name}", replace(study, **{"seeds": 5, key: value}))
-
-        one, two = of("one", some), of("two", others)
-        merged = tmp_path / f"{key}{some}-merged"
-        assert quietly(merged, one, two)[1:] == (0, [])
-        fresh = of("fresh", everything)
-        assert load_study(merged) == load_study(fresh)
-        check_same(merged, fresh)
+    study = replace(STUDIES[name], seeds=5)
+    one, two, fresh = (
+        compute(tmp_path / f"{k}", replace(study, **{key: value})) for k, value in enumerate((some, others, everything))
+    )
+    assert quietly(tmp_path / "merged", one, two)[1:] == (0, [])
+    assert load_study(tmp_path / "merged") == load_study(fresh)
+    check_same(tmp_path / "merged", fresh)
+    # Control: in the other order its first seed is another, or its batches stand elsewhere.
+    assert quietly(tmp_path / "turned", two, one)[1:] == (0, [])
+    assert generations(tmp_path / "turned") != generations(tmp_path / "merged")
 
 
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"gd": replace(TRAINED, steps=61)}, r"is of another study than .* \(gd\); only n_train"),
+        ({"gd": replace(TRAINED, steps=21)}, r"is of another study than .* \(gd\); only n_train"),
         ({"batch_cells": 4}, r"is of another study than .* \(batch_cells\)"),
         ({"seeds": "3-8"}, r"does not fit the others: seeds and sizes must be the same, or differ in one"),
         ({"seeds": "6-9", "n_train": [5]}, "does not fit the others"),
@@ -251,23 +253,19 @@ def test_runs_that_are_no_parts_of_one_are_refused_and_nothing_is_written(change
 
 def killed_at(k, work):
     """Whether a process that does this work was killed before the k-th file it writes, or came to its end."""
-    process = os.fork()
-    if process == 0:
-        try:
-            left = itertools.count()
+    left = itertools.count()
 
-            def until_killed(*arguments, **more):
-                if next(left) == k:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                write_whole(*arguments, **more)
+    def until_killed(*arguments, **more):
+        if next(left) == k:
+            os.kill(os.getpid(), signal.SIGKILL)
+        write_whole(*arguments, **more)
 
-            for room in (sweep_generations, sweep_lock, sweep_merging, sweep_store):
-                room.write_whole = until_killed
-            work()
-            os._exit(0)
-        finally:
-            os._exit(1)
-    _, status = os.waitpid(process, 0)
+    def killed():
+        for room in (sweep_generations, sweep_lock, sweep_merging, sweep_store):
+            room.write_whole = until_killed
+        work()
+
+    _, status = os.waitpid(forked(killed), 0)
     assert status in (0, signal.SIGKILL)
     return status == signal.SIGKILL
 
@@ -280,7 +278,8 @@ def test_a_merge_that_is_killed_leaves_nothing_or_a_whole_run(tmp_path):
     compute(tmp_path / "two", replace(SEEDS, seeds="5-9"))
     fresh = compute(tmp_path / "fresh", replace(SEEDS, seeds=10))
     runs = (tmp_path / "one", tmp_path / "two")
-    writes = 4 + 2 * 2 * 2  # the writer's name, those of the study and how it grew, and two parts of each batch
+    # The writer's name, here and in what the one before has left; study, growth and config; two parts of each batch.
+    writes = 2 + 3 + 2 * 4
     for k in range(writes):
         assert killed_at(k, lambda: quietly(tmp_path / "merged", *runs))
         assert not (tmp_path / "merged").exists()
@@ -293,7 +292,7 @@ def test_a_run_that_is_killed_while_it_grows_is_as_before_or_goes_on(tmp_path):
     fresh = compute(tmp_path / "fresh", replace(SEEDS, seeds=10))
     old = compute(tmp_path / "old", SEEDS)
     grew = []
-    for k in range(6):  # before the writer's name, grown.yaml, config.yaml, and parts
+    for k in (0, 1, 2, 3, 6):  # before the writer's name, grown.yaml, config.yaml, and parts
         shutil.copytree(old, tmp_path / "run")
         assert killed_at(k, lambda: extend(tmp_path / "run", seeds=10))
         study = study_to_resume(tmp_path / "run")
@@ -304,7 +303,7 @@ def test_a_run_that_is_killed_while_it_grows_is_as_before_or_goes_on(tmp_path):
         check_same(tmp_path / "run", fresh if grew[-1] else old)
         assert read_study(tmp_path / "run/config.yaml") == study
         shutil.rmtree(tmp_path / "run")
-    assert grew == [False, False, True, True, True, True]
+    assert grew == [False, False, True, True, True]
 
 
 # Growing
@@ -328,7 +327,7 @@ def test_a_run_that_grew_twice_is_the_run_of_all_and_its_batches_stay(whole, tmp
     before = {path: path.read_bytes() for path in parts(run)}
     sizes = sorted({*study.n_train, 20})
     extend(run, seeds=10)
-    extend(run, n_train=sizes, **({"n_parameters": [6, 10, 14]} if study.n_parameters else {}))
+    extend(run, n_train=sizes, **({"n_parameters": [10, 14]} if study.n_parameters else {}))
     assert {path: path.read_bytes() for path in before} == before
     last = load_study(run)
     assert [len(stage.seeds) for stage in generations(run)] == [5, 10, 10]
@@ -353,7 +352,7 @@ def test_an_unfinished_run_grows_and_in_other_batches_digits_alone_differ(tmp_pa
 def test_each_cell_is_planned_once_however_a_study_grew():
     study = STUDIES["autoencoders"]
     stages = [study]
-    for sizes in ({"seeds": "0-9, 20"}, {"n_parameters": [3, 6, 10]}, {"n_train": "4-16/4", "seeds": "0-12, 20"}):
+    for sizes in ({"seeds": "0-9, 20"}, {"n_parameters": [3, 10]}, {"n_train": "4-16/4", "seeds": "0-12, 20"}):
         stages.append(grown(stages[-1], sizes))
     found = planned(stages)
     assert [batch.number for batch in found] == list(range(len(found)))
@@ -375,13 +374,13 @@ def test_each_cell_is_planned_once_however_a_study_grew():
     [
         (["--seeds", "6"], "its study has all of that; give more seeds or sizes"),
         ([], "its study has all of that; give more seeds or sizes"),
-        (["--seeds", "4"], "seeds can only grow: 4 lacks 4, 5, which the run has; name these too"),
+        (["--seeds", "4"], "seeds can only grow: 4 lacks 4-5, which the run has; name these too"),
         (["--seeds", "100-199"], "seeds can only grow: 100-199 lacks 6, which the run has"),
         (["--n_train", "4, 8"], r"n_train can only grow: 4, 8 lacks 16, which"),
         (["--gd.steps", "3"], "takes --quiet and executor.*, n_train, n_parameters, n_hidden, seeds beside it"),
         (["--shard", "1/2", "--seeds", "9"], "leave out --shard"),
         (["--seeds", "many"], "--extend .*seeds: 'many' is no whole number"),
-        (["--n_train", "4-60"], "n_train=60 is too many"),
+        (["--n_train", "4-4000/4"], "n_train=4000 is too many"),
     ],
 )
 def test_what_is_no_growth_is_one_line_and_changes_nothing(arguments, said, tmp_path, capsys):
@@ -394,17 +393,16 @@ def test_what_is_no_growth_is_one_line_and_changes_nothing(arguments, said, tmp_
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
-def test_the_commands_merge_and_extend_end_with_figures(tmp_path, capsys):
-    study = replace(SEEDS, n_train=[4, 20, 30])
-    one, two = compute(tmp_path / "one", study, "1/2"), compute(tmp_path / "two", study, "2/2")
+def test_the_commands_merge_and_extend_show_what_is_complete(tmp_path, capsys, monkeypatch):
+    seen = []
+    monkeypatch.setattr("gdstudy.showing.show", lambda store, quiet: seen.append(len(load_results(store.run_dir))))
+    one, two = compute(tmp_path / "one", SEEDS, "1/2"), compute(tmp_path / "two", SEEDS, "2/2")
     assert gdstudy(["merge", str(tmp_path / "some"), str(one)]) == 0
-    assert (
-        f"and lacks {len(parts(two))}; compute them with: python -m gdstudy.train --resume" in capsys.readouterr().out
-    )
-    merge_runs(tmp_path / "all", [one, two])
-    assert len(pd.read_csv(tmp_path / "all/results.csv")) == 5 * 3 * 3
+    said = capsys.readouterr().out
+    assert f"and lacks {len(parts(two))}; compute them with: python -m gdstudy.train --resume" in said
+    assert gdstudy(["merge", str(tmp_path / "all"), str(one), str(two)]) == 0
     assert gdstudy(["extend", str(tmp_path / "all"), "--seeds", "7", "--quiet"]) == 0
-    assert len(pd.read_csv(tmp_path / "all/results.csv")) == 7 * 3 * 3
+    assert seen == [5 * 2 * 3, 7 * 2 * 3]
     assert gdstudy(["merge", str(tmp_path / "all"), str(one)]) == 2
     assert "is not empty; name a new folder" in capsys.readouterr().err
 
