@@ -16,6 +16,8 @@ from gdstudy.study.version import __version__
 COMMANDS = {
     "train": "run a study, beside its closed form: gdstudy train --config linear.yaml",
     "resume": "finish what is missing of a run: gdstudy resume RUN_DIR",
+    "extend": "add seeds or sizes to a run: gdstudy extend RUN_DIR --seeds 100",
+    "merge": "make one run of shards, or of runs with other seeds: gdstudy merge NEW_DIR RUN_DIR…",
     "figures": "redraw a run's figures: gdstudy figures RUN_DIR",
     "diagnose": "say what is wrong with your own data, if anything: gdstudy diagnose data.csv --target y",
 }
@@ -37,11 +39,11 @@ def main(argv: list[str] | None = None) -> int:
     if name not in COMMANDS:
         tell(f"gdstudy: unknown command {name[:60]!r}; known: {', '.join(COMMANDS)}")
         return 2
-    if name == "resume":
+    if name in ("resume", "extend"):
         if not rest or rest[0] in ("-h", "--help"):
-            say(f"usage: gdstudy resume RUN_DIR [--quiet]\n\n{COMMANDS[name]}")
+            say(f"usage: gdstudy {name} RUN_DIR [--quiet]\n\n{COMMANDS[name]}")
             return 0 if rest else 2
-        name, rest = "train", ["--resume", *rest]
+        name, rest = "train", [f"--{name}", *rest]
     return int(import_module(f"gdstudy.{_MODULES.get(name, name)}").main(rest))
 
 

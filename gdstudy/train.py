@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gdstudy.command import run_command
-from gdstudy.study.config import HOW, Study
+from gdstudy.study.config import GROWS, HOW, Study
 from gdstudy.study.console import one_line, say, tell
 from gdstudy.study.errors import StudyError, shown
 from gdstudy.study.groups import GROUPS
 from gdstudy.study.parser import StudyParser, as_dict, as_yaml, changed, find_config, read_study, read_yaml, study_of
+from gdstudy.study.seeds import Shard
 from gdstudy.study.sources import check_name
 from gdstudy.study.values import convert
 from gdstudy.study.version import __version__
@@ -44,6 +45,7 @@ def run_study(
     datasets: Iterable[Dataset] = (),
     deadline: Deadline = NEVER,
     executor: Executor | None = None,
+    shard: str | None = None,
 ) -> Path:
     """Run a study, a YAML file, a Study or a mapping of keys, to the end; returns its run folder.
 
@@ -51,7 +53,8 @@ def run_study(
     config that names none, in a file or a mapping, has these alone. deadline: when to stop with `Stopped`, a
     KeyboardInterrupt, to go on later. executor: computes the batches instead of what the study asks for; any
     `concurrent.futures.Executor` whose workers can import gdstudy. StudyError says what to put right; Unfinished names
-    batches that killed their workers.
+    batches that killed their workers. shard: "3/16", every 16th batch from the third; its run_dir may hold the same
+    study, of which other shards run.
     """
     from gdstudy.sweep.prepare import prepared
 
@@ -60,7 +63,7 @@ def run_study(
         name = run_name(config)
     study = _with(given, config) if given or config is None or isinstance(config, Mapping) else _checked(config)
     study, loaded = prepared(study, quiet, given)  # before anything is written
-    store = _begin(study, run_dir, name)
+    store = _begin(study, run_dir, name, Shard.of(shard))
     _finish(study, loaded, store, quiet, deadline, executor)
     return store.run_dir
 
@@ -109,26 +112,34 @@ def resume_study(
     deadline: Deadline = NEVER,
     executor: Executor | None = None,
     how: Mapping[str, Any] | None = None,
+    shard: str | None = None,
+    grow: Mapping[str, Any] | None = None,
 ) -> Path:
     """Finish what is missing of a run. datasets: those of its data sets that came from Python, the same as then.
-    deadline, executor: see `run_study`. how: keys of `HOW`, such as {"executor.kind": "processes"}, other than then.
+    deadline, executor, shard: see `run_study`. how: keys of `HOW`, such as {"executor.kind": "processes"}, other than
+    then. grow: more of `GROWS`, such as {"seeds": 100}: all that the run is to have then, beside what it has.
 
     StudyError for a folder that is no run, whose config.yaml was changed, or whose own data are not the same now.
     """
     from gdstudy.sweep.beginning import restore_config, study_to_resume
+    from gdstudy.sweep.generations import earlier, extended
     from gdstudy.sweep.prepare import prepared
     from gdstudy.sweep.store import Store
 
     folder = Path(run_dir)
     _check_path(folder)
     check_folder(folder)
-    study = study_to_resume(folder)
-    study = study_of(changed(as_dict(study), how)) if how else study
-    study, loaded = prepared(study, quiet, _given(datasets))
+    began = study_to_resume(folder)
+    began = study_of(changed(as_dict(began), how)) if how else began
+    before = [*earlier(folder), *([began] if grow is not None else [])]
+    study = began if grow is None else extended(folder, began, grow)
+    study, loaded = prepared(study, quiet, _given(datasets), before)
     try:
-        store = Store(folder, study, provenance(study, __version__))
+        store = Store(folder, study if grow is None else began, provenance(study, __version__), Shard.of(shard))
         if note := restore_config(folder):
             tell(note)
+        if grow is not None:
+            store.grow(study)
     except OSError as error:
         raise StudyError(f"{folder}: {one_line(error)}; {remedy(error)}, then --resume {folder}") from None
     _finish(study, loaded, store, quiet, deadline, executor)
@@ -143,18 +154,23 @@ def dry_run(study: Study, quiet: bool = False) -> str:
     return str(forecast(*prepared(study, quiet)))
 
 
-def _begin(study: Study, run_dir: str | Path | None, name: str) -> Store:
-    """Begin a run in a new or empty folder, or leave nothing behind."""
-    from gdstudy.sweep.beginning import Taken, begin
+def _begin(study: Study, run_dir: str | Path | None, name: str, shard: Shard | None) -> Store:
+    """Begin a run in a new or empty folder, or leave nothing behind. A shard joins a run of the same study."""
+    from gdstudy.sweep.beginning import Taken, begin, is_begun, join
 
-    stamp = Path("runs") / name / time.strftime("%Y%m%d-%H%M%S")
+    made_by = provenance(study, __version__)
+    stamp = Path("runs") / name / (time.strftime("%Y%m%d-%H%M%S") + (f"-{shard.k}-of-{shard.n}" if shard else ""))
     for again in itertools.count():
         folder = Path(run_dir) if run_dir is not None else stamp.with_name(f"{stamp.name}{f'-{again}' * (again > 0)}")
         _check_path(folder)
+        joined = shard if run_dir is not None else None
         try:
-            return begin(folder, study, provenance(study, __version__))
+            if joined is not None and is_begun(folder):
+                return join(folder, study, made_by, joined)
+            return begin(folder, study, made_by, shard)
         except Taken:
-            if run_dir is not None:
+            # Of shards that begin at once the others join the first.
+            if run_dir is not None and (joined is None or not is_begun(folder)):
                 raise
         except OSError as error:
             raise StudyError(f"cannot write the run folder {folder}: {error}; name another with --run_dir") from None
@@ -180,14 +196,21 @@ def _finish(
     deadline: Deadline,
     executor: Executor | None,
 ) -> None:
-    """Everything after the run has begun: train, export, draw, report; then let the run go."""
+    """Everything after the run has begun: train, export, draw, report (unless other shards run); then let it go."""
+    from gdstudy.showing import said_of_shard, show
     from gdstudy.sweep.run import run_missing
 
     try:
         run_missing(study, datasets, store, quiet, deadline, executor)
-        try:
+        if (shard := store.shard) is not None:
+            stored, of = store.take_over()
             if not quiet:
-                tell("drawing figures, writing tables …")
+                from gdstudy.showing import said_of_shard
+
+                say(said_of_shard(shard, stored, of, store))
+            if store.shard is not None:
+                return
+        try:
             from gdstudy.showing import show
 
             show(store, quiet)
@@ -198,7 +221,8 @@ def _finish(
     except KeyboardInterrupt as error:
         ended = error if isinstance(error, Ended) else Ended()
         with suppress(OSError):
-            clear_remains(store.run_dir)
+            if store.shard is None:  # else others write there
+                clear_remains(store.run_dir)
         resume = f"python -m gdstudy.train --resume {store.run_dir}"
         raise type(ended)(f"{ended}; finished batches are kept. Go on with: {resume}", ended.status) from None
     finally:
@@ -206,14 +230,20 @@ def _finish(
 
 
 def _how(parser: StudyParser, arguments: Sequence[str]) -> dict[str, Any]:
-    """The keys that may be given beside --resume. StudyError for others: what a run is, it says itself."""
+    """The keys that may be given beside --resume or --extend. StudyError for others: what a run is, it says itself."""
     options, changes = parser.read(arguments)
-    others = [f"--{key}" for key in changes if key.partition(".")[0] not in HOW]
+    allowed = HOW if options.extend is None else (*HOW, *GROWS)
+    others = [f"--{key}" for key in changes if key.partition(".")[0] not in allowed]
+    if options.extend is not None:
+        others += [f"--{name}" for name in ("resume", "shard") if getattr(options, name) is not None]
     others += [f"--{name}" for name in ("config", "run_dir") if getattr(options, name) is not None]
     others += [f"--{name}" for name in ("print_config", "dry_run") if getattr(options, name)]
     if others:
-        kept = ", ".join(f"--{key}.*" if key in GROUPS else f"--{key}" for key in HOW)
-        raise StudyError(f"--resume takes --quiet, --stop_after, {kept} beside it; leave out {' '.join(others)}")
+        kept = ", ".join(f"{key}.*" if key in GROUPS else key for key in allowed)
+        command, beside = "--resume", "--shard, --stop_after, --quiet"
+        if options.extend is not None:
+            command, beside = "--extend", "--stop_after, --quiet"
+        raise StudyError(f"{command} takes {beside} and {kept} beside it; leave out {' '.join(others)}")
     return changes
 
 
@@ -225,38 +255,45 @@ def run_name(config: str | Path) -> str:
     return name
 
 
+def _parser() -> StudyParser:
+    parser = StudyParser(PROG, "Train by gradient descent from zero, beside the closed form X⁺y, for every N.")
+    told = "A new or empty folder; default runs/<config>/<YYYYmmdd-HHMMSS>."
+    parser.add_argument("--run_dir", metavar="DIR", help=told)
+    parser.add_argument("--resume", metavar="RUN_DIR", help="Finish what is missing of a run.")
+    told = "Add seeds or sizes to a run: --seeds, --n_train, --n_parameters, --n_hidden, each with what it has."
+    parser.add_argument("--extend", metavar="RUN_DIR", help=told)
+    told = "Only every N-th batch, beginning with the K-th; several shards may share a --run_dir. See gdstudy merge."
+    parser.add_argument("--shard", metavar="K/N", help=told)
+    told = "Stop after so long, such as 25m, 90s or 2h, to --resume later; exit status 75 then."
+    parser.add_argument("--stop_after", metavar="TIME", help=told)
+    parser.add_argument("--quiet", action="store_true", help="Say nothing but errors.")
+    parser.add_argument("--print_config", action="store_true", help="Print the whole resolved study and stop.")
+    told = "Print cells, batches, memory, disk and time that it would take, and stop."
+    parser.add_argument("--dry_run", action="store_true", help=told)
+    parser.add_argument("--version", action="version", version=f"gdstudy {__version__}")
+    return parser
+
+
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done, 2 something the user can put right (one line on stderr), 75 stopped by --stop_after.
 
-    130, 143, 129: interrupted by Ctrl-C, SIGTERM, SIGHUP.
+    130, 143, 129: interrupted by Ctrl-C, SIGTERM, SIGHUP. 1: batches that kill their workers.
     """
     arguments = sys.argv[1:] if argv is None else argv
     return run_command(PROG, lambda: _command(arguments), "lower batch_cells or the sizes")
 
 
 def _command(arguments: list[str]) -> None:
-    parser = StudyParser(PROG, "Train by gradient descent from zero, beside the closed form X⁺y, for every N.")
-    parser.add_argument(
-        "--run_dir", metavar="DIR", help="A new or empty folder; default runs/<config>/<YYYYmmdd-HHMMSS>."
-    )
-    parser.add_argument("--resume", metavar="RUN_DIR", help="Finish what is missing of a run.")
-    parser.add_argument(
-        "--stop_after",
-        metavar="TIME",
-        help="Stop after so long, such as 25m, 90s or 2h, to --resume later; exit status 75 then.",
-    )
-    parser.add_argument("--quiet", action="store_true", help="Say nothing but errors.")
-    parser.add_argument("--print_config", action="store_true", help="Print the whole resolved study and stop.")
-    parser.add_argument(
-        "--dry_run",
-        action="store_true",
-        help="Print cells, batches, memory, disk and time that it would take, and stop.",
-    )
-    parser.add_argument("--version", action="version", version=f"gdstudy {__version__}")
+    parser = _parser()
     options, study = parser.study(arguments)
     deadline = Deadline.of(options.stop_after)
-    if options.resume is not None:
-        resume_study(options.resume, options.quiet, deadline=deadline, how=_how(parser, arguments))
+    if options.extend is not None:
+        given = _how(parser, arguments)
+        grow = {key: given.pop(key) for key in GROWS if key in given}
+        resume_study(options.extend, options.quiet, deadline=deadline, how=given, grow=grow)
+    elif options.resume is not None:
+        how = _how(parser, arguments)
+        resume_study(options.resume, options.quiet, deadline=deadline, how=how, shard=options.shard)
     elif study is None:
         raise StudyError("--config is missing: name a study, such as --config linear.yaml, or a run to --resume")
     elif options.print_config:
@@ -264,7 +301,8 @@ def _command(arguments: list[str]) -> None:
     elif options.dry_run:
         say(dry_run(study, options.quiet))
     else:
-        run_study(study, options.run_dir, options.quiet, run_name(options.config), deadline=deadline)
+        name = run_name(options.config)
+        run_study(study, options.run_dir, options.quiet, name, deadline=deadline, shard=options.shard)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
             ["--config", "small.yaml", "--seeds", "many"],
             "seeds: 'many' is no whole number; write one such as 50 or 1e5",
         ),
-        (["--config", "small.yaml", "--seeds", "0"], "seeds=0 must lie in 1"),
+        (["--config", "small.yaml", "--seeds", "0"], "seeds: 0 must be 1 … 1000000 seeds"),
         (["--config", "small.yaml", "--gd.step_size", "-0.1"], "must be `auto`"),
         (["--config", "small.yaml", "--datasets", "[]"], "datasets=[] is empty"),
         (["--config", "small.yaml", "--n_train", "9-3"], "n_train"),
@@ -134,7 +134,7 @@ def test_print_config_is_the_resolved_study_and_can_be_run(tmp_path, capsys):
     assert yaml.safe_load(printed)["gd"]["steps"] == 7
     (tmp_path / "again.yaml").write_text(printed)
     study = read_study("again.yaml")
-    assert (study.gd.steps, tuple(study.n_train), study.seeds) == (7, (5, 10, 20), 3)
+    assert (study.gd.steps, tuple(study.n_train), len(study.seeds)) == (7, (5, 10, 20), 3)
 
 
 def test_a_run_leaves_what_the_design_says_and_reports_it(tmp_path, capsys):

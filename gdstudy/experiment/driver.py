@@ -92,20 +92,20 @@ def run_batch(
     with Pace(cell, torch.device(study.device), study.threads.value).around(), one_blas_thread(cell):
         cells: Cells = code(MODELS[batch.model].cells)(study, dataset, batch)
         records = cells.closed_form()
-        runs = _Runs(batch, cells, monitor, Journal(keeper))
+        runs = _Runs(batch, cells, study.seeds[0], monitor, Journal(keeper))
         for name, levels in batch.trained:
             for level in levels:
                 runs.add(records, name, study.trained[name], level)
         if "theory" in study.estimators:
-            records.results += expected_risk(batch, dataset, study.intercept)
+            records.results += expected_risk(batch, dataset, study.seeds[0], study.intercept)
     return records
 
 
 class _Runs:
     """The trainings of a batch. What two of them have in common is trained once."""
 
-    def __init__(self, batch: Batch, cells: Cells, monitor: Monitor | None, journal: Journal) -> None:
-        self.batch, self.cells, self.monitor, self.journal = batch, cells, monitor, journal
+    def __init__(self, batch: Batch, cells: Cells, first_seed: int, monitor: Monitor | None, journal: Journal) -> None:
+        self.batch, self.cells, self.first_seed, self.monitor, self.journal = batch, cells, first_seed, monitor, journal
         self.everything = torch.arange(len(batch.cells))
         self._done: list[tuple[Training, list[Start]]] = []  # unablated, from start 0, 1, …
 
@@ -185,13 +185,14 @@ class _Runs:
         rows = {**identity(self.batch, (UNABLATED,), running.numpy()), **task.measure(W, running)}
         rows |= {"step": t.numpy(), "status": status, **(task.exact(W, t, running) or {})}
         rows = {column: value for column, value in rows.items() if column in _OF_CURVES}
-        seed_0 = torch.tensor([self.batch.cells[cell][1] == 0 for cell in running.tolist()])
-        if not bool(seed_0.any()):
+        of_first = [self.batch.cells[cell][1] == self.first_seed for cell in running.tolist()]
+        shown = torch.tensor(of_first)
+        if not bool(shown.any()):
             return rows, []
-        cells, steps, last = running[seed_0], t[seed_0], status[seed_0.numpy()] != Status.RUNNING.word
+        cells, steps, last = running[shown], t[shown], status[shown.numpy()] != Status.RUNNING.word
         found = []
         for cell, step, arrays in zip(
-            cells.tolist(), steps.tolist(), task.pictures(W[seed_0.to(W.device)], steps, cells, last), strict=True
+            cells.tolist(), steps.tolist(), task.pictures(W[shown.to(W.device)], steps, cells, last), strict=True
         ):
             one = {**identity(self.batch, (UNABLATED,), np.array([cell])), "step": step}
             found.append((cell, [{**one, "name": key, "value": value} for key, value in arrays.items()]))

@@ -12,9 +12,9 @@ from gdstudy.study.laws import LAWS
 from gdstudy.study.models import MODELS
 
 
-def expected_risk(batch: Batch, dataset: Dataset, intercept: bool = False) -> list[Columns]:
+def expected_risk(batch: Batch, dataset: Dataset, first_seed: int = 0, intercept: bool = False) -> list[Columns]:
     """Rows `theory` of each N whose first seed is in the batch: they have no seed. None is known with an intercept."""
-    sizes, model = np.array([n for n, seed in batch.cells if seed == 0]), MODELS[batch.model]
+    sizes, model = np.array([n for n, seed in batch.cells if seed == first_seed]), MODELS[batch.model]
     if not len(sizes) or not model.plain or intercept:
         return []
     for law in LAWS.values():

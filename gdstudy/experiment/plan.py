@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,13 +89,16 @@ def n_constants(study: Study, preprocess: str) -> int:
     return int(study.intercept or PREPROCESSES[preprocess].by_training)
 
 
-def plan(study: Study) -> list[Batch]:
+def plan(study: Study, earlier: Sequence[Study] = ()) -> list[Batch]:
     """The study's batches, the same for the same study: N-contiguous, of at most `batch_cells` cells and `memory`
     bytes, but for a single cell that takes more (`check_memory`).
 
     Neighbouring N have similar condition numbers, so a stack of them finishes together.
+    earlier: what the study was before it grew, in order, each with the sizes and seeds of the one before. Its batches
+    stay as they were and come first; then those of the cells that are new.
     """
-    batches: list[Batch] = []
+    batches = plan(earlier[-1], earlier[:-1]) if earlier else []
+    before = earlier[-1] if earlier else None
     for variant in variants(study):
         data = (variant.dataset, variant.preprocess, variant.input_noise)
         for model in (MODELS[name] for name in study.models):
@@ -105,9 +108,15 @@ def plan(study: Study) -> list[Batch]:
                     trained = _trained(study, variant, model, hidden)
                     closed = variant.closed if model.reference != "none" else ()
                     size = Footprint.of(study, model, data, P, hidden, len(closed))
-                    for part in _stacks(study, model, size):
+                    known = before if before is not None and _has(before, model, n_features, hidden) else None
+                    for part in _stacks(study, model, size, known):
                         batches.append(Batch(len(batches), *data, model.name, P, hidden, part, closed, trained))
     return batches
+
+
+def _has(study: Study, model: Model, n_features: int, hidden: int | None) -> bool:
+    """Whether a study has cells of these widths."""
+    return (model.width == "data" or n_features in study.n_parameters) and hidden in study.hidden_sizes(model.name)
 
 
 def _trained(study: Study, variant: Variant, model: Model, hidden: int | None) -> Trained:
@@ -140,39 +149,48 @@ def n_starts(model: Model, restarts: int) -> int:
     return restarts if model.draws_start else 1
 
 
-def _stacks(study: Study, model: Model, size: Footprint) -> Iterator[tuple[tuple[int, int], ...]]:
+def _stacks(
+    study: Study, model: Model, size: Footprint, known: Study | None = None
+) -> Iterator[tuple[tuple[int, int], ...]]:
     """(n_train, seed) of every cell, in stacks of STACK_NUMBERS and `memory` at most, or of one cell that is larger.
 
     A cell's size is what its steps go through: N × P where it is trained on rows, P × P on second moments. The engine
-    of readouts cuts its stacks to the cache by itself.
+    of readouts cuts its stacks to the cache by itself. known: a part of the study, whose cells are left out.
     """
     on_rows = model.on_rows or any(training.engine == "autograd" for training in study.trained.values())
     stack: list[tuple[int, int]] = []
     P, most_bytes = size.P, study.memory.value
     most = STACK_NUMBERS if study.device == "cpu" else GPU_STACK_NUMBERS
+    old_sizes, old_seeds = (set(known.n_train), set(known.seeds)) if known else (set(), set())
+    new_seeds = [seed for seed in study.seeds if seed not in old_seeds]
+    n_seeds = len(new_seeds if old_sizes.issuperset(study.n_train) else study.seeds)
     for n in study.n_train:
-        for seed in range(study.seeds):
+        for seed in new_seeds if n in old_sizes else study.seeds:
             numbers = (len(stack) + 1) * (n if on_rows else P) * P if model.layered else 0
             # Beside smaller ones large cells would be padded, at the price of their own SVD.
             apart = stack and not model.layered and n * P > LARGE_NUMBERS and n != stack[-1][0]
-            too_large = apart or numbers > most or size.bytes(len(stack) + 1, n, study.seeds) > most_bytes
+            too_large = apart or numbers > most or size.bytes(len(stack) + 1, n, n_seeds) > most_bytes
             if stack and (len(stack) == study.batch_cells or too_large):
                 yield tuple(stack)
                 stack = []
             stack.append((n, seed))
-    yield tuple(stack)
+    if stack:
+        yield tuple(stack)
 
 
 def bytes_of(study: Study, batch: Batch) -> int:
     """What a batch takes at its peak, in bytes (`memory`)."""
     data = (batch.dataset, batch.preprocess, batch.input_noise)
     size = Footprint.of(study, MODELS[batch.model], data, batch.n_parameters, batch.n_hidden, len(batch.closed))
-    return size.bytes(len(batch.cells), max(n for n, _ in batch.cells), study.seeds)
+    return size.bytes(len(batch.cells), max(n for n, _ in batch.cells), len({seed for _, seed in batch.cells}))
 
 
-def check_memory(study: Study, available: int | None) -> list[Batch]:
-    """The study's batches. StudyError where one cell takes more than `memory`, or a batch more than is available."""
-    batches = plan(study)
+def check_memory(study: Study, available: int | None, earlier: Sequence[Study] = ()) -> list[Batch]:
+    """The study's batches (see `plan`).
+
+    StudyError where one cell takes more than `memory`, or a batch more than is available.
+    """
+    batches = plan(study, earlier)
     largest = max(batches, key=lambda batch: bytes_of(study, batch))
     needed = bytes_of(study, largest)
     n, P = max(n for n, _ in largest.cells), largest.n_parameters
@@ -198,7 +216,7 @@ def producible(study: Study) -> dict[str, set[Any]]:
             for n_features in (*study.n_parameters, n_columns(study, variant.dataset))
         },
         "n_hidden": set(study.n_hidden),
-        "seed": set(range(study.seeds)),
+        "seed": set(study.seeds),
         "dataset": set(study.names),
         "preprocess": {variant.preprocess for variant in found},
         "input_noise": set(study.input_noise),

@@ -61,21 +61,23 @@ class Readouts:
         return Records([rows, *beside], [], self._closed_pictures(W[0]))
 
     def _closed_pictures(self, W: Tensor) -> list[Columns]:
-        seed_0 = torch.tensor([c for c, (_, seed) in enumerate(self.batch.cells) if seed == 0], dtype=torch.int64)
+        first = [c for c, (_, seed) in enumerate(self.batch.cells) if seed == self.study.seeds[0]]
+        shown = torch.tensor(first, dtype=torch.int64)
         groups = []
-        for cell, arrays in zip(seed_0.tolist(), self.pictures(W[seed_0], seed_0), strict=True):
+        for cell, arrays in zip(shown.tolist(), self.pictures(W[shown], shown), strict=True):
             keys = {**identity(self.batch, (UNABLATED,), np.array([cell])), "estimator": "min_norm"}
             groups += [{**keys, "name": name, "value": value} for name, value in arrays.items()]
         return groups
 
     def pictures(self, W: Tensor, cells: Tensor) -> list[dict[str, np.ndarray]]:
-        """An autoencoder's inputs, targets and outputs on the first test rows of seed 0, each (rows, D)."""
+        """An autoencoder's inputs, targets and outputs on the first test rows of the first seed, each (rows, D)."""
         if not self.model.autoencoder:
             return [{} for _ in cells]
-        x, target, found = self.dataset.inputs(0), self.dataset.clean(), []
-        features = feature_map(self.model, x, self.batch.n_parameters, 0, self.study.intercept)
+        seed = self.study.seeds[0]
+        x, target, found = self.dataset.inputs(seed), self.dataset.clean(), []
+        features = feature_map(self.model, x, self.batch.n_parameters, seed, self.study.intercept)
         for w, cell in zip(W, cells.tolist(), strict=True):
-            test = split(self.dataset.n_rows, self.batch.cells[cell][0], 0)[1][:PICTURES]
+            test = split(self.dataset.n_rows, self.batch.cells[cell][0], seed)[1][:PICTURES]
             outputs = features[test] @ w.numpy(force=True)
             found.append({"inputs": x[test], "targets": target[test], "outputs": outputs})
         return found

@@ -17,7 +17,7 @@ Columns = dict[str, Any]  # column name → one value for all rows, or an array 
 class Records:
     """Rows of the tables `results`, `curves` and `arrays` of one batch, as groups of columns.
 
-    arrays: what pictures are drawn from, of seed 0; a group has one row and its `value` is an array.
+    arrays: what pictures are drawn from, of the study's first seed; a group has one row and its `value` is an array.
     """
 
     results: list[Columns]

@@ -28,7 +28,7 @@ from gdstudy.training.objectives import Autograd, Objective, ReLUByHand
 
 # Outputs of a stack that are held at once while it is measured.
 CPU_CHUNK, GPU_CHUNK = 1 << 21, 1 << 28
-# Hidden data points of seed 0 that are kept for the pictures.
+# Hidden data points of the first seed that are kept for the pictures.
 HIDDEN_POINTS = 1000
 
 

@@ -82,7 +82,6 @@ def _of_bounds(study: Study) -> Iterator[str]:
     if not study.input_noise:
         yield "input_noise=[] is empty; write [0] for none"
     whole = [
-        ("seeds", study.seeds, 1, 10**6),
         ("batch_cells", study.batch_cells, 1, 10**6),
         ("synthetic.n_inputs", study.synthetic.n_inputs, 1, 10**6),
         ("synthetic.n_rows", study.synthetic.n_rows, 2, 10**7),
@@ -145,6 +144,6 @@ def _of_sizes(study: Study) -> Iterator[str]:
         len(study.hidden_sizes(model.name)) * (1 if model.width == "data" else len(study.n_parameters))
         for model in studied_models(study)
     )
-    cells = len(study.datasets) * len(study.input_noise) * widths * len(study.n_train) * study.seeds
+    cells = len(study.datasets) * len(study.input_noise) * widths * len(study.n_train) * len(study.seeds)
     if cells > MOST_CELLS:
         yield f"the study has {cells:,} cells, more than {MOST_CELLS:,}; lower seeds, or give n_train a stride"

@@ -125,7 +125,7 @@ _CURVES = (
 )
 _ARRAYS = (
     Column("name", "text", "", "name", "What the array is, such as outputs or mode_strengths."),
-    Column("value", "array", "", "value", "The array, of seed 0."),
+    Column("value", "array", "", "value", "The array, of the study's first seed."),
 )
 
 TABLES: dict[str, tuple[Column, ...]] = {

@@ -15,6 +15,7 @@ from gdstudy.study.datasets import DatasetFacts
 from gdstudy.study.errors import StudyError, shown, suggestion
 from gdstudy.study.groups import GROUPS, Ablations, Executor, GDExact, Ridge, Synthetic, Training
 from gdstudy.study.models import MODELS
+from gdstudy.study.seeds import Seeds
 from gdstudy.study.sources import File, Source, facts_of, keys_of, source_of
 from gdstudy.study.values import Levels, Memory, Sizes, Threads, convert
 
@@ -58,8 +59,9 @@ class Study:
     """Numbers of features P of legendre and the random maps; linear has the columns of the data."""
     n_hidden: Sizes = Sizes()
     """Widths of the hidden layer of bottleneck and superposition."""
-    seeds: int = 50
-    """Number of random splits for each N, at least 1: seeds 0, 1, …"""
+    seeds: Seeds = Seeds(range(50))
+    """Random splits for each N: how many, at least 1 (50: seeds 0, 1, …, 49), or which, such as 100-199 or [3, 7].
+    Pictures are of the first one."""
     estimators: list[str] = field(default_factory=lambda: ["min_norm", "gd"])
     """min_norm (the closed form, always: X⁺Y, for a bottleneck `pca` or, with input noise, `reduced_rank`), gd
     (the training of that name), theory (exact expected risk, where the data has one); of readouts also ridge (at
@@ -142,6 +144,8 @@ class Study:
 
 # Keys that say how a run is computed or shown, and not what it is: they may differ when it is resumed.
 HOW: tuple[str, ...] = ("executor", "save_every")
+# Keys in which a run can grow.
+GROWS = ("n_train", "n_parameters", "n_hidden", "seeds")
 
 
 @cache

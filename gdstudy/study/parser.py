@@ -19,6 +19,7 @@ from gdstudy.study.config import MAPPINGS, Study, every_key, kinds, refuse_unkno
 from gdstudy.study.console import one_line, say
 from gdstudy.study.errors import StudyError, shown, suggestion
 from gdstudy.study.groups import GROUPS
+from gdstudy.study.seeds import Seeds
 from gdstudy.study.values import Columns, Levels, Sizes
 
 # A study is a page of text; what is larger or deeper was not written by hand.
@@ -154,6 +155,8 @@ def _plain(value: Any) -> Any:
         return {key: _plain(getattr(value, key)) for key in kinds(value.__class__)}
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Seeds):
+        return value.written
     if isinstance(value, Levels | Columns):
         return list(value)
     return str(value) if isinstance(value, Sizes | str) else value

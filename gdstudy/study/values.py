@@ -6,7 +6,7 @@ import itertools
 import math
 import numbers
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, get_args, get_origin
 
@@ -53,7 +53,7 @@ def _number(value: Any, complaint: str) -> float | int:
     return number
 
 
-def _items(value: Any) -> list[Any]:
+def items_of(value: Any) -> list[Any]:
     """The items of a list, also of one written as text, `5, 10` or `[5, 10]`, and of a single value."""
     if isinstance(value, str):
         text = value.strip()
@@ -61,7 +61,7 @@ def _items(value: Any) -> list[Any]:
             text = text[1:-1]
         return [item.strip() for item in text.split(",")] if text.strip() else []
     if getattr(value, "ndim", None) == 0:  # of NumPy or torch
-        return _items(value.item())
+        return items_of(value.item())
     if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes):
         items = list(itertools.islice(value, MOST_SIZES + 1))  # some never end
         if len(items) > MOST_SIZES:
@@ -80,44 +80,51 @@ class Sizes(tuple):
             return value
         if isinstance(value, range) and len(value) and value.step > 0:
             value = f"{value[0]}-{value[-1]}/{value.step}"
-        ranges = [cls._range(item, value) for item in _items(value)]
+        ranges = [range_of(item, value, "sizes", 1, LARGEST_SIZE) for item in items_of(value)]
         if (count := sum(map(len, ranges))) > MOST_SIZES:
             raise ValueError(
                 f"{shown(value)} names {count:,} sizes, more than {MOST_SIZES:,}; write a stride, such as 1-10000/100"
             )
         return cls(sorted({size for part in ranges for size in part}))
 
-    @staticmethod
-    def _range(item: Any, value: Any) -> range:
-        if isinstance(item, str) and (
-            match := re.fullmatch(r"(\d{1,19})\s*(?:-\s*(\d{1,19})\s*(?:/\s*(\d{1,19})\s*)?)?", item)
-        ):
-            first, last, stride = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
-        else:
-            try:
-                first = last = whole(item)
-            except ValueError:
-                raise ValueError(f"{shown(value)} is no list of sizes; write 1-60, 1-60/5 or [5, 10, 20]") from None
-            stride = 1
-        if not 1 <= first <= last <= LARGEST_SIZE or stride < 1:
-            raise ValueError(f"{shown(item)} must count up from at least 1, to at most 1e9, as in 1-60 or 1-60/5")
-        return range(first, last + 1, stride)
-
     def __str__(self) -> str:
-        parts, k = [], 0
-        while k < len(self):
-            step = self[k + 1] - self[k] if k + 1 < len(self) else 1
-            last = k
-            while last + 1 < len(self) and self[last + 1] - self[last] == step:
-                last += 1
-            if step > 1 and last - k < 3:  # too few for a stride
-                last = k
-            stride = f"/{step}" if step > 1 else ""
-            parts.append(f"{self[k]}" if last == k else f"{self[k]}-{self[last]}{stride}")
-            k = last + 1
-        return ", ".join(parts)
+        return in_ranges(self)
 
     __repr__ = __str__
+
+
+def range_of(item: Any, value: Any, what: str, low: int, high: int) -> range:
+    """The numbers of one item of a list: `5`, `1-60`, `1-60/5`. ValueError, naming the whole value, for another."""
+    if isinstance(item, str) and (
+        match := re.fullmatch(r"(\d{1,19})\s*(?:-\s*(\d{1,19})\s*(?:/\s*(\d{1,19})\s*)?)?", item)
+    ):
+        first, last, stride = int(match[1]), int(match[2] or match[1]), int(match[3] or 1)
+    else:
+        try:
+            first = last = whole(item)
+        except ValueError:
+            raise ValueError(f"{shown(value)} is no list of {what}; write 1-60, 1-60/5 or [5, 10, 20]") from None
+        stride = 1
+    if not low <= first <= last <= high or stride < 1:
+        most = "1e9" if high == LARGEST_SIZE else f"{high}"
+        raise ValueError(f"{shown(item)} must count up from at least {low}, to at most {most}, as in 1-60 or 1-60/5")
+    return range(first, last + 1, stride)
+
+
+def in_ranges(numbers: Sequence[int]) -> str:
+    """Whole numbers as they are written in short: `1-40, 50`, `1-56/5`. Their order is kept."""
+    parts, k = [], 0
+    while k < len(numbers):
+        step = numbers[k + 1] - numbers[k] if k + 1 < len(numbers) else 1
+        last = k
+        while step > 0 and last + 1 < len(numbers) and numbers[last + 1] - numbers[last] == step:
+            last += 1
+        if step > 1 and last - k < 3:  # too few for a stride
+            last = k
+        stride = f"/{step}" if step > 1 else ""
+        parts.append(f"{numbers[k]}" if last == k else f"{numbers[k]}-{numbers[last]}{stride}")
+        k = last + 1
+    return ", ".join(parts)
 
 
 class Levels(tuple):
@@ -125,7 +132,7 @@ class Levels(tuple):
 
     @classmethod
     def parse(cls, value: Any) -> Levels:
-        items = _items(value)
+        items = items_of(value)
         if len(items) > MOST_LEVELS:
             raise ValueError(f"{len(items):,} numbers are too many; give at most {MOST_LEVELS:,}")
         try:
@@ -236,7 +243,7 @@ class Memory(str):
 
 
 def _names(value: Any) -> list[str]:
-    names = _items(value)
+    names = items_of(value)
     for name in names:
         if not isinstance(name, str):
             raise ValueError(f"{shown(name)} is no name; write a list of names, such as [diabetes]")

@@ -8,29 +8,30 @@ import re
 import secrets
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-
-from filelock import FileLock, Timeout
 
 from gdstudy.study.config import Study
 from gdstudy.study.errors import StudyError
 from gdstudy.study.parser import as_yaml, read_study
+from gdstudy.study.seeds import Shard
 from gdstudy.sweep.folder import (
     BATCHES,
     CONFIG,
-    LOCK,
+    LOCKS,
     PART,
     STUDY,
-    check_file,
+    check_folder,
     clear_remains,
     flush_to_disk,
-    hold,
     is_blank,
     is_old,
     is_unused,
     rename,
     write_whole,
 )
+from gdstudy.sweep.generations import check_joins, generations, sizes_of
+from gdstudy.sweep.lock import hold
 from gdstudy.sweep.store import Store
 
 # Bytes of a start's hidden name are at most these letters' and those of its token.
@@ -41,7 +42,7 @@ class Taken(StudyError):
     """A folder that holds something, or in which another start was faster."""
 
 
-def begin(run_dir: Path, study: Study, made_by: Mapping[str, str]) -> Store:
+def begin(run_dir: Path, study: Study, made_by: Mapping[str, str], shard: Shard | None = None) -> Store:
     """A new run in a folder that is not there or unused, held from before it has its name.
 
     Wherever this is cut off, the folder holds a whole run or is unused. What earlier starts left of themselves is
@@ -56,7 +57,7 @@ def begin(run_dir: Path, study: Study, made_by: Mapping[str, str]) -> Store:
     try:
         home.mkdir(parents=True, exist_ok=True)
         part.mkdir()
-        store = Store(part, study, made_by)
+        store = Store(part, study, made_by, shard)
         flush_to_disk(part)
         _give_name(part, run_dir, there)
         flush_to_disk(home)
@@ -70,6 +71,18 @@ def begin(run_dir: Path, study: Study, made_by: Mapping[str, str]) -> Store:
             with suppress(OSError):
                 path.rmdir()
         raise
+
+
+def is_begun(run_dir: Path) -> bool:
+    """Whether it holds a run."""
+    return not is_blank(run_dir / BATCHES / STUDY)
+
+
+def join(run_dir: Path, study: Study, made_by: Mapping[str, str], shard: Shard) -> Store:
+    """A shard of a run that another shard has begun. StudyError where it is of another study."""
+    check_folder(run_dir)
+    check_joins(run_dir, study)
+    return Store(run_dir, study, made_by, shard)
 
 
 def check_unused(run_dir: Path) -> None:
@@ -117,27 +130,23 @@ def clear_starts(run_dir: Path) -> None:
 
 
 def _remove_unheld(part: Path) -> None:
-    path = part / BATCHES / LOCK
-    check_file(path)
-    lock = FileLock(path, timeout=0)
-    try:
-        if path.exists():
-            lock.acquire()
+    with suppress(StudyError):
+        if (part / BATCHES).is_dir():
+            hold(part).release()
         clear_remains(part)
         _remove(part)
-    except Timeout:
-        pass
-    finally:
-        lock.release()
 
 
 def _remove(part: Path, itself: bool = True) -> None:
     """Remove what a start has written, and nothing else."""
+    batches = part / BATCHES
     with suppress(OSError):
-        for name in (CONFIG, f"{BATCHES}/{STUDY}", f"{BATCHES}/writer", f"{BATCHES}/{LOCK}"):
-            (part / name).unlink(missing_ok=True)
-        if (part / BATCHES).is_dir():
-            (part / BATCHES).rmdir()
+        (part / CONFIG).unlink(missing_ok=True)
+        for path in list(batches.iterdir()) if batches.is_dir() else []:
+            if path.name == STUDY or LOCKS.fullmatch(path.name):
+                path.unlink(missing_ok=True)
+        if batches.is_dir():
+            batches.rmdir()
         if itself:
             os.rmdir(part)
 
@@ -147,7 +156,11 @@ def study_to_resume(run_dir: Path) -> Study:
     config, stored = run_dir / CONFIG, run_dir / BATCHES / STUDY
     if not is_old(run_dir) and (not (run_dir / BATCHES).is_dir() or (is_blank(config) and is_blank(stored))):
         raise StudyError(f"--resume {run_dir}: no run is there ({CONFIG} and {BATCHES}/); give a run's folder")
-    return read_study(stored if is_blank(config) and not is_old(run_dir) else config)
+    study = read_study(stored if is_blank(config) and not is_old(run_dir) else config)
+    if is_blank(stored):
+        return study
+    *before, now = map(sizes_of, generations(run_dir))  # killed as it grew, config.yaml may be older
+    return replace(study, **now) if sizes_of(study) in before else study
 
 
 def restore_config(run_dir: Path) -> str | None:
@@ -155,6 +168,6 @@ def restore_config(run_dir: Path) -> str | None:
     clear_starts(run_dir)
     if not is_blank(run_dir / CONFIG):
         return None
-    study = read_study(run_dir / BATCHES / STUDY)
+    study = generations(run_dir)[-1]
     write_whole(run_dir / CONFIG, f"# from {BATCHES}/{STUDY}\n{as_yaml(study)}".encode(), flush=True)
     return f"{run_dir / CONFIG} was lost; it is written anew from {BATCHES}/{STUDY}"

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
-import socket
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from gdstudy.study.errors import StudyError
 
 CONFIG, BATCHES, STUDY = "config.yaml", "batches", "study.yaml"
 OLD_STORE = "results.sqlite"  # of version 0.1
-LOCK, PART = "lock", ".part"
-WRITER = "writer"  # the file that says who writes a run
+LOCK, WRITER, GATE = "lock", "writer", "gate"  # see `lock`; the second says who writes a run
+LOCKS, PART = re.compile(rf"{GATE}|({LOCK}|{WRITER})(\.[0-9]+-[0-9]+)?"), ".part"
 _NFS = ".nfs"  # of NFS: files that were removed while somebody had them open
 
 
@@ -70,7 +68,7 @@ def is_unused(run_dir: Path) -> bool:
     batches = run_dir / BATCHES
     rest = [path for path in run_dir.iterdir() if path != batches]
     if batches.is_dir() and not batches.is_symlink():
-        rest += [path for path in batches.iterdir() if path.name not in (LOCK, WRITER)]
+        rest += [path for path in batches.iterdir() if not LOCKS.fullmatch(path.name)]
     elif batches.exists():
         rest.append(batches)
     return all(_is_remains(path) or path.name.startswith(_NFS) for path in rest)
@@ -111,13 +109,13 @@ def place(path: Path) -> Place:
     return found.st_dev, found.st_ino
 
 
-def check_place(run_dir: Path, held: Place) -> None:
+def check_place(run_dir: Path, lock: str, held: Place) -> None:
     """StudyError where the folder of this name is not the one whose lock is held: then nothing is to be written there.
 
-    held: the `place` of its lock, which stays open while it is held, so that no other file gets its number.
+    held: the `place` of that lock, which stays open while it is held, so that no other file gets its number.
     """
     try:
-        if place(run_dir / BATCHES / LOCK) == held:
+        if place(run_dir / BATCHES / lock) == held:
             return
     except (FileNotFoundError, NotADirectoryError):
         pass
@@ -125,30 +123,6 @@ def check_place(run_dir: Path, held: Place) -> None:
         f"{run_dir} was removed, renamed or replaced while its run went on; nothing was written to a new folder. "
         "Where it is now, go on with --resume"
     )
-
-
-def hold(run_dir: Path) -> FileLock:
-    """Lock a run for this process until it ends or releases it. StudyError, naming who holds it, where another does.
-
-    The system frees the lock of a process that died, however it died.
-    """
-    path, writer = run_dir / BATCHES / LOCK, run_dir / BATCHES / WRITER
-    for file in (path, writer):
-        check_file(file)
-    if path.exists() and (path.is_dir() or path.stat().st_nlink > 1):
-        raise StudyError(f"{path} is a folder or has a second name somewhere else; remove it")
-    lock = FileLock(path, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        who = writer.read_text("utf-8", "replace")[:300].strip() if writer.is_file() else "another process"
-        raise StudyError(f"{run_dir} is being written by {who}; wait until it ends, or stop it") from None
-    try:
-        write_whole(writer, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
-    except BaseException:
-        lock.release()
-        raise
-    return lock
 
 
 @contextmanager

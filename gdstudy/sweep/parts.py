@@ -72,8 +72,13 @@ def as_arrow(table: str, frame: pd.DataFrame) -> pa.Table:
 
 def encoded_part(table: str, frame: pd.DataFrame, facts: Mapping[str, str]) -> bytes:
     """The content of a part. facts: what is to be known of it beside its table, as texts."""
+    return encoded_table(table, as_arrow(table, frame), facts)
+
+
+def encoded_table(table: str, stored: pa.Table, facts: Mapping[str, str]) -> bytes:
+    """The content of a part that holds these rows."""
     said = {f"{_PREFIX}{name}": value for name, value in {"schema": SCHEMA, "table": table, **facts}.items()}
-    stored, sink = as_arrow(table, frame).replace_schema_metadata(said), pa.BufferOutputStream()
+    stored, sink = stored.replace_schema_metadata(said), pa.BufferOutputStream()
     pq.write_table(stored, sink, compression="zstd", write_page_checksum=True, write_statistics=False)
     return sealed(sink.getvalue().to_pybytes())
 

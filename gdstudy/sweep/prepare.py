@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 
@@ -17,13 +17,17 @@ from gdstudy.sweep.worker import Variety
 from gdstudy.training.optimizers import torch_optimizer
 
 
-def prepared(study: Study, quiet: bool, given: Iterable[Dataset] = ()) -> tuple[Study, dict[Variety, Dataset]]:
-    """A study that can be run here, with the fingerprints of its own data, and its data. StudyError otherwise."""
+def prepared(
+    study: Study, quiet: bool, given: Iterable[Dataset] = (), earlier: Sequence[Study] = ()
+) -> tuple[Study, dict[Variety, Dataset]]:
+    """A study that can be run here, with the fingerprints of its own data, and its data. StudyError otherwise.
 
+    given: data sets from Python. earlier: what the study was before it grew.
+    """
     _check_device(study)
     _check_optimizer(study)
     study, read = resolved(study, quiet, given)
-    check_memory(study, _memory_of_a_worker(study))
+    check_memory(study, _memory_of_a_worker(study), earlier)
     return study, load_datasets(study, quiet, read)
 
 

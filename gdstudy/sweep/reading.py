@@ -18,8 +18,8 @@ from gdstudy.study.ablations import UNABLATED
 from gdstudy.study.columns import ORDER, TABLES
 from gdstudy.study.config import Study
 from gdstudy.study.errors import StudyError, shown
-from gdstudy.study.parser import read_study
 from gdstudy.sweep.folder import BATCHES, STUDY, check_run, whole_file
+from gdstudy.sweep.generations import cells_of, generations, planned
 from gdstudy.sweep.parts import Damaged, Part, as_arrow, as_frame, check_size, open_part, part_numbers, part_path
 
 
@@ -44,11 +44,12 @@ def _read(run_dir: str | Path, *tables: str) -> list[pd.DataFrame]:
     """Tables of a run, each in the order of its keys, in one pass over its parts. StudyError for a damaged part."""
     run_dir = Path(run_dir)
     batches, study = check_run(run_dir), identity(run_dir)
+    cells = {batch.number: cells_of(batch) for batch in planned(generations(run_dir))}
     found: dict[str, list[pa.Table]] = {table: [] for table in tables}
     size = decoded = 0
     try:
         for number in part_numbers(batches):
-            for part in parts_of(batches, number, tables, study=study):
+            for part in parts_of(batches, number, tables, study=study, cells=cells.get(number, "none")):
                 if part.table in found:
                     size, decoded = size + part.size, decoded + part.decoded
                     check_size(part.path, decoded, size)
@@ -83,16 +84,17 @@ def load_curves(run_dir: str | Path) -> pd.DataFrame:
 def load_arrays(run_dir: str | Path) -> pd.DataFrame:
     """What pictures are drawn from, one row per array. `value`: float32 NumPy arrays.
 
-    Autoencoders keep for seed 0 `inputs`, `targets` and `outputs` of the first test rows; a bottleneck `mode_strengths`
-    at its checkpoints and, started aligned, `exact_strengths` and `flow_strengths`; superposition `weight`, `hidden`
-    data points, `data_point_dimensions` and `feature_dimensions`. StudyError where there is no run.
+    All of the study's first seed. Autoencoders keep `inputs`, `targets` and `outputs` of the first test rows; a
+    bottleneck `mode_strengths` at its checkpoints and, started aligned, `exact_strengths` and `flow_strengths`;
+    superposition `weight`, `hidden` data points, `data_point_dimensions` and `feature_dimensions`. StudyError where
+    there is no run.
     """
     return _read(run_dir, "arrays")[0]
 
 
 def load_study(run_dir: str | Path) -> Study:
-    """The study as it was when the run began. StudyError where there is none."""
-    return read_study(check_run(Path(run_dir)) / STUDY)
+    """The study of a run, as it began or has grown since. StudyError where there is none."""
+    return generations(Path(run_dir))[-1]
 
 
 def load_run(run_dir: str | Path) -> Run:

@@ -13,7 +13,7 @@ from gdstudy.data.dataset import Dataset
 from gdstudy.data.loading import load_dataset
 from gdstudy.data.reading import differences
 from gdstudy.data.sources import read_source
-from gdstudy.experiment.plan import Batch, plan, variants
+from gdstudy.experiment.plan import Batch, variants
 from gdstudy.study.config import Study
 from gdstudy.study.console import tell
 from gdstudy.study.ending import NEVER, Deadline
@@ -80,7 +80,7 @@ def run_missing(
     executor: computes them; default, what the study asks for. Stopped where the deadline passes first, StudyError where
     a batch cannot be stored or the folder is gone, Unfinished where workers die of some batches.
     """
-    batches = plan(study)
+    batches = store.planned()
     finished = store.finished(batches, tell)
     missing = [batch for batch in batches if batch.number not in finished]
     job = Job(study, datasets, store.facts, store.batches, store.token)

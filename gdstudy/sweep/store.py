@@ -14,47 +14,56 @@ from pathlib import Path
 from gdstudy.experiment.plan import Batch
 from gdstudy.experiment.rows import Records
 from gdstudy.experiment.tables import frame
-from gdstudy.study.config import HOW, Study
+from gdstudy.study.config import Study
 from gdstudy.study.errors import StudyError, shown
-from gdstudy.study.parser import as_dict, as_yaml
+from gdstudy.study.parser import as_yaml
+from gdstudy.study.seeds import Shard
 from gdstudy.sweep.folder import (
     BATCHES,
     CONFIG,
-    LOCK,
     STUDY,
-    WRITER,
     check_place,
     clear_remains,
-    hold,
     is_blank,
     place,
     remedy,
     write_whole,
 )
+from gdstudy.sweep.generations import cells_of, differing, generations, planned, record, renew_config
+from gdstudy.sweep.lock import gate, hold
 from gdstudy.sweep.partial import partial_path
 from gdstudy.sweep.parts import Damaged, encoded_part, open_part, part_numbers, part_path
-from gdstudy.sweep.reading import identity, load_study, parts_of
+from gdstudy.sweep.reading import identity, parts_of
 
 
 class Store:
-    """The store of one run, open for writing and locked for other processes until it is closed."""
+    """The store of one run, open for writing and locked for other processes until it is closed.
 
-    def __init__(self, run_dir: Path, study: Study, made_by: Mapping[str, str] | None = None) -> None:
+    shard: the share of its batches that is open; None: all, and nobody else writes any.
+    """
+
+    def __init__(
+        self, run_dir: Path, study: Study, made_by: Mapping[str, str] | None = None, shard: Shard | None = None
+    ) -> None:
         """Begins the run of a study in a folder, or goes on with it.
 
         made_by: versions and machine that compute from now on, kept with every batch. StudyError where another process
-        writes the run, where its study is another now, and for a run of another version of the store.
+        writes the run, or this shard, where its study is another now, and for a run of another version of the store.
         """
+        self.shard = shard
         self.run_dir, self._batches, self._made_by = run_dir, run_dir / BATCHES, dict(made_by or {})
         self._batches.mkdir(exist_ok=True)
-        self._lock = hold(run_dir)
+        self._held = hold(run_dir, shard)
         try:
-            clear_remains(run_dir)
-            if is_blank(self._batches / STUDY):
-                self._begin(study)
-            else:
+            with gate(run_dir):  # shards may begin at once
+                if shard is None:
+                    clear_remains(run_dir)
+                if is_blank(self._batches / STUDY):
+                    self._begin(study)
+                self._generations = generations(run_dir)
                 self._check_unchanged(study)
-            self._study, self._place = identity(run_dir), place(self._batches / LOCK)
+                renew_config(run_dir, study)
+            self._study, self._place = identity(run_dir), place(self._batches / self._held.name)
         except BaseException:
             self.close()
             raise
@@ -85,15 +94,48 @@ class Store:
 
     def check_place(self) -> None:
         """StudyError where the run's folder is not the one that was opened; then nothing is to be written there."""
-        check_place(self.run_dir, self._place)
+        check_place(self.run_dir, self._held.name, self._place)
 
     def _check_unchanged(self, study: Study) -> None:
-        began_with, now = as_dict(load_study(self.run_dir)), as_dict(study)
-        if changed := [key for key in now if key not in HOW and began_with.get(key) != now[key]]:
+        if changed := differing(self._generations[-1], study):
             raise StudyError(
                 f"--resume {self.run_dir}: {CONFIG} changed since the run began ({', '.join(changed)}); "
                 "put it back, or start a new run with --config"
             )
+
+    def grow(self, study: Study) -> None:
+        """Have the run grow to a study that has more sizes or seeds, and all else as it is (`generations.grown`)."""
+        self._generations.append(study)
+        record(self.run_dir, self._generations)
+        renew_config(self.run_dir, study)
+
+    @property
+    def study(self) -> Study:
+        """As it is now."""
+        return self._generations[-1]
+
+    def planned(self) -> list[Batch]:
+        """The batches of the run that are open here, in their order."""
+        return [batch for batch in planned(self._generations) if self._is_open(batch.number)]
+
+    def _is_open(self, number: int) -> bool:
+        return self.shard is None or self.shard.has(number)
+
+    def take_over(self) -> tuple[int, int]:
+        """Let go of a shard that is done, and hold the whole run if all of it is stored and nobody else holds any.
+
+        Returns how many batches are stored, and how many there are. `shard` is None then if the whole run is held.
+        """
+        # First let go and then look: of shards that end at once one sees all of it, and nobody else.
+        self.close()
+        numbers = {batch.number for batch in planned(self._generations)}
+        stored = len(numbers.intersection(part_numbers(self._batches)))
+        if stored == len(numbers):
+            with suppress(StudyError):
+                self._held, self.shard = hold(self.run_dir), None
+                self._place = place(self._batches / self._held.name)
+                clear_remains(self.run_dir)
+        return stored, len(numbers)
 
     def finished(self, batches: Sequence[Batch], note: Callable[[str], None] = lambda line: None) -> set[int]:
         """Numbers of those batches that are stored whole and undamaged.
@@ -104,7 +146,7 @@ class Store:
         cells = {batch.number: cells_of(batch) for batch in batches}
         useless: dict[int, str] = {}
         versions: dict[str, set[str]] = {"gdstudy": set(), "torch": set()}
-        numbers = part_numbers(self._batches)
+        numbers = [number for number in part_numbers(self._batches) if self._is_open(number)]
         for number in numbers:
             try:
                 for part in parts_of(self._batches, number, study=self._study, cells=cells.get(number, "none")):
@@ -133,7 +175,7 @@ class Store:
     @property
     def token(self) -> tuple[Path, bytes]:
         """A file that says who writes this run, and what it says: whoever reads the same sees the same disk."""
-        path = self.batches / WRITER
+        path = self.batches / self._held.writer
         return path, path.read_bytes()
 
     @property
@@ -155,7 +197,7 @@ class Store:
             raise StudyError(f"{self._batches}: {error}; {remedy(error)}, then --resume {self.run_dir}") from None
 
     def close(self) -> None:
-        self._lock.release()
+        self._held.release()
 
 
 def encoded(batch: Batch, records: Records, facts: Mapping[str, str]) -> dict[str, bytes]:
@@ -171,8 +213,3 @@ def write_batch(batches: Path, number: int, parts: Mapping[str, bytes]) -> None:
     for table, content in parts.items():
         write_whole(part_path(batches, number, table), content, flush=True)
     partial_path(batches, number).unlink(missing_ok=True)
-
-
-def cells_of(batch: Batch) -> str:
-    """What tells the cells of a batch from those of any other."""
-    return hashlib.sha256(repr(batch).encode()).hexdigest()

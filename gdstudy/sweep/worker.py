@@ -18,9 +18,10 @@ from gdstudy.study.console import tell
 from gdstudy.study.errors import StudyError
 from gdstudy.study.values import Threads
 from gdstudy.study.version import __version__
+from gdstudy.sweep.generations import cells_of
 from gdstudy.sweep.machine import provenance
 from gdstudy.sweep.partial import Partial, partial_path
-from gdstudy.sweep.store import cells_of, encoded, write_batch
+from gdstudy.sweep.store import encoded, write_batch
 
 Variety = tuple[str, str, float]  # data set, preprocessing, input noise
 

@@ -127,7 +127,7 @@ def _table(sweep: Sweep, columns: list[_Column]) -> list[str]:
     name = sweep.dataset if sweep.model.regression else f"{sweep.dataset}, {sweep.model.name}"
     hidden = f", {sweep.first('n_hidden'):.0f} hidden" if sweep.model.layered else ""
     held = f"{other} = {sweep.threshold}" if sweep.model.has_threshold else f"n = {sweep.threshold} inputs"
-    lines = [f"{name}  ({held}{hidden}; medians over {sweep.study.seeds} seeds)"]
+    lines = [f"{name}  ({held}{hidden}; medians over {len(sweep.study.seeds)} seeds)"]
     lines += [f"{swept:>9}" + "".join(f"{column.head:>{column.width}}" for column in columns)]
     for size in _sizes(sweep):
         mark = "<" if size < sweep.threshold else "=" if size == sweep.threshold else ">"

@@ -64,7 +64,7 @@ BAD = [
     # Bounds
     (READOUTS, {"n_train": []}, "n_train=[] is empty; give sizes such as 1-60 or [5, 10, 20]"),
     (READOUTS, {"input_noise": []}, "input_noise=[] is empty; write [0] for none"),
-    (READOUTS, {"seeds": 0}, "seeds=0 must lie in 1 … 1000000"),
+    (READOUTS, {"seeds": 0}, "seeds: 0 must be 1 … 1000000 seeds, such as 50, 100-199 or [3, 7]"),
     (READOUTS, {"batch_cells": 0}, "batch_cells=0 must lie in 1 … 1000000"),
     (READOUTS, {"gd": {"steps": -1}}, "gd.steps=-1 must lie in 1 … 1000000000000"),
     (READOUTS, {"gd": {"checkpoints_per_decade": 101}}, "gd.checkpoints_per_decade=101 must lie in 1 … 100"),

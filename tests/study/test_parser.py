@@ -15,6 +15,7 @@ from gdstudy.study.datasets import DATASETS
 from gdstudy.study.errors import StudyError
 from gdstudy.study.groups import GROUPS
 from gdstudy.study.parser import StudyParser, find_config, read_study, read_yaml
+from gdstudy.study.seeds import Seeds
 from gdstudy.study.values import Columns, Levels, Memory, Sizes, StepSize, Ternary, Threads
 
 MEGABYTES, SECONDS = 500, 2
@@ -27,6 +28,27 @@ WRONG = {
     list[str]: ["", "3", "[3]", "{a: 1}", "[[a]]", "[nowhere]", "[~]", "true", "nowhere"],
     Literal: ["", "other", "3", "[none]", "{a: 1}", "true"],
     Sizes: ["", "many", "9-3", "0", "[true]", "[2.5]", "{a: 1}", "[[1]]", "1-1000000000", "1-60/0", "[~]", HUGE],
+    Seeds: [
+        "",
+        "0",
+        "many",
+        "2.5",
+        "-1",
+        "true",
+        "9-3",
+        "[]",
+        "[true]",
+        "[-1]",
+        "[2.5]",
+        "{a: 1}",
+        "[[1]]",
+        "1000001",
+        "0-1000000",
+        "4294967295-4294967296",
+        "0-9/0",
+        "[~]",
+        HUGE,
+    ],
     Levels: ["", "many", "[true]", "[-1]", "{a: 1}", "[[1]]", "[.nan]", "[~]", f"[{HUGE}]", "true"],
     StepSize: ["", "big", "0", "-1", "true", "[1]", "{a: 1}", ".inf"],
     Columns: ["", "true", "{a: 1}", "2.5", "[[1]]", "[~]", f"[{'x' * 2000}]"],
@@ -225,7 +247,7 @@ def test_a_good_study_goes_through_the_same_reader(tmp_path):
     """Control: the corpus is not refused for how it is run."""
     (tmp_path / "good.yaml").write_text("datasets: diabetes\nn_train: 1-60/5\nseeds: 1e1\ngd: {steps: 1e5}\n")
     study = read_study(tmp_path / "good.yaml")
-    assert (study.datasets, study.seeds, study.gd.steps, list(study.n_train)[:3]) == (
+    assert (study.datasets, len(study.seeds), study.gd.steps, list(study.n_train)[:3]) == (
         ["diabetes"],
         10,
         10**5,

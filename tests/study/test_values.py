@@ -158,7 +158,12 @@ def test_a_study_built_in_python_is_checked_as_a_yaml_file_is(changes, message):
 
 def test_values_of_a_study_become_those_of_their_type():
     study = Study(datasets="diabetes", seeds="1e1", n_train=[1e1, "5-7"], gd=Training(steps=np.float64(1e5)))
-    assert (study.datasets, study.seeds, study.n_train, study.gd.steps) == (["diabetes"], 10, (5, 6, 7, 10), 100_000)
+    assert (study.datasets, len(study.seeds), study.n_train, study.gd.steps) == (
+        ["diabetes"],
+        10,
+        (5, 6, 7, 10),
+        100_000,
+    )
     assert study == study_of(yaml.safe_load(as_yaml(study)))
     assert as_dict(study)["n_train"] == "5-7, 10"
 

@@ -17,7 +17,7 @@ from conftest import ADAMW
 from parts_of import finish, parts, rewrite
 
 from gdstudy import figures, load_arrays, load_curves, load_results
-from gdstudy.experiment.plan import Batch
+from gdstudy.experiment.plan import Batch, plan
 from gdstudy.experiment.rows import Records
 from gdstudy.study.columns import TABLES
 from gdstudy.study.config import Study
@@ -36,7 +36,9 @@ DESIGN_COLUMNS = [
     *["train_mse", "test_mse", "distance", "weight_norm", "row_space_leak"],
     *["smallest_singular_value", "condition_number", "rank", "status"],
 ]
-BATCH = Batch(0, "d", "none", 0.0, "m", 2, None, ((1, 0), (2, 0)))
+# A study of one batch, and that.
+ONE = Study(datasets=["diabetes"], n_train=[1, 2], seeds=1)
+(BATCH,) = plan(ONE)
 
 
 def records(value):
@@ -85,7 +87,7 @@ def test_no_fact_is_encoded_in_a_name(paper_run):
 
 
 def test_writing_twice_is_writing_once_and_the_last_value_counts(tmp_path):
-    store = Store(tmp_path, Study())
+    store = Store(tmp_path, ONE)
     store.write(BATCH, records(1.0))
     store.write(BATCH, records(2.0))
     assert store.finished([BATCH]) == {0}
@@ -94,7 +96,7 @@ def test_writing_twice_is_writing_once_and_the_last_value_counts(tmp_path):
 
 
 def test_a_batch_that_fails_half_way_leaves_nothing(tmp_path, monkeypatch):
-    store = Store(tmp_path, Study())
+    store = Store(tmp_path, ONE)
     bad = records(1.0)
     bad.results[0]["unknown"] = 1
     with pytest.raises(KeyError, match="unknown"):
@@ -126,7 +128,7 @@ def curves():
 
 def test_a_full_disk_is_one_line_and_keeps_what_was_stored(tmp_path):
     """Imitated by a limit on the size of files, beyond which the system refuses to write."""
-    store, second = Store(tmp_path, Study()), Batch(1, "d", "none", 0.0, "m", 2, None, ())
+    store, second = Store(tmp_path, ONE), Batch(1, "d", "none", 0.0, "m", 2, None, ())
     store.write(BATCH, records(1.0))
     big = records(1.0)
     n = 10_000
@@ -311,13 +313,13 @@ def test_a_run_killed_as_it_began_is_resumed_or_its_folder_used_again(killed_bef
 import os, sys
 from pathlib import Path
 from gdstudy.study.parser import read_study
-from gdstudy.sweep import folder, store
+from gdstudy.sweep import folder, lock, store
 write = folder.write_whole
 def killed(path, *rest, **more):
     if path.name == {"writer" if killed_before == "lock" else killed_before!r}:
         os._exit(9)
     write(path, *rest, **more)
-folder.write_whole = store.write_whole = killed
+folder.write_whole = lock.write_whole = store.write_whole = killed
 Path("run").mkdir()
 store.Store(Path("run"), read_study("study.yaml"))
 os._exit(9)
@@ -364,7 +366,7 @@ def test_arrays_come_back_with_their_shapes_and_single_precision_values(tmp_path
         "d": np.array([[np.inf, -0.0, 1e-45]]),
         "e": np.empty((0, 3)),
     }
-    store = Store(tmp_path, Study())
+    store = Store(tmp_path, ONE)
     batch = Batch(0, "d", "none", 0.0, "m", 2, 3, ((1, 0),))
     store.write(batch, with_arrays(**values))
     store.write(batch, with_arrays(**values))  # again: the same

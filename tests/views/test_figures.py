@@ -193,7 +193,7 @@ def test_drawn_medians_are_those_of_the_rows(drawn, runs):
     for level, line in zip(CUTOFFS, lines(axis, "X⁺y, ablated"), strict=True):
         here = rows["level"] == level
         values = {n: rows["test_mse"][here & (rows["n_train"] == n)] for n in ABLATED.n_train}
-        assert all(len(v) == ABLATED.seeds for v in values.values())
+        assert all(len(v) == len(ABLATED.seeds) for v in values.values())
         np.testing.assert_array_equal(line.get_xdata(), list(values))
         np.testing.assert_allclose(line.get_ydata(), [np.median(v) for v in values.values()])
         # Negative control: means are something else.

@@ -130,7 +130,7 @@ def test_cells_that_diverged_are_counted_with_what_to_do(name, estimator, remedy
     status.iloc[np.flatnonzero(here)[:2]] = "diverged"
     text = report(replace(run, results=run.results.assign(status=status)), tmp_path)
     (line,) = (line for line in text.splitlines() if "cells diverged" in line)
-    total = len(study.n_train) * study.seeds
+    total = len(study.n_train) * len(study.seeds)
     assert re.match(rf"  2 of {total} cells diverged: " + remedy, line)
     assert "cells diverged" not in report(run, tmp_path)
 

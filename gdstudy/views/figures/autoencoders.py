@@ -190,7 +190,7 @@ def mosaic(rows: list[np.ndarray], side: int) -> np.ndarray:
 
 
 def reconstructions(run: Run) -> Figure | None:
-    """Test pictures of seed 0 and what becomes of them below, at and above the threshold: GD, and the closed form."""
+    """Test pictures of the first seed and their reconstructions below, at and above the threshold."""
     shown = _pictured(run)
     if not shown:
         return None
@@ -225,6 +225,8 @@ def _draw_pictures(axis: Axes, sweep: Sweep, side: int, pictures: DataFrame) -> 
     axis.set_yticks([(side + 1) * r + (side - 1) / 2 for r in range(len(rows))], list(rows))
     axis.set_xticks([])
     what = known(sweep.seen[0]).label.lower()
-    axis.set(xlabel=f"test {what} of seed 0 ({side}×{side} pixels)", ylabel="grey, 0 to 1 (no unit)")
+    axis.set(
+        xlabel=f"test {what} of seed {sweep.study.seeds[0]} ({side}×{side} pixels)", ylabel="grey, 0 to 1 (no unit)"
+    )
     axis.grid(False)
     axis.tick_params(length=0)

@@ -84,7 +84,7 @@ def _modes(run: Run) -> list[list[DataFrame]]:
 
 
 def bottleneck_modes(run: Run) -> Figure | None:
-    """Strength of each leading component against t, trained, in the exact map and in the gradient flow; seed 0."""
+    """Strength of each leading component against t, trained, in the exact map and in the gradient flow; first seed."""
     shown = _modes(run)
     if not shown:
         return None
@@ -99,8 +99,8 @@ def bottleneck_modes(run: Run) -> Figure | None:
             axis.set_title(f"{_what(table)}: {start}")
     level_bar(figure, axes, colours, "component, strongest first (number)")
     note = (
-        "A, B: encoder and decoder; v: a component of the training inputs of seed 0. Aligned: started on these "
-        "components. Gradient flow: of infinitely small steps."
+        "A, B: encoder and decoder; v: a component of the training inputs of seed "
+        f"{run.study.seeds[0]}. Aligned: started on these components. Gradient flow: of infinitely small steps."
     )
     shared_legend(figure, *axes.flat, note=note)
     return figure

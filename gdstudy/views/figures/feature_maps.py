@@ -68,33 +68,36 @@ def polynomial_error(run: Run) -> Figure | None:
 
 
 def polynomial_fits(run: Run) -> Figure | None:
-    """The target, the training rows of seed 0 and the least-norm fit, below, at and above the threshold."""
+    """The target, the training rows of the first seed and the least-norm fit, below, at and above the threshold."""
     if not (shown := _polynomials(run)):
         return None
     n, ((dataset, preprocess, _), model, rows) = shown[0]
     studied = np.unique(rows["n_parameters"])
     widths = sorted({nearest(studied, p) for p in (n / 3, n, 200 / 15 * n)})
     loaded = load_dataset(dataset, preprocess)
-    train, _ = split(len(loaded.X), n, 0)
+    seed = run.study.seeds[0]
+    train, _ = split(len(loaded.X), n, seed)
     figure, axes = grid("What do polynomials below, at and above the threshold look like?", len(widths), height=3)
     figure.set_figwidth(3.8 * len(widths))
     for axis, P in zip(axes[0], widths, strict=True):
-        _draw_fit(axis, partial(feature_map, model, P=P, seed=0, intercept=run.study.intercept), loaded, train)
+        features = partial(feature_map, model, P=P, seed=seed, intercept=run.study.intercept)
+        _draw_fit(axis, features, loaded, train, seed)
         axis.set_title(f"P = {P} {sign(P, n)} N = {n}")
     shared_legend(figure, *axes[0])
     return figure
 
 
-def _draw_fit(axis: Axes, features: Callable[[np.ndarray], np.ndarray], loaded: Dataset, train: np.ndarray) -> None:
+def _draw_fit(
+    axis: Axes, features: Callable[[np.ndarray], np.ndarray], loaded: Dataset, train: np.ndarray, seed: int
+) -> None:
     W = min_norm_solution(features(loaded.X[train]), loaded.Y[train])
     low, high = loaded.X.min(), loaded.X.max()
     x = np.linspace(low, high, 2001)[:, None]
     fit = (features(x) @ W)[:, 0]
     axis.plot(x[:, 0], fit, color=BLUE, linewidth=1.3, label="least-norm polynomial X⁺y")
     axis.plot(loaded.X[:, 0], loaded.Y[:, 0], **EXACT, label="target, all data")
-    axis.plot(
-        loaded.X[train, 0], loaded.Y[train, 0], "o", color=ORANGE, markersize=4.5, label="training rows of seed 0"
-    )
+    rows = f"training rows of seed {seed}"
+    axis.plot(loaded.X[train, 0], loaded.Y[train, 0], "o", color=ORANGE, markersize=4.5, label=rows)
     reach = np.ptp(loaded.Y)
     bottom, top = loaded.Y.min() - 0.5 * reach, loaded.Y.max() + 0.5 * reach
     axis.set(xlabel="x (no unit)", ylabel="y (no unit)", ylim=(bottom, top))

@@ -101,7 +101,9 @@ def superposition_pictures(run: Run) -> Figure | None:
         _draw_rays(column[1], here["weight"].T, ORANGE, "feature: column of W")
         column[0].set_title(f"N = {n}, {place}: data points")
         column[1].set_title(f"N = {n}, {place}: features")
-    shared_legend(figure, *axes.flat, note=f"{data_label(*sweep.seen)}, m = 2 hidden units, seed 0. {_UPDATE}")
+    shared_legend(
+        figure, *axes.flat, note=f"{data_label(*sweep.seen)}, m = 2 hidden units, seed {run.study.seeds[0]}. {_UPDATE}"
+    )
     return figure
 
 

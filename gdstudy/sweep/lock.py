@@ -1,0 +1,101 @@
+"""Who may write a run: one process that computes all of it, or several that each compute one of its n shards.
+
+Who has the whole run holds `lock`, and shard k of n `lock.k-n`. Each is looked at and taken behind the `gate`, which is
+held for a moment only. The system frees the locks of a process that died, however it died.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from gdstudy.study.errors import StudyError
+from gdstudy.study.seeds import Shard
+from gdstudy.sweep.folder import BATCHES, GATE, LOCK, WRITER, check_file, write_whole
+
+GATE_SECONDS = 60.0
+_OF_SHARD = re.compile(re.escape(LOCK) + r"(\.[0-9]+-([0-9]+))")
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a process holds. name: of its lock's file; writer: of the file that says which process that is."""
+
+    lock: FileLock
+    name: str
+    writer: str
+
+    def release(self) -> None:
+        self.lock.release()
+
+
+@contextmanager
+def gate(run_dir: Path) -> Iterator[None]:
+    """One process at a time looks at who writes a run. StudyError where that takes too long."""
+    lock = _lock(run_dir / BATCHES / GATE, GATE_SECONDS)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise StudyError(f"{run_dir} is busy: {lock.lock_file} was held for {GATE_SECONDS:.0f} s; try again") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def hold(run_dir: Path, shard: Shard | None = None) -> Held:
+    """Lock a run, or one shard of it, for this process until it ends or releases it.
+
+    StudyError, naming who, where another process holds the run or this shard, or one of another number of shards.
+    """
+    batches = run_dir / BATCHES
+    own = "" if shard is None else f".{shard.k}-{shard.n}"
+    with gate(run_dir):
+        lock = _take(run_dir, own)
+        try:
+            for other in _excluded(batches, shard):
+                _take(run_dir, other).release()
+                if shard is None:  # held by nobody: what shards that ended have left
+                    for name in (LOCK, WRITER):
+                        (batches / f"{name}{other}").unlink(missing_ok=True)
+            writer = batches / f"{WRITER}{own}"
+            check_file(writer)
+            write_whole(writer, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        except BaseException:
+            lock.release()
+            raise
+    return Held(lock, f"{LOCK}{own}", writer.name)
+
+
+def _excluded(batches: Path, shard: Shard | None) -> list[str]:
+    """What is added to `lock` in the names of those that nobody else may hold beside this one."""
+    found = [match for match in map(_OF_SHARD.fullmatch, sorted(os.listdir(batches))) if match]
+    if shard is None:
+        return [match[1] for match in found]
+    return ["", *(match[1] for match in found if int(match[2]) != shard.n)]
+
+
+def _take(run_dir: Path, suffix: str) -> FileLock:
+    lock, writer = _lock(run_dir / BATCHES / f"{LOCK}{suffix}", 0), run_dir / BATCHES / f"{WRITER}{suffix}"
+    try:
+        lock.acquire()
+    except Timeout:
+        check_file(writer)
+        who = writer.read_text("utf-8", "replace")[:300].strip() if writer.is_file() else "another process"
+        shard = f" (shard {suffix[1:].replace('-', '/')})" if suffix else ""
+        raise StudyError(f"{run_dir} is being written by {who}{shard}; wait until it ends, or stop it") from None
+    return lock
+
+
+def _lock(path: Path, timeout: float) -> FileLock:
+    check_file(path)
+    if path.exists() and (path.is_dir() or path.stat().st_nlink > 1):
+        raise StudyError(f"{path} is a folder or has a second name somewhere else; remove it")
+    return FileLock(path, timeout=timeout, poll_interval=0.02)
