@@ -197,12 +197,14 @@ def _check_path(folder: Path) -> None:
 
 def _finish(study: Study, datasets: dict[Variety, Dataset], store: Store, quiet: bool) -> None:
     """Everything after the run has begun: train, export, draw, report; then let the run go."""
+    from gdstudy.sweep.reading import shown_whole
     from gdstudy.sweep.run import run_missing
 
     try:
         run_missing(study, datasets, store, quiet)
         try:
-            _show(store.run_dir, quiet)
+            with shown_whole(store.run_dir):
+                _show(store.run_dir, quiet)
         except OSError as error:
             why = f"{store.run_dir}: {one_line(error)}; all that was trained is kept"
             raise StudyError(f"{why}: make room or allow writing there, then --resume {store.run_dir}") from None

@@ -99,10 +99,15 @@ def hold(run_dir: Path) -> FileLock:
     try:
         lock.acquire()
     except Timeout:
-        who = writer.read_text("utf-8", "replace")[:300].strip() if writer.is_file() else "another process"
+        who = _first_bytes(writer).decode("utf-8", "replace").strip() if writer.is_file() else "another process"
         raise StudyError(f"{run_dir} is being written by {who}; wait until it ends, or stop it") from None
     write_whole(writer, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
     return lock
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(300)
 
 
 def abandon(run_dir: Path) -> None:

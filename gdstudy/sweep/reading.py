@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,55 @@ from gdstudy.experiment.tables import Run
 from gdstudy.study.ablations import UNABLATED
 from gdstudy.study.columns import ORDER, TABLES
 from gdstudy.study.config import Study
+from gdstudy.study.console import one_line
 from gdstudy.study.errors import StudyError, shown
-from gdstudy.study.parser import read_study
-from gdstudy.sweep.folder import BATCHES, STUDY, check_run, whole_file
+from gdstudy.study.parser import MOST_BYTES, as_yaml, read_yaml, study_of
+from gdstudy.sweep.folder import BATCHES, CONFIG, STUDY, check_run, whole_file
 from gdstudy.sweep.parts import Damaged, Part, as_arrow, as_frame, check_size, open_part, part_numbers, part_path
+
+_SEAL = b"# sha256: "
+_NEVER_EMPTY = ("n_train", "n_parameters", "seed", "input_noise")
+
+
+def sealed_study(study: Study) -> bytes:
+    """What study.yaml holds: the study, and in its last line the checksum of all before it."""
+    text = as_yaml(study).encode()
+    return text + _SEAL + hashlib.sha256(text).hexdigest().encode() + b"\n"
+
+
+def identity_of(content: bytes) -> str:
+    """What tells a study from any other: the checksum of its text in study.yaml."""
+    return hashlib.sha256(content.partition(_SEAL)[0]).hexdigest()
 
 
 def identity(run_dir: Path) -> str:
     """What tells the study of a run from any other. StudyError where there is none."""
     load_study(run_dir)  # no larger than a study is
-    return hashlib.sha256((run_dir / BATCHES / STUDY).read_bytes()).hexdigest()
+    return identity_of(_study_file(run_dir / BATCHES))
+
+
+def _study_file(batches: Path) -> bytes:
+    with (batches / STUDY).open("rb") as file:
+        return file.read(MOST_BYTES + 1)
+
+
+def is_whole(batches: Path, content: bytes) -> bool:
+    """Whether this content of study.yaml is as it was written. That of version 0.3 has no seal: its parts say so."""
+    text, seal, said = content.partition(_SEAL)
+    if seal:
+        return said == identity_of(content).encode() + b"\n"
+    for number in part_numbers(batches):
+        try:
+            return open_part(part_path(batches, number, "results"), "results").facts.get("study") == identity_of(text)
+        except Damaged:
+            continue
+    return False
+
+
+def has_study(run_dir: Path) -> bool:
+    """Whether there is a study.yaml that is as it was written. StudyError where it is no file."""
+    batches = run_dir / BATCHES
+    return (batches / STUDY).exists() and is_whole(check_run(run_dir), _study_file(batches))
 
 
 def parts_of(batches: Path, number: int, tables: Iterable[str] = TABLES, **expected: str) -> list[Part]:
@@ -91,8 +131,15 @@ def load_arrays(run_dir: str | Path) -> pd.DataFrame:
 
 
 def load_study(run_dir: str | Path) -> Study:
-    """The study as it was when the run began. StudyError where there is none."""
-    return read_study(check_run(Path(run_dir)) / STUDY)
+    """The study as it was when the run began. StudyError where there is none, or where it is damaged."""
+    batches = check_run(Path(run_dir))
+    path, content = batches / STUDY, _study_file(batches)
+    if len(content) <= MOST_BYTES and not is_whole(batches, content):
+        raise StudyError(f"{path}: damaged (its checksum is another); --resume {run_dir} restores it from {CONFIG}")
+    try:
+        return study_of(read_yaml(path, content))
+    except StudyError as error:
+        raise StudyError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
 
 
 def load_run(run_dir: str | Path) -> Run:
@@ -104,6 +151,8 @@ def load_run(run_dir: str | Path) -> Run:
         for column, known in columns.items():
             if column in table:
                 _check_known(path, column, table[column], known)
+                if column in _NEVER_EMPTY and table[column].isna().any():
+                    raise _strange(path, column, "NULL")
         for ablation, known in levels.items():
             found = table["level"][table["ablation"] == ablation]
             _check_known(path, f"level of {ablation}", found, known)
@@ -125,6 +174,18 @@ def _strange(path: Path, column: str, value: str) -> StudyError:
         f"{path}: {column} {shown(value)} is none of its study; it was damaged or made by hand: restore it from a "
         "copy, or run the study anew"
     )
+
+
+@contextmanager
+def shown_whole(run_dir: Path) -> Iterator[None]:
+    """What views stumble over in tables that no study gives, such as pictures of another shape, as StudyError."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise StudyError(
+            f"{run_dir}: its tables cannot be shown ({type(error).__name__}: {one_line(error)[:200]}); where nobody has "
+            "changed them, please report this"
+        ) from error
 
 
 def export_csv(run_dir: Path, results: pd.DataFrame) -> Path:

@@ -10,15 +10,15 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from gdstudy.experiment.plan import Batch
+from gdstudy.experiment.plan import Batch, plan
 from gdstudy.experiment.rows import Records
 from gdstudy.experiment.tables import frame
 from gdstudy.study.config import HOW, Study
 from gdstudy.study.errors import StudyError, shown
 from gdstudy.study.parser import as_dict, as_yaml
 from gdstudy.sweep.folder import BATCHES, CONFIG, STUDY, abandon, clear_remains, hold, write_whole
-from gdstudy.sweep.parts import Damaged, part_numbers, part_path, write_part
-from gdstudy.sweep.reading import identity, load_study, parts_of
+from gdstudy.sweep.parts import Damaged, open_part, part_numbers, part_path, write_part
+from gdstudy.sweep.reading import has_study, identity, identity_of, load_study, parts_of, sealed_study
 
 
 class Store:
@@ -35,8 +35,11 @@ class Store:
         self._lock = hold(run_dir)
         try:
             clear_remains(run_dir)
-            if (self._batches / STUDY).exists():
+            self._notes: list[str] = []
+            if has_study(run_dir):
                 self._check_unchanged(study)
+            elif part_numbers(self._batches):
+                self._restore(study)
             else:
                 self._begin(study)
             self._study = identity(run_dir)
@@ -46,17 +49,32 @@ class Store:
 
     def _begin(self, study: Study) -> None:
         """config.yaml first: wherever this is cut off, the folder is unused or config.yaml says what to resume."""
-        if part_numbers(self._batches):
-            raise StudyError(f"{self._batches / STUDY} is missing; restore it from a copy, or run the study anew")
         said = {**self._made_by, "started": time.strftime("%Y-%m-%d %H:%M:%S %z")}
         comments = "".join(f"# {name}: {value}\n" for name, value in said.items())
         try:
             if not (self.run_dir / CONFIG).exists():
                 write_whole(self.run_dir / CONFIG, (comments + as_yaml(study)).encode(), flush=True)
-            write_whole(self._batches / STUDY, as_yaml(study).encode(), flush=True)
+            write_whole(self._batches / STUDY, sealed_study(study), flush=True)
         except OSError:
             abandon(self.run_dir)
             raise
+
+    def _restore(self, study: Study) -> None:
+        """study.yaml anew, from config.yaml, where it is gone or damaged and all parts that are whole are of that."""
+        path, content = self._batches / STUDY, sealed_study(study)
+        cells = {batch.number: _cells(batch) for batch in plan(study)}
+        for number in part_numbers(self._batches):
+            try:
+                facts = open_part(part_path(self._batches, number, "results"), "results").facts
+            except Damaged:
+                continue  # computed again
+            if facts.get("study") != identity_of(content) or facts.get("cells") != cells.get(number):
+                raise StudyError(
+                    f"{path}: is missing or damaged, and batch {number} was not computed for what {CONFIG} says; "
+                    "restore either from a copy, or run the study anew"
+                )
+        write_whole(path, content, flush=True)
+        self._notes.append(f"{path}: was missing or damaged; it is restored from {CONFIG}")
 
     def _check_unchanged(self, study: Study) -> None:
         began_with, now = as_dict(load_study(self.run_dir)), as_dict(study)
@@ -72,6 +90,8 @@ class Store:
         Every other part is removed after a line to `note` says which and why; so is said where those that stay were
         made by another version of gdstudy or torch. StudyError for parts of another schema, before anything is removed.
         """
+        for line in self._notes:
+            note(line)
         cells = {batch.number: _cells(batch) for batch in batches}
         useless: dict[int, str] = {}
         versions: dict[str, set[str]] = {"gdstudy": set(), "torch": set()}
