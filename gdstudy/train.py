@@ -197,14 +197,12 @@ def _check_path(folder: Path) -> None:
 
 def _finish(study: Study, datasets: dict[Variety, Dataset], store: Store, quiet: bool) -> None:
     """Everything after the run has begun: train, export, draw, report; then let the run go."""
-    from gdstudy.sweep.reading import shown_whole
     from gdstudy.sweep.run import run_missing
 
     try:
         run_missing(study, datasets, store, quiet)
         try:
-            with shown_whole(store.run_dir):
-                _show(store.run_dir, quiet)
+            _show(store.run_dir, quiet)
         except OSError as error:
             why = f"{store.run_dir}: {one_line(error)}; all that was trained is kept"
             raise StudyError(f"{why}: make room or allow writing there, then --resume {store.run_dir}") from None
@@ -220,7 +218,7 @@ def _show(folder: Path, quiet: bool) -> None:
     if not quiet:
         tell("drawing figures, writing tables …")
     from gdstudy.figures import redraw
-    from gdstudy.sweep.reading import export_csv, load_run
+    from gdstudy.sweep.reading import export_csv, load_run, shown_whole
     from gdstudy.views.board import write_board
     from gdstudy.views.claims import decide
     from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text, report
@@ -230,19 +228,19 @@ def _show(folder: Path, quiet: bool) -> None:
         table = beside.submit(export_csv, folder, run.results)
         images = redraw(folder, run)
         table.result()
-    claims = decide(run)
-    markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
-    texts = {"config": f"```yaml\n{(folder / CONFIG).read_text('utf-8')}\n```"} | (
-        {"claims": markdown} if claims else {}
-    )
-    write_board(folder, texts, run, images)
+    with shown_whole(folder):
+        claims = decide(run)
+        said = report(run, folder)
+        markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
+        texts = {"config": f"```yaml\n{(folder / CONFIG).read_text('utf-8')}\n```"}
+        write_board(folder, texts | ({"claims": markdown} if claims else {}), run, images)
     if claims:
         write_whole(folder / "claims.md", markdown.encode())
         write_whole(folder / "claims.csv", claims_csv(claims).encode())
     if not quiet:
         if claims:
             say("\n" + claims_text(claims))
-        say(report(run, folder))
+        say(said)
 
 
 def run_name(config: str | Path) -> str:

@@ -43,9 +43,12 @@ def _known(path: Path, sha256: str) -> bytes | None:
         number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError:
         return None
+    about = os.fstat(number)
+    if not stat.S_ISREG(about.st_mode) or about.st_size > _LARGEST:
+        os.close(number)
+        return None
     with open(number, "rb") as file:
-        about = os.fstat(number)
-        content = file.read(_LARGEST) if stat.S_ISREG(about.st_mode) and about.st_size <= _LARGEST else b""
+        content = file.read(_LARGEST)
     return content if hashlib.sha256(content).hexdigest() == sha256 else None
 
 

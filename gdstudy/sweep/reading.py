@@ -30,7 +30,11 @@ _NEVER_EMPTY = ("n_train", "n_parameters", "seed", "input_noise")
 
 def sealed_study(study: Study) -> bytes:
     """What study.yaml holds: the study, and in its last line the checksum of all before it."""
-    text = as_yaml(study).encode()
+    return seal(as_yaml(study).encode())
+
+
+def seal(text: bytes) -> bytes:
+    """A text with its checksum, which makes damage seen; it proves nothing of who wrote it."""
     return text + _SEAL + hashlib.sha256(text).hexdigest().encode() + b"\n"
 
 

@@ -20,6 +20,8 @@ from gdstudy.sweep.folder import BATCHES, CONFIG, STUDY, abandon, clear_remains,
 from gdstudy.sweep.parts import Damaged, open_part, part_numbers, part_path, write_part
 from gdstudy.sweep.reading import has_study, identity, identity_of, load_study, parts_of, sealed_study
 
+_MOST_NOTES = 20  # parts that are named one by one
+
 
 class Store:
     """The store of one run, open for writing and locked for other processes until it is closed."""
@@ -104,9 +106,13 @@ class Store:
                         found.add(part.facts.get(name, ""))
             except Damaged as error:
                 useless[number] = str(error)
-        for number, why in useless.items():
-            note(f"{why}; " + ("this batch is computed again" if number in cells else "removed, the study has no such"))
+        for said, (number, why) in enumerate(useless.items()):
+            if said < _MOST_NOTES:
+                kept = "this batch is computed again" if number in cells else "removed, the study has no such"
+                note(f"{why}; {kept}")
             part_path(self._batches, number, "results").unlink(missing_ok=True)
+        if len(useless) > _MOST_NOTES:
+            note(f"{self._batches}: and {len(useless) - _MOST_NOTES} more parts that cannot be used")
         others = [f"{name} {shown(v)}" for name in versions for v in versions[name] - {self._made_by.get(name, "")}]
         if others:
             now = ", ".join(f"{name} {self._made_by.get(name, 'unknown')}" for name in versions)

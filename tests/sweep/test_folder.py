@@ -134,7 +134,6 @@ HOSTILE = {
     "a negative size": hold("results", "n_train", lambda old: [-5, *old[1:]]),
     "no parameters": hold("results", "n_parameters", 0),
     "an empty size": hold("results", "n_train", None),
-    "an empty step": hold("results", "step", None),
     "a link for its figures": replace_by_link("figures"),
     "a link for a figure": replace_by_link("figures/mse_against_n.png", "deep/precious.png"),
     "a link for a table": replace_by_link("results.csv", "results.csv"),
