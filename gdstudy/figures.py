@@ -30,7 +30,7 @@ def redraw(run_dir: Path, run: Run | None = None) -> dict[str, np.ndarray]:
     is no run, or holds no finished batch.
     """
     from gdstudy.sweep.folder import check_folder, write_whole
-    from gdstudy.sweep.reading import load_run
+    from gdstudy.sweep.reading import load_run, shown_whole
     from gdstudy.views.figures import draw_figures
 
     if run is None:
@@ -41,10 +41,11 @@ def redraw(run_dir: Path, run: Run | None = None) -> dict[str, np.ndarray]:
     folder = run_dir / "figures"
     folder.mkdir(exist_ok=True)
     images = {}
-    for name, pixels, png, pdf in draw_figures(run):
-        images[name] = pixels
-        write_whole(folder / f"{name}.png", png)
-        write_whole(folder / f"{name}.pdf", pdf)
+    with shown_whole(run_dir):
+        for name, pixels, png, pdf in draw_figures(run):
+            images[name] = pixels
+            write_whole(folder / f"{name}.png", png)
+            write_whole(folder / f"{name}.pdf", pdf)
     return images
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gdstudy.figures import redraw
 from gdstudy.study.console import say, tell
 from gdstudy.sweep.folder import CONFIG, write_whole
-from gdstudy.sweep.reading import export_csv, load_run
+from gdstudy.sweep.reading import export_csv, load_run, shown_whole
 from gdstudy.views.board import write_board
 from gdstudy.views.claims import decide
 from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text, report
@@ -36,19 +36,19 @@ def show(store: Store, quiet: bool) -> None:
         table = beside.submit(export_csv, folder, run.results)
         images = redraw(folder, run)
         table.result()
-    claims = decide(run)
-    markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
-    texts = {"config": f"```yaml\n{(folder / CONFIG).read_text('utf-8')}\n```"} | (
-        {"claims": markdown} if claims else {}
-    )
-    write_board(folder, texts, run, images, write)
+    with shown_whole(folder):
+        claims = decide(run)
+        said = report(run, folder)
+        markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
+        texts = {"config": f"```yaml\n{(folder / CONFIG).read_text('utf-8')}\n```"}
+        write_board(folder, texts | ({"claims": markdown} if claims else {}), run, images, write)
     if claims:
         write(folder / "claims.md", markdown.encode())
         write(folder / "claims.csv", claims_csv(claims).encode())
     if not quiet:
         if claims:
             say("\n" + claims_text(claims))
-        say(report(run, folder))
+        say(said)
 
 
 def said_of_shard(shard: Shard, stored: int, of: int, store: Store) -> str:

@@ -36,6 +36,25 @@ def run_dir(tmp_path_factory):
     return run_study(small_study(), tmp_path_factory.mktemp("runs") / "small")
 
 
+def tiny_study():
+    """Two batches with all tables, a fraction of a second."""
+    return Study(
+        datasets=["power_law"],
+        models=["linear_autoencoder"],
+        synthetic=Synthetic(n_inputs=6, n_rows=60),
+        n_train=[3, 6, 9],
+        seeds=4,
+        batch_cells=6,
+        gd=Training(steps=100, checkpoints_per_decade=2),
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """A finished run of the tiny study; tests only read it."""
+    return run_study(tiny_study(), tmp_path_factory.mktemp("runs") / "tiny")
+
+
 @pytest.fixture(scope="session")
 def paper_run(tmp_path_factory):
     """A finished run with every ablation, theory, and GD on standardised data; tests only read it."""

@@ -135,6 +135,54 @@ def test_only_commands_and_progress_print_and_through_one_room():
             assert not re.search(r"\b(say|tell)\(", text), module
 
 
+# What can run code that comes with data, by the name it is called by, and the arguments that make it harmless.
+RUNS_CODE = {
+    **dict.fromkeys(("eval", "exec", "compile", "__import__", "os.system", "os.popen", "pd.read_pickle"), ()),
+    **dict.fromkeys(("pickle.load", "pickle.loads", "joblib.load", "yaml.unsafe_load", "yaml.full_load"), ()),
+    **{"torch.load": ("weights_only=True",), "np.load": ("allow_pickle=False",)},
+    **dict.fromkeys(("yaml.load", "yaml.load_all"), ("Loader=yaml.SafeLoader",)),
+}
+FORBIDDEN_MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal"}
+
+
+def dangers(text):
+    """What a module's text could run of data: calls and imports."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call):
+            given = {ast.unparse(keyword) for keyword in node.keywords}
+            name = ast.unparse(node.func).replace("numpy.", "np.").replace("pandas.", "pd.")
+            if name in RUNS_CODE and not (RUNS_CODE[name] and given >= set(RUNS_CODE[name])):
+                yield name
+            if "shell=True" in given or "allow_pickle=True" in given or "weights_only=False" in given:
+                yield f"{name} {given}"
+        elif isinstance(node, ast.Import):
+            yield from {alias.name.split(".")[0] for alias in node.names} & FORBIDDEN_MODULES
+        elif isinstance(node, ast.ImportFrom):
+            yield from {(node.module or "").split(".")[0]} & FORBIDDEN_MODULES
+            # By its bare name it would not be seen above.
+            hidden = {f"{node.module}.{alias.name}" for alias in node.names}
+            yield from hidden & {name.replace("np.", "numpy.").replace("pd.", "pandas.") for name in RUNS_CODE}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_that_is_read_can_run_code(module):
+    """But scikit-learn's copy of one table, whose every byte is known before it is unpickled."""
+    allowed = {"gdstudy.data.downloads": ["joblib.load"]}.get(module, [])
+    assert list(dangers(MODULES[module].read_text())) == allowed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("eval('1')", "import pickle", "from pickle import loads", "torch.load(f)", "np.load(f, allow_pickle=True)"),
+        *("numpy.load(f)", "yaml.load(f, Loader=yaml.Loader)", "subprocess.run('ls', shell=True)", "os.system('ls')"),
+        *("torch.load(f, weights_only=False)", "from joblib import load", "pandas.read_pickle(f)"),
+    ],
+)
+def test_what_could_run_code_would_be_seen(text):
+    assert list(dangers(text))
+
+
 def test_readme_and_ci_run_the_same_commands():
     commands = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     script = (ROOT / ".ci" / "run").read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
 import tarfile
 from pathlib import Path
 
@@ -21,6 +22,8 @@ WHO_URL = (
 HOUSING_FILE = "cal_housing.tgz"
 HOUSING_SHA256 = "aaa5c9a6afe2225cc2aed2723682ae403280c4a3695a2ddda4ffb5d8215ea681"
 HOUSING_URL = "https://ndownloader.figshare.com/files/5976036"
+# None of these files is larger.
+_LARGEST = 1 << 23
 # What scikit-learn keeps of that archive.
 HOUSING_PICKLE = "cal_housing_py3.pkz"
 HOUSING_PICKLE_SHA256 = "740b911884b5405599c461cf5c9a620aad36c63a0d32494567de2ebee803a42f"
@@ -33,16 +36,33 @@ def data_home() -> Path:
     return Path(os.environ.get("GDSTUDY_DATA_HOME") or pooch.os_cache("gdstudy")).expanduser()
 
 
-def _fetch(name: str, file: str, url: str, sha256: str) -> Path:
-    """A file of a data set, downloaded once and checked each time. StudyError where there is none or it is damaged."""
+def _known(path: Path, sha256: str) -> bytes | None:
+    """What a file holds if it is the known one, byte for byte, read once; None where it is another. No pipe is waited
+    for, and nothing larger is read."""
+    try:
+        number = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError:
+        return None
+    about = os.fstat(number)
+    if not stat.S_ISREG(about.st_mode) or about.st_size > _LARGEST:
+        os.close(number)
+        return None
+    with open(number, "rb") as file:
+        content = file.read(_LARGEST)
+    return content if hashlib.sha256(content).hexdigest() == sha256 else None
+
+
+def _fetch(name: str, file: str, url: str, sha256: str) -> bytes:
+    """What a file of a data set holds, downloaded once and checked each time. StudyError where there is none or it is
+    damaged."""
     import pooch
 
     home = data_home()
     path = home / file
-    if path.is_file():
-        if pooch.file_hash(str(path)) != sha256:
-            raise StudyError(f"{path} is damaged (its SHA-256 is not {sha256[:12]}…); delete it and run again")
-        return path
+    if (content := _known(path, sha256)) is not None:
+        return content
+    if os.path.lexists(path):
+        raise StudyError(f"{path} is damaged (its SHA-256 is not {sha256[:12]}…); delete it and run again")
     pooch.get_logger().setLevel("ERROR")  # the bar says it already
     try:
         downloader = pooch.HTTPDownloader(progressbar=True, timeout=30)
@@ -57,7 +77,9 @@ def _fetch(name: str, file: str, url: str, sha256: str) -> Path:
             f"{name} cannot be downloaded ({_brief(error)}); put {file!r} into {home}, "
             f"or set GDSTUDY_DATA_HOME to a folder that has it"
         ) from None
-    return path
+    if (content := _known(path, sha256)) is None:
+        raise StudyError(f"{path} changed as it was downloaded; run again")
+    return content
 
 
 def housing_table() -> np.ndarray:
@@ -67,7 +89,7 @@ def housing_table() -> np.ndarray:
     if (copy := _housing_pickle()) is not None:
         return np.asarray(joblib.load(io.BytesIO(copy)))
     archive = _fetch("california_housing", HOUSING_FILE, HOUSING_URL, HOUSING_SHA256)
-    with tarfile.open(archive) as files:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as files:
         file = files.extractfile("CaliforniaHousing/cal_housing.data")
         assert file is not None  # its checksum says so
         return np.loadtxt(file, delimiter=",")[:, [8, 7, 2, 3, 4, 5, 6, 1, 0]]
@@ -77,14 +99,12 @@ def _housing_pickle() -> bytes | None:
     """scikit-learn's copy of the table if it is the known one, byte for byte: reading a pickle can run any code."""
     from sklearn.datasets import get_data_home
 
-    path = Path(get_data_home()) / HOUSING_PICKLE
-    content = path.read_bytes() if path.is_file() else b""
-    return content if hashlib.sha256(content).hexdigest() == HOUSING_PICKLE_SHA256 else None
+    return _known(Path(get_data_home()) / HOUSING_PICKLE, HOUSING_PICKLE_SHA256)
 
 
-def who_file() -> Path:
+def who_table() -> str:
     """The authors' table of the WHO's data, as text."""
-    return _fetch("who_life_expectancy", WHO_FILE, WHO_URL, WHO_SHA256)
+    return _fetch("who_life_expectancy", WHO_FILE, WHO_URL, WHO_SHA256).decode()
 
 
 def _brief(error: Exception) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 
 import numpy as np
 
 from gdstudy.data.dataset import Dataset
-from gdstudy.data.downloads import housing_table, who_file
+from gdstudy.data.downloads import housing_table, who_table
 
 # Names as they stand in the file, spaces included.
 WHO_FEATURES = (
@@ -40,8 +41,8 @@ def diabetes() -> Dataset:
 
 def who_life_expectancy() -> Dataset:
     """1649 country-years without missing values, 17 features, life expectancy in years (WHO; Kaggle, K. Rajarshi)."""
-    with who_file().open(encoding="utf-8", newline="") as file:
-        complete = [row for row in csv.DictReader(file) if all(row.values())]
+    table = csv.DictReader(io.StringIO(who_table(), newline=""))
+    complete = [row for row in table if all(row.values())]
     X = np.array([[float(row[name]) for name in WHO_FEATURES] for row in complete])
     return Dataset(X, np.array([[float(row[WHO_TARGET])] for row in complete]), "who_life_expectancy")
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gdstudy.data.guards import LARGEST, check_size, explained, unpacked
+from gdstudy.data.pages import unpacked_size
 from gdstudy.study.errors import StudyError
 from gdstudy.study.sources import File, suffix_of
 
@@ -101,7 +102,7 @@ def read_parquet(where: str, content: bytes, keys: File) -> Read:
         about = file.metadata
         check_size(where, about.num_rows, len(schema))
         read = [k for k, field in enumerate(schema) if is_flat(field.type)]
-        stored = sum(about.row_group(g).total_byte_size for g in range(about.num_row_groups))
+        stored = unpacked_size(io.BytesIO(content), about)
         if stored > LARGEST:
             raise StudyError(f"{where}: holds {stored:,} bytes, more than {LARGEST:,}; keep fewer rows")
         table = file.read(columns=[schema.field(k).name for k in read])

@@ -31,6 +31,7 @@ from gdstudy.sweep.folder import (
     write_whole,
 )
 from gdstudy.sweep.generations import check_joins, generations, sizes_of
+from gdstudy.sweep.identity import has_study
 from gdstudy.sweep.lock import hold
 from gdstudy.sweep.store import Store
 
@@ -75,7 +76,7 @@ def begin(run_dir: Path, study: Study, made_by: Mapping[str, str], shard: Shard 
 
 def is_begun(run_dir: Path) -> bool:
     """Whether it holds a run."""
-    return not is_blank(run_dir / BATCHES / STUDY)
+    return has_study(run_dir)
 
 
 def join(run_dir: Path, study: Study, made_by: Mapping[str, str], shard: Shard) -> Store:
@@ -153,14 +154,15 @@ def _remove(part: Path, itself: bool = True) -> None:
 
 def study_to_resume(run_dir: Path) -> Study:
     """The study of a run as its config.yaml says, or the store where that is lost. StudyError where there is none."""
-    config, stored = run_dir / CONFIG, run_dir / BATCHES / STUDY
-    if not is_old(run_dir) and (not (run_dir / BATCHES).is_dir() or (is_blank(config) and is_blank(stored))):
+    config, stored = run_dir / CONFIG, not is_old(run_dir) and has_study(run_dir)
+    if not is_old(run_dir) and (not (run_dir / BATCHES).is_dir() or (is_blank(config) and not stored)):
         raise StudyError(f"--resume {run_dir}: no run is there ({CONFIG} and {BATCHES}/); give a run's folder")
-    study = read_study(stored if is_blank(config) and not is_old(run_dir) else config)
-    if is_blank(stored):
-        return study
-    *before, now = map(sizes_of, generations(run_dir))  # killed as it grew, config.yaml may be older
-    return replace(study, **now) if sizes_of(study) in before else study
+    if not stored:
+        return read_study(config)
+    *before, now = generations(run_dir)
+    study = now if is_blank(config) else read_study(config)
+    # Of a run that was killed as it grew, config.yaml may be older.
+    return replace(study, **sizes_of(now)) if sizes_of(study) in map(sizes_of, before) else study
 
 
 def restore_config(run_dir: Path) -> str | None:

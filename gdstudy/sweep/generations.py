@@ -19,9 +19,10 @@ import yaml
 from gdstudy.experiment.plan import Batch, plan
 from gdstudy.study.config import GROWS, HOW, Study
 from gdstudy.study.errors import StudyError
-from gdstudy.study.parser import as_dict, as_yaml, read_study, read_yaml
+from gdstudy.study.parser import MOST_BYTES, as_dict, as_yaml, read_study, read_yaml
 from gdstudy.study.seeds import Seeds
-from gdstudy.sweep.folder import BATCHES, CONFIG, STUDY, check_file, check_run, is_blank, write_whole
+from gdstudy.sweep.folder import BATCHES, CONFIG, check_file, check_run, is_blank, write_whole
+from gdstudy.sweep.identity import has_study, is_sealed, seal, stored_study
 
 GROWN, _LIST = "grown.yaml", "generations"
 
@@ -29,12 +30,16 @@ GROWN, _LIST = "grown.yaml", "generations"
 def generations(run_dir: Path) -> list[Study]:
     """The study of a run as it began, and each time that it grew. StudyError where there is none, or a damaged one."""
     batches = check_run(run_dir)
-    found, path = [read_study(batches / STUDY)], batches / GROWN
+    found, path = [stored_study(run_dir)], batches / GROWN
     check_file(path)
     if not path.exists():
         return found
     try:
-        for sizes in list(read_yaml(path)[_LIST]):
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) <= MOST_BYTES and not is_sealed(content):
+            raise StudyError("its checksum is another")
+        for sizes in list(read_yaml(path, content)[_LIST]):
             found.append(grown(found[-1], sizes))
     except (StudyError, KeyError, TypeError, AttributeError) as error:
         raise StudyError(f"{path}: damaged ({error}); restore it from a copy, or run the study anew") from None
@@ -88,7 +93,7 @@ def extended(run_dir: Path, study: Study, sizes: Mapping[str, Any]) -> Study:
 
 def check_joins(run_dir: Path, study: Study) -> None:
     """StudyError where a folder holds the run of another study than a shard is of."""
-    if (run_dir / BATCHES / STUDY).exists() and (others := differing(generations(run_dir)[-1], study)):
+    if has_study(run_dir) and (others := differing(generations(run_dir)[-1], study)):
         raise StudyError(f"--run_dir {run_dir} holds another study ({', '.join(others)}); name another folder")
 
 
@@ -100,12 +105,12 @@ def together(*seeds: Iterable[int]) -> Seeds:
 def record(run_dir: Path, stages: Sequence[Study]) -> None:
     """Write how a run has grown. For who holds it."""
     text = yaml.safe_dump({_LIST: [sizes_of(study) for study in stages[1:]]}, sort_keys=False, default_flow_style=None)
-    write_whole(run_dir / BATCHES / GROWN, text.encode(), flush=True)
+    write_whole(run_dir / BATCHES / GROWN, seal(text.encode()), flush=True)
 
 
 def earlier(run_dir: Path) -> list[Study]:
     """What the study of a run was before it last grew."""
-    return generations(run_dir)[:-1] if not is_blank(run_dir / BATCHES / STUDY) else []
+    return generations(run_dir)[:-1] if has_study(run_dir) else []
 
 
 def renew_config(run_dir: Path, study: Study) -> None:

@@ -88,10 +88,15 @@ def _take(run_dir: Path, suffix: str) -> FileLock:
         lock.acquire()
     except Timeout:
         check_file(writer)
-        who = writer.read_text("utf-8", "replace")[:300].strip() if writer.is_file() else "another process"
+        who = _first_bytes(writer).decode("utf-8", "replace").strip() if writer.is_file() else "another process"
         shard = f" (shard {suffix[1:].replace('-', '/')})" if suffix else ""
         raise StudyError(f"{run_dir} is being written by {who}{shard}; wait until it ends, or stop it") from None
     return lock
+
+
+def _first_bytes(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(300)
 
 
 def _lock(path: Path, timeout: float) -> FileLock:

@@ -20,9 +20,10 @@ from gdstudy.study.errors import StudyError
 from gdstudy.study.parser import as_yaml
 from gdstudy.sweep.folder import BATCHES, CONFIG, STUDY, check_folder, flush_to_disk, write_whole
 from gdstudy.sweep.generations import cells_of, differing, generations, planned, record, sizes_of, together
+from gdstudy.sweep.identity import identity
 from gdstudy.sweep.lock import hold
 from gdstudy.sweep.parts import Damaged, Part, encoded_table, part_numbers, part_path
-from gdstudy.sweep.reading import identity, parts_of
+from gdstudy.sweep.reading import parts_of
 
 _PART = ".part"
 

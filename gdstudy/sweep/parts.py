@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from gdstudy.data.pages import unpacked_size
 from gdstudy.study.columns import TABLES
 from gdstudy.study.console import one_line
 from gdstudy.study.errors import StudyError, shown
@@ -28,8 +30,9 @@ _PREFIX, _NAME = "gdstudy.", re.compile(rf"([0-9]{{6}}|[1-9][0-9]{{6,}})\.({'|'.
 _LONGEST_WORD, _MOST_WORDS = 200, 10_000
 # Measured numbers hardly compress: a file that claims to hold more than this, and than a hundredfold of it, is no part.
 _MOST_BYTES, _MOST_DENSE = 1 << 28, 100
-# Bytes of a part's seal, of what is read of it at once, and of the largest part.
-_SEAL, _CHUNK, _LARGEST = 32, 1 << 20, 1 << 34
+# Bytes of a part's seal, of what is read of it at once, and of the largest part. Axes of an array, and their length.
+_SEAL, _CHUNK, _LARGEST = 32, 1 << 20, 1 << 32
+_MOST_AXES, _LONGEST_AXIS = 8, 1 << 31
 _TYPES = {
     "text": pa.dictionary(pa.int32(), pa.string()),
     "whole": pa.int64(),
@@ -98,7 +101,7 @@ def _is_whole(path: Path, size: int) -> bool:
     with path.open("rb") as file:
         file.seek(max(0, size - 8))
         footer = size - 8 - int.from_bytes(file.read(4), "little")
-        if size > _LARGEST or footer < _SEAL:
+        if size > _LARGEST or footer < _SEAL or file.read() != b"PAR1":
             return False
         file.seek(0)
         for length in [_CHUNK] * ((footer - _SEAL) // _CHUNK) + [(footer - _SEAL) % _CHUNK]:
@@ -129,6 +132,8 @@ class Part:
         for column in TABLES[self.table]:
             if column.kind == "text":
                 self._check_texts(column.name, found.column(column.name))
+        if self.table == "arrays":
+            self._check_shapes(found)
         return found
 
     def _check_texts(self, name: str, texts: pa.ChunkedArray) -> None:
@@ -138,6 +143,15 @@ class Part:
             words = chunk.dictionary
             if len(words) > _MOST_WORDS or (pc.max(pc.binary_length(words)).as_py() or 0) > _LONGEST_WORD:
                 raise Damaged(f"{self.path}: damaged ({name} holds more or longer names than any study has)")
+
+    def _check_shapes(self, found: pa.Table) -> None:
+        sizes = pc.binary_length(found.column("value")).to_pylist()
+        for size, shape in zip(sizes, found.column("shape").to_pylist(), strict=True):
+            axes = [-1] if shape is None else [-1 if axis is None else axis for axis in shape]
+            if len(axes) > _MOST_AXES or not all(0 <= axis <= _LONGEST_AXIS for axis in axes):
+                raise Damaged(f"{self.path}: damaged (an array of no shape)")
+            if size != math.prod(axes) * np.dtype(np.float32).itemsize:
+                raise Damaged(f"{self.path}: damaged (an array has another shape)")
 
 
 def open_part(path: Path, table: str, **expected: str) -> Part:
@@ -154,7 +168,7 @@ def open_part(path: Path, table: str, **expected: str) -> Part:
             raise Damaged(f"{path}: damaged (its checksum is another)")
         file = pq.ParquetFile(path, page_checksum_verification=True)
         said = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
-        columns, decoded = file.schema_arrow.remove_metadata(), _decoded(file, table)
+        columns, decoded = file.schema_arrow.remove_metadata(), _decoded(path, file, table)
     facts = {name.removeprefix(_PREFIX): value for name, value in said.items() if name.startswith(_PREFIX)}
     if (schema := facts.get("schema", SCHEMA)) != SCHEMA:
         raise StudyError(
@@ -170,10 +184,10 @@ def open_part(path: Path, table: str, **expected: str) -> Part:
     return Part(path, table, facts, file, size, decoded)
 
 
-def _decoded(file: pq.ParquetFile, table: str) -> int:
-    """Bytes in memory of a part, as far as its numbers say."""
-    groups = [file.metadata.row_group(k).total_byte_size for k in range(file.metadata.num_row_groups)]
-    return max(sum(groups), file.metadata.num_rows * 8 * len(SCHEMAS[table]))
+def _decoded(path: Path, file: pq.ParquetFile, table: str) -> int:
+    """Bytes in memory of a part, as far as its pages and its number of rows say."""
+    with path.open("rb") as pages:
+        return max(unpacked_size(pages, file.metadata), file.metadata.num_rows * 8 * len(SCHEMAS[table]))
 
 
 def check_size(path: Path, decoded: int, size: int) -> None:

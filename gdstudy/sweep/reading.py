@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,14 @@ from gdstudy.experiment.tables import Run
 from gdstudy.study.ablations import UNABLATED
 from gdstudy.study.columns import ORDER, TABLES
 from gdstudy.study.config import Study
+from gdstudy.study.console import one_line
 from gdstudy.study.errors import StudyError, shown
-from gdstudy.sweep.folder import BATCHES, STUDY, check_run, whole_file
+from gdstudy.sweep.folder import BATCHES, check_run, whole_file
 from gdstudy.sweep.generations import cells_of, generations, planned
+from gdstudy.sweep.identity import identity
 from gdstudy.sweep.parts import Damaged, Part, as_arrow, as_frame, check_size, open_part, part_numbers, part_path
 
-
-def identity(run_dir: Path) -> str:
-    """What tells the study of a run from any other. StudyError where there is none."""
-    load_study(run_dir)  # no larger than a study is
-    return hashlib.sha256((run_dir / BATCHES / STUDY).read_bytes()).hexdigest()
+_NEVER_EMPTY = ("n_train", "n_parameters", "seed", "input_noise")
 
 
 def parts_of(batches: Path, number: int, tables: Iterable[str] = TABLES, **expected: str) -> list[Part]:
@@ -106,6 +104,8 @@ def load_run(run_dir: str | Path) -> Run:
         for column, known in columns.items():
             if column in table:
                 _check_known(path, column, table[column], known)
+                if column in _NEVER_EMPTY and table[column].isna().any():
+                    raise _strange(path, column, "NULL")
         for ablation, known in levels.items():
             found = table["level"][table["ablation"] == ablation]
             _check_known(path, f"level of {ablation}", found, known)
@@ -127,6 +127,18 @@ def _strange(path: Path, column: str, value: str) -> StudyError:
         f"{path}: {column} {shown(value)} is none of its study; it was damaged or made by hand: restore it from a "
         "copy, or run the study anew"
     )
+
+
+@contextmanager
+def shown_whole(run_dir: Path) -> Iterator[None]:
+    """What views stumble over in tables that no study gives, such as pictures of another shape, as StudyError."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise StudyError(
+            f"{run_dir}: its tables cannot be shown ({type(error).__name__}: {one_line(error)[:200]}); where nobody "
+            "has changed them, please report this"
+        ) from error
 
 
 def export_csv(run_dir: Path, results: pd.DataFrame) -> Path:

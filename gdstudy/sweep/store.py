@@ -5,13 +5,12 @@ A batch is there when its part of `results` is, which is written last and names 
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from gdstudy.experiment.plan import Batch
+from gdstudy.experiment.plan import Batch, plan
 from gdstudy.experiment.rows import Records
 from gdstudy.experiment.tables import frame
 from gdstudy.study.config import Study
@@ -30,10 +29,13 @@ from gdstudy.sweep.folder import (
     write_whole,
 )
 from gdstudy.sweep.generations import cells_of, differing, generations, planned, record, renew_config
+from gdstudy.sweep.identity import has_study, identity, identity_of, sealed_study
 from gdstudy.sweep.lock import gate, hold
 from gdstudy.sweep.partial import partial_path
 from gdstudy.sweep.parts import Damaged, encoded_part, open_part, part_numbers, part_path
-from gdstudy.sweep.reading import identity, parts_of
+from gdstudy.sweep.reading import parts_of
+
+_MOST_NOTES = 20  # parts that are named one by one
 
 
 class Store:
@@ -55,11 +57,12 @@ class Store:
         self._batches.mkdir(exist_ok=True)
         self._held = hold(run_dir, shard)
         try:
+            self._notes: list[str] = []
             with gate(run_dir):  # shards may begin at once
                 if shard is None:
                     clear_remains(run_dir)
-                if is_blank(self._batches / STUDY):
-                    self._begin(study)
+                if not has_study(run_dir):
+                    (self._restore if part_numbers(self._batches) else self._begin)(study)
                 self._generations = generations(run_dir)
                 self._check_unchanged(study)
                 renew_config(run_dir, study)
@@ -69,24 +72,12 @@ class Store:
             raise
 
     def _begin(self, study: Study) -> None:
-        """The study of a run that has none: a new one, or one that lost it and has parts of the same study alone."""
-        if (numbers := part_numbers(self._batches)) and not self._are_of(study, numbers):
-            raise StudyError(f"{self._batches / STUDY} is missing; restore it from a copy, or run the study anew")
+        """config.yaml first: it says what to resume where the other is lost."""
         said = {**self._made_by, "started": time.strftime("%Y-%m-%d %H:%M:%S %z")}
         comments = "".join(f"# {name}: {value}\n" for name, value in said.items())
         if is_blank(self.run_dir / CONFIG):
             write_whole(self.run_dir / CONFIG, (comments + as_yaml(study)).encode(), flush=True)
-        write_whole(self._batches / STUDY, as_yaml(study).encode(), flush=True)
-
-    def _are_of(self, study: Study, numbers: Sequence[int]) -> bool:
-        """Whether parts say that they are of this study, and none that can be read says otherwise."""
-        found = set()
-        for path in (part_path(self._batches, number, "results") for number in numbers):
-            with suppress(Damaged):
-                part = open_part(path, "results")
-                part.file.close()
-                found.add(part.facts.get("study"))
-        return found == {hashlib.sha256(as_yaml(study).encode()).hexdigest()}
+        write_whole(self._batches / STUDY, sealed_study(study), flush=True)
 
     def moved(self, run_dir: Path) -> None:
         """The run's folder has another name now."""
@@ -95,6 +86,23 @@ class Store:
     def check_place(self) -> None:
         """StudyError where the run's folder is not the one that was opened; then nothing is to be written there."""
         check_place(self.run_dir, self._held.name, self._place)
+
+    def _restore(self, study: Study) -> None:
+        """study.yaml anew, from config.yaml, where it is gone or damaged and all parts that are whole are of that."""
+        path, content = self._batches / STUDY, sealed_study(study)
+        cells = {batch.number: cells_of(batch) for batch in plan(study)}
+        for number in part_numbers(self._batches):
+            try:
+                facts = open_part(part_path(self._batches, number, "results"), "results").facts
+            except Damaged:
+                continue  # computed again
+            if facts.get("study") != identity_of(content) or facts.get("cells") != cells.get(number):
+                raise StudyError(
+                    f"{path}: is missing or damaged, and batch {number} was not computed for what {CONFIG} says; "
+                    "restore either from a copy, or run the study anew"
+                )
+        write_whole(path, content, flush=True)
+        self._notes.append(f"{path}: was missing or damaged; it is restored from {CONFIG}")
 
     def _check_unchanged(self, study: Study) -> None:
         if changed := differing(self._generations[-1], study):
@@ -143,6 +151,8 @@ class Store:
         Every other part is removed after a line to `note` says which and why; so is said where those that stay were
         made by another version of gdstudy or torch. StudyError for parts of another schema, before anything is removed.
         """
+        for line in self._notes:
+            note(line)
         cells = {batch.number: cells_of(batch) for batch in batches}
         useless: dict[int, str] = {}
         versions: dict[str, set[str]] = {"gdstudy": set(), "torch": set()}
@@ -155,9 +165,13 @@ class Store:
                         found.add(part.facts.get(name, ""))
             except Damaged as error:
                 useless[number] = str(error)
-        for number, why in useless.items():
-            note(f"{why}; " + ("this batch is computed again" if number in cells else "removed, the study has no such"))
+        for said, (number, why) in enumerate(useless.items()):
+            if said < _MOST_NOTES:
+                kept = "this batch is computed again" if number in cells else "removed, the study has no such"
+                note(f"{why}; {kept}")
             part_path(self._batches, number, "results").unlink(missing_ok=True)
+        if len(useless) > _MOST_NOTES:
+            note(f"{self._batches}: and {len(useless) - _MOST_NOTES} more parts that cannot be used")
         others = [f"{name} {shown(v)}" for name in versions for v in versions[name] - {self._made_by.get(name, "")}]
         if others:
             now = ", ".join(f"{name} {self._made_by.get(name, 'unknown')}" for name in versions)

@@ -184,3 +184,47 @@ def test_a_missing_download_is_announced_with_its_folder_and_a_cached_one_is_not
     assert announced.endswith(f"into {tmp_path}")
     (tmp_path / file).touch()
     assert missing() is None
+
+
+def sparse(path):
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+
+def to_zeros(path):
+    path.symlink_to("/dev/zero")
+
+
+STRANGE = {"a folder": Path.mkdir, "a pipe": os.mkfifo, "a tebibyte of nothing": sparse, "zeros without end": to_zeros}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_what_is_no_file_of_its_size_in_the_place_of_a_download_is_refused_without_being_read(
+    kind, no_housing, tmp_path
+):
+    STRANGE[kind](tmp_path / "sk" / HOUSING_PICKLE)
+    with pytest.raises(StudyError, match=r"cannot be downloaded .*put 'cal_housing.tgz'"):
+        load_dataset("california_housing")
+    for name, file in (("california_housing", HOUSING_FILE), ("who_life_expectancy", WHO_FILE)):
+        STRANGE[kind](tmp_path / "own" / file)
+        with pytest.raises(StudyError, match=r"is damaged .*delete it and run again") as error:
+            load_dataset(name)
+        assert str(tmp_path / "own" / file) in one_line(error)
+
+
+def test_what_is_checked_is_what_is_read(no_housing, tmp_path, monkeypatch):
+    """A file that is exchanged after its checksum was taken is not read again."""
+    monkeypatch.undo()
+    copy = tmp_path / "sk" / HOUSING_PICKLE
+    content = (Path(get_data_home()) / HOUSING_PICKLE).read_bytes()
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "sk"))
+    copy.write_bytes(content)
+    expected, sha256 = gdstudy.data.downloads.housing_table(), hashlib.sha256
+
+    def exchanged(found):
+        joblib.dump(_Runs(tmp_path / "ran"), copy)
+        return sha256(found)
+
+    monkeypatch.setattr(gdstudy.data.downloads.hashlib, "sha256", exchanged)
+    np.testing.assert_array_equal(gdstudy.data.downloads.housing_table(), expected)
+    assert not (tmp_path / "ran").exists()

@@ -133,10 +133,7 @@ HOSTILE = {
     "a level of none": hold("curves", "level", 3.0),
     "a negative size": hold("results", "n_train", lambda old: [-5, *old[1:]]),
     "no parameters": hold("results", "n_parameters", 0),
-    "no study": remove(STUDY, "config.yaml"),
-    "a study of aliases": write(STUDY, "a: &a [1, 1]\nseeds: [*a, *a]"),
-    "an endless study": write(STUDY, "x" * 200_000),
-    "a study of another kind": write(STUDY, "seeds: [1]"),
+    "an empty size": hold("results", "n_train", None),
     "a link for its figures": replace_by_link("figures"),
     "a link for a figure": replace_by_link("figures/mse_against_n.png", "deep/precious.png"),
     "a link for a table": replace_by_link("results.csv", "results.csv"),
@@ -158,6 +155,12 @@ HOSTILE = {
     "a pipe for the lock": special(LOCK, os.mkfifo),
     "a socket": special("socket", bind),
 }
+LOST = {
+    "no study": remove(STUDY),
+    "a study of aliases": write(STUDY, "a: &a [1, 1]\nseeds: [*a, *a]"),
+    "an endless study": write(STUDY, "x" * 200_000),
+    "a study of another kind": write(STUDY, "seeds: [1]"),
+}
 COMMANDS = {"resume": lambda run: main(["--resume", str(run)]), "figures": lambda run: figures.main([str(run)])}
 
 
@@ -174,6 +177,37 @@ def test_a_hostile_folder_is_one_line_and_nothing_outside_is_touched(kind, comma
     assert "\x1b" not in err
     assert everything(outside) == before
     assert (outside / "precious.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("kind", LOST)
+def test_a_study_that_is_lost_is_restored_from_the_config_that_its_parts_confirm(kind, run, tmp_path, capsys):
+    before, study = load_results(run), (run / STUDY).read_bytes()
+    LOST[kind](run, tmp_path / "outside")
+    assert figures.main([str(run)]) == 2
+    err = capsys.readouterr().err
+    assert "study.yaml" in err
+    assert err.count("\n") == 1
+    parts_before = {path: path.read_bytes() for path in parts(run)}
+    assert main(["--resume", str(run), "--quiet"]) == 0
+    assert capsys.readouterr().err == f"{run / STUDY}: was missing or damaged; it is restored from config.yaml\n"
+    assert (run / STUDY).read_bytes() == study
+    assert {path: path.read_bytes() for path in parts(run)} == parts_before
+    pd.testing.assert_frame_equal(load_results(run), before)
+
+
+def test_a_lost_study_is_not_restored_from_another_config(run, capsys):
+    """Nothing that was computed is thrown away."""
+    (run / STUDY).unlink()
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(text.replace("seeds: 4", "seeds: 3"))
+    before = everything(run / "batches")
+    assert main(["--resume", str(run), "--quiet"]) == 2
+    assert "batch 0 was not computed for what config.yaml says" in capsys.readouterr().err
+    (run / "batches/writer").unlink()
+    before.pop(run / "batches/writer")
+    assert everything(run / "batches") == before
+    (run / "config.yaml").write_text(text)
+    assert main(["--resume", str(run), "--quiet"]) == 0
 
 
 def wide(table):

@@ -1,0 +1,76 @@
+"""Which study a run is of: `batches/study.yaml`, which never changes and says whether it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from gdstudy.study.config import Study
+from gdstudy.study.errors import StudyError
+from gdstudy.study.parser import MOST_BYTES, as_yaml, read_yaml, study_of
+from gdstudy.sweep.folder import BATCHES, CONFIG, STUDY, check_run
+from gdstudy.sweep.parts import Damaged, open_part, part_numbers, part_path
+
+_SEAL = b"# sha256: "
+
+
+def sealed_study(study: Study) -> bytes:
+    """What study.yaml holds: the study, and in its last line the checksum of all before it."""
+    return seal(as_yaml(study).encode())
+
+
+def seal(text: bytes) -> bytes:
+    """A text with its checksum, which makes damage seen; it proves nothing of who wrote it."""
+    return text + _SEAL + hashlib.sha256(text).hexdigest().encode() + b"\n"
+
+
+def is_sealed(content: bytes) -> bool:
+    """Whether a text is as it was sealed."""
+    return content.partition(_SEAL)[2] == identity_of(content).encode() + b"\n"
+
+
+def identity_of(content: bytes) -> str:
+    """What tells a study from any other: the checksum of its text in study.yaml."""
+    return hashlib.sha256(content.partition(_SEAL)[0]).hexdigest()
+
+
+def identity(run_dir: Path) -> str:
+    """What tells the study of a run from any other. StudyError where there is none."""
+    stored_study(run_dir)  # no larger than a study is
+    return identity_of(_content(run_dir / BATCHES))
+
+
+def stored_study(run_dir: Path) -> Study:
+    """The study as it was when the run began. StudyError where there is none, or where it is damaged."""
+    batches = check_run(run_dir)
+    path, content = batches / STUDY, _content(batches)
+    if len(content) <= MOST_BYTES and not _is_whole(batches, content):
+        raise StudyError(f"{path}: damaged (its checksum is another); --resume {run_dir} restores it from {CONFIG}")
+    try:
+        return study_of(read_yaml(path, content))
+    except StudyError as error:
+        raise StudyError(str(error) if str(path) in str(error) else f"{path}: {error}") from None
+
+
+def has_study(run_dir: Path) -> bool:
+    """Whether there is a study.yaml that is as it was written. StudyError where it is no file."""
+    batches = run_dir / BATCHES
+    return (batches / STUDY).exists() and _is_whole(check_run(run_dir), _content(batches))
+
+
+def _content(batches: Path) -> bytes:
+    with (batches / STUDY).open("rb") as file:
+        return file.read(MOST_BYTES + 1)
+
+
+def _is_whole(batches: Path, content: bytes) -> bool:
+    """Whether this content of study.yaml is as it was written. That of version 0.3 has no seal: its parts say so."""
+    if _SEAL in content:
+        return is_sealed(content)
+    for number in part_numbers(batches):
+        try:
+            found = open_part(part_path(batches, number, "results"), "results").facts.get("study")
+            return found == identity_of(content)
+        except Damaged:
+            continue
+    return False
