@@ -78,3 +78,16 @@ _JOINED: dict[str, Callable[[Sequence[Any], Sequence[int]], Any]] = {
     "real": _reals,
     "array": _arrays,
 }
+
+
+def starts_of_runs(table: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
+    """The first row of each run of neighbouring rows that agree in these columns; empty values agree."""
+    changes = np.zeros(max(0, len(table) - 1), dtype=bool)
+    for name in names:
+        column = table[name]
+        values = column.cat.codes.to_numpy() if column.dtype == "category" else column.to_numpy()
+        differs = values[1:] != values[:-1]
+        if values.dtype.kind == "f":
+            differs &= ~(np.isnan(values[1:]) & np.isnan(values[:-1]))
+        changes |= differs
+    return np.r_[0, np.flatnonzero(changes) + 1][: len(table)]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
+from gdstudy.experiment.tables import starts_of_runs
 from gdstudy.study.columns import TABLES
 from gdstudy.study.datasets import DATASETS
 from gdstudy.study.estimators import CLOSED_FORMS, ClosedForm
@@ -38,19 +39,39 @@ def select(table: DataFrame, **equal: object) -> DataFrame:
     keep = np.ones(len(table), dtype=bool)
     for name, value in equal.items():
         keep &= (table[name] == value).to_numpy()
-    return table if keep.all() else table[keep]
+    return where(table, keep)
+
+
+def where(table: DataFrame, keep: np.ndarray) -> DataFrame:
+    """The rows that are to be kept, (n,) bool. Neighbours are not copied: a table may be larger than memory."""
+    kept = np.flatnonzero(keep)
+    if len(kept) and kept[-1] - kept[0] + 1 == len(kept):
+        return table if len(kept) == len(table) else table.iloc[kept[0] : kept[-1] + 1]
+    return table[keep]
 
 
 def groups(table: DataFrame, *names: str) -> Iterator[tuple[tuple, DataFrame]]:
     """(values of the named columns, their rows), sorted; where they begin with those of SEEN, as in Fig. 1.
 
-    There the data sets as they are come first, then those under a preprocessing or with noise.
+    There the data sets as they are come first, then those under a preprocessing or with noise. Rows that lie together,
+    as they do in a run's tables, are not copied.
     """
-    found = iter(table.groupby(list(names), observed=True, dropna=False))
+    found = _groups(table, list(names))
     if names[:3] != SEEN:
         return found
     places = {name: place for place, name in enumerate(DATASETS)}
     return iter(sorted(found, key=lambda g: (g[0][1] != "none" or g[0][2] > 0, places.get(g[0][0], len(places)))))
+
+
+def _groups(table: DataFrame, names: list[str]) -> Iterator[tuple[tuple, DataFrame]]:
+    starts = starts_of_runs(table, names)
+    heads = table[names].iloc[starts].reset_index(drop=True).groupby(names, observed=True, dropna=False)
+    if heads.ngroups < len(starts):
+        yield from table.groupby(names, observed=True, dropna=False)
+        return
+    ends = [*starts[1:], len(table)]
+    for values, head in heads:
+        yield values, table.iloc[starts[head.index[0]] : ends[head.index[0]]]
 
 
 def closed_forms(table: DataFrame) -> dict[tuple[ClosedForm, float], DataFrame]:
