@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gdstudy import __version__
+from gdstudy.closing import close_run
 from gdstudy.study.config import Study
 from gdstudy.study.console import one_line, prepare, say, tell
 from gdstudy.study.errors import StudyError, shown
@@ -18,7 +18,7 @@ from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.parser import StudyParser, as_dict, as_yaml, find_config, read_study, read_yaml, study_of
 from gdstudy.study.sources import check_name
 from gdstudy.study.values import convert
-from gdstudy.sweep.folder import BATCHES, CONFIG, check_folder, is_old, is_unused, write_whole
+from gdstudy.sweep.folder import BATCHES, CONFIG, check_folder, is_old, is_unused
 from gdstudy.sweep.machine import provenance
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def _finish(study: Study, datasets: dict[Variety, Dataset], store: Store, quiet:
     try:
         run_missing(study, datasets, store, quiet)
         try:
-            _show(store.run_dir, quiet)
+            close_run(store.run_dir, study.csv_rows, quiet)
         except OSError as error:
             why = f"{store.run_dir}: {one_line(error)}; all that was trained is kept"
             raise StudyError(f"{why}: make room or allow writing there, then --resume {store.run_dir}") from None
@@ -211,36 +211,6 @@ def _finish(study: Study, datasets: dict[Variety, Dataset], store: Store, quiet:
         raise KeyboardInterrupt(f"interrupted; finished batches are kept. Go on with: {resume}") from None
     finally:
         store.close()
-
-
-def _show(folder: Path, quiet: bool) -> None:
-    """Figures, TensorBoard, results.csv, claims and the closing table of what is stored."""
-    if not quiet:
-        tell("drawing figures, writing tables …")
-    from gdstudy.figures import redraw
-    from gdstudy.sweep.reading import export_csv, load_run
-    from gdstudy.views.board import write_board
-    from gdstudy.views.claims import decide
-    from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text, report
-
-    run = load_run(folder)
-    with ThreadPoolExecutor(1) as beside:  # Arrow leaves Python to the figures
-        table = beside.submit(export_csv, folder, run.results)
-        images = redraw(folder, run)
-        table.result()
-    claims = decide(run)
-    markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
-    texts = {"config": f"```yaml\n{(folder / CONFIG).read_text('utf-8')}\n```"} | (
-        {"claims": markdown} if claims else {}
-    )
-    write_board(folder, texts, run, images)
-    if claims:
-        write_whole(folder / "claims.md", markdown.encode())
-        write_whole(folder / "claims.csv", claims_csv(claims).encode())
-    if not quiet:
-        if claims:
-            say("\n" + claims_text(claims))
-        say(report(run, folder))
 
 
 def run_name(config: str | Path) -> str:

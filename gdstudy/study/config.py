@@ -85,6 +85,9 @@ class Study:
     memory: Memory = Memory("2GB")
     """Most that a batch may take, such as 500MB or 8GB (10⁶ and 10⁹ bytes), at least 100MB: larger batches are divided.
     The same on every machine, as the digits of a cell can depend on its batch."""
+    csv_rows: int = 1_000_000
+    """Most rows of which results.csv is written; 0 for never. More are read in Python with `load_results`, and
+    summary.csv has their medians and quartiles."""
     fingerprints: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Written by a run: what each data set of your own held (sha256, rows, columns, outputs, classes). Data that hold
     something else now are refused."""
@@ -136,7 +139,7 @@ class Study:
 
 
 # Keys that say how a run is computed or shown, and not what it is: they may differ when it is resumed.
-HOW: tuple[str, ...] = ()
+HOW: tuple[str, ...] = ("csv_rows",)
 
 
 @cache

@@ -33,7 +33,7 @@ def mapped_frame(table: str, read: Read, folder: Path) -> pd.DataFrame:
     name in the folder and goes with the DataFrame; it takes 8 bytes a row and column, without those that are empty.
     StudyError where the disk has no room for it, ValueError where the parts changed meanwhile.
     """
-    kinds = {column.name: column.kind for column in TABLES[table]}
+    kinds: dict[str, str] = {column.name: column.kind for column in TABLES[table]}
     first = [name for name, kind in kinds.items() if name in _BLOCK or kind in ("text", "whole")]
     layout = _Layout.of(kinds, read(first))
     try:
@@ -177,9 +177,9 @@ def _column(layout: _Layout, name: str, written: set[str], pages: mmap.mmap) -> 
     if name in written:
         values = np.frombuffer(pages, layout.types[name], layout.rows, layout.at(name))
     else:
-        one = layout.same.get(name)
-        one = layout.words[name].index(one) if name in layout.words else np.nan if one is None else one
-        values = np.broadcast_to(np.array(one, layout.types[name]), layout.rows)
+        one: Any = layout.same.get(name, None)
+        code = layout.words[name].index(one) if name in layout.words else np.nan if one is None else one
+        values = np.broadcast_to(np.array(code, layout.types[name]), layout.rows)
     if name not in layout.words:
         return values
     return pd.Categorical.from_codes(values, dtype=pd.CategoricalDtype(layout.words[name]), validate=False)

@@ -15,7 +15,19 @@ from gdstudy.experiment.tables import Run
 from gdstudy.study.config import Study
 from gdstudy.study.estimators import ClosedForm
 from gdstudy.study.models import MODELS, REFERENCES, Model
-from gdstudy.views.summary import SEEN, Curve, Seen, by_size, closed_forms, groups, relative, seen_as, select, several, where
+from gdstudy.views.summary import (
+    SEEN,
+    Curve,
+    Seen,
+    by_size,
+    closed_forms,
+    groups,
+    relative,
+    seen_as,
+    select,
+    several,
+    where,
+)
 
 _T = TypeVar("_T")
 

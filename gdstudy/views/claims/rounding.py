@@ -24,7 +24,7 @@ def of_mode_sum(sweep: Sweep) -> Rounding:
 
 
 def of_bias(sweep: Sweep) -> Rounding:
-    rows = sweep.rows
+    rows = sweep.rows[["n_train", "n_parameters", "rank", "bias_mean_of_squares", "test_mse", "rounding"]]
     rows = rows[(rows["n_train"] >= rows["n_parameters"]) & (rows["rank"] == rows["n_parameters"])]
     return _rounding(rows["bias_mean_of_squares"] / rows["test_mse"], rows["rounding"] ** 2 / rows["test_mse"])
 
