@@ -22,6 +22,7 @@ from gdstudy.study.values import in_bytes
 # Rows of a block have all of these in common: the keys of ORDER but for what tells its cells and checkpoints apart.
 _WITHIN = ("seed", "step")
 _BLOCK = tuple(name for name in ORDER if name not in _WITHIN)
+_AT_ONCE = 1 << 20  # rows that are put in order together
 Key = tuple[Any, ...]
 Read = Callable[[Iterable[str]], Iterator[pa.Table]]
 
@@ -128,12 +129,14 @@ def _write(layout: _Layout, parts: Iterator[pa.Table], file: IO[bytes]) -> set[s
     left_out: dict[str, list[tuple[int, int]]] = {name: [] for name in layout.types}
     for part in map(_in_one_piece, parts):
         order, blocks = _blocks(part)
-        places = []
+        places: list[tuple[int, int, int]] = []
         for key, start, stop in blocks:
             if key not in free:
                 raise ValueError("parts changed while they were read")
-            places.append((free[key], start, stop))
-            free[key] += stop - start
+            place, free[key] = free[key], free[key] + stop - start
+            if places and place - places[-1][0] == start - places[-1][1]:  # right behind the last one
+                place, start, _ = places.pop()
+            places.append((place, start, stop))
         for name in layout.types.keys() - layout.same.keys():
             if part.column(name).null_count == len(part):
                 left_out[name] += [(place, stop - start) for place, start, stop in places]
@@ -153,13 +156,18 @@ def _write(layout: _Layout, parts: Iterator[pa.Table], file: IO[bytes]) -> set[s
 
 def _sort_blocks(layout: _Layout, written: set[str], file: IO[bytes]) -> None:
     """The rows of each block by seed and step, where they do not lie so."""
-    ends = [*layout.starts.values(), layout.rows]
-    for start, end in zip(ends[:-1], ends[1:], strict=True):
-        keys = [_get(file, layout, name, start, end) for name in reversed(_WITHIN) if name in written]
-        order = np.lexsort(keys) if keys else np.arange(end - start)
-        if (np.diff(order) != 1).any():
+    starts, at = np.array([*layout.starts.values(), layout.rows]), 0
+    while at < layout.rows:  # whole blocks
+        end = int(starts[np.searchsorted(starts, min(at + _AT_ONCE, layout.rows))])
+        keys = [_get(file, layout, name, at, end) if name in written else np.zeros(end - at) for name in _WITHIN]
+        keys = [np.searchsorted(starts, np.arange(at, end), "right"), *(np.nan_to_num(key, nan=np.inf) for key in keys)]
+        (block, next_block), (seed, next_seed), (step, next_step) = ((key[:-1], key[1:]) for key in keys)
+        rises = (next_seed > seed) | ((next_seed == seed) & (next_step >= step))
+        if not (rises | (next_block > block)).all():
+            order = np.lexsort(keys[::-1])
             for name in written:
-                _put(file, layout.at(name, start), _get(file, layout, name, start, end)[order])
+                _put(file, layout.at(name, at), _get(file, layout, name, at, end)[order])
+        at = end
 
 
 def _put(file: IO[bytes], at: int, values: np.ndarray) -> None:

@@ -13,6 +13,7 @@ from gdstudy.views.summary import measured, over_seeds
 
 _KEYS = [name for name in ORDER if name not in ("seed", "step")]
 _NUMBERS = [c.name for c in TABLES["results"] if c.kind in ("real", "whole") and c.name not in (*_KEYS, "seed")]
+BANDS = ("q25", "median", "q75")
 _ROWS = 1 << 20  # summarised at once
 
 
@@ -23,7 +24,10 @@ def summarised(results: DataFrame) -> DataFrame:
     that diverged counts as at its worst. `cells` is how many they are of, `diverged` how many of these diverged.
     """
     found = concat([_summary(rows) for rows in _pieces(results)], ignore_index=True)
-    return found[[name for name in found if found[name].notna().any() or name in _KEYS]]
+    bands = [f"{name}_{band}" for name in _NUMBERS for band in BANDS]
+    return found[
+        [*_KEYS, "cells", "diverged", *(name for name in bands if name in found and found[name].notna().any())]
+    ]
 
 
 def _pieces(results: DataFrame) -> Iterator[DataFrame]:
@@ -51,6 +55,6 @@ def _summary(rows: DataFrame) -> DataFrame:
             continue
         empty = ~np.repeat(np.logical_or.reduceat(has, outer), np.diff([*outer, len(found)]))
         curve = over_seeds(which, measured(rows, name))
-        for band, values in (("q25", curve.low), ("median", curve.median), ("q75", curve.high)):
+        for band, values in zip(BANDS, (curve.low, curve.median, curve.high), strict=True):
             bands[f"{name}_{band}"] = np.where(empty, np.nan, values)
     return found.assign(**bands)
