@@ -28,13 +28,16 @@ def close_run(folder: Path, csv_rows: int, quiet: bool) -> None:
             exported.result()
         else:
             _leave_out(folder, len(run.results), csv_rows, quiet)
-    write_whole(folder / "summary.csv", summarised(run.results).to_csv(index=False).encode())
+    run.release()
+    write_whole(folder / "summary.csv", summarised(run).to_csv(index=False).encode())
     claims = decide(run)
     markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
     texts = {"config": f"```yaml\n{(folder / CONFIG).read_text('utf-8')}\n```"} | (
         {"claims": markdown} if claims else {}
     )
+    run.release()
     write_board(folder, texts, run, images)
+    run.release()
     if claims:
         write_whole(folder / "claims.md", markdown.encode())
         write_whole(folder / "claims.csv", claims_csv(claims).encode())

@@ -27,12 +27,13 @@ Key = tuple[Any, ...]
 Read = Callable[[Iterable[str]], Iterator[pa.Table]]
 
 
-def mapped_frame(table: str, read: Read, folder: Path) -> pd.DataFrame:
+def mapped_frame(table: str, read: Read, folder: Path) -> tuple[pd.DataFrame, Callable[[], None]]:
     """A stored table in the order of its keys, as it is when read at once, in as little memory as is looked at.
 
     read: the named columns of each part, part after part, and again when it is called again. The scratch file has no
     name in the folder and goes with the DataFrame; it takes 8 bytes a row and column, without those that are empty.
-    StudyError where the disk has no room for it, ValueError where the parts changed meanwhile.
+    Beside the DataFrame: what gives back the memory of all that was looked at so far. StudyError where the disk has no
+    room for the file, ValueError where the parts changed meanwhile.
     """
     kinds: dict[str, str] = {column.name: column.kind for column in TABLES[table]}
     first = [name for name, kind in kinds.items() if name in _BLOCK or kind in ("text", "whole")]
@@ -49,7 +50,8 @@ def mapped_frame(table: str, read: Read, folder: Path) -> pd.DataFrame:
         raise StudyError(
             f"{folder}: {error}; to show {layout.rows:,} rows takes up to {needed} there for a while: free some"
         ) from None
-    return pd.DataFrame({name: _column(layout, name, written, pages) for name in kinds}, copy=False)
+    frame = pd.DataFrame({name: _column(layout, name, written, pages) for name in kinds}, copy=False)
+    return frame, lambda: pages.madvise(mmap.MADV_DONTNEED)  # what is in the file is read again
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,12 @@ def _in_one_piece(part: pa.Table) -> pa.Table:
 
 def _blocks(part: pa.Table) -> tuple[np.ndarray | None, list[tuple[Key, int, int]]]:
     """The order that brings rows of a block together, None if they are; then (block, its first row, its end)."""
-    keys = part.select(_BLOCK).to_pandas()
-    starts = starts_of_runs(keys, _BLOCK)
-    heads = keys.iloc[starts].astype(object)
-    found = list(heads.where(heads.notna(), None).itertuples(index=False, name=None))
+    keys = [part.column(name) for name in _BLOCK]
+    codes = [key.chunk(0).indices if pa.types.is_dictionary(key.type) else key for key in keys]
+    starts = starts_of_runs([code.to_numpy() for code in codes], len(part))
+    found = list(zip(*(key.take(starts).to_pylist() for key in keys), strict=True))
     number = {key: k for k, key in enumerate(dict.fromkeys(found))}
-    lengths = np.diff([*starts, len(keys)])
+    lengths = np.diff([*starts, len(part)])
     order = None
     if len(number) < len(found):
         of_run = np.array([number[key] for key in found])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ def _explained(run_dir: Path, batches: Path) -> Iterator[None]:
         raise StudyError(f"{batches}: damaged ({error}); restore it from a copy, or run the study anew") from None
 
 
-def _mapped(run_dir: Path, table: str) -> pd.DataFrame:
+def _mapped(run_dir: Path, table: str) -> tuple[pd.DataFrame, Callable[[], None]]:
     """The same of a table that is too large for memory (`gdstudy.sweep.mapped`)."""
     batches, study = check_run(run_dir), identity(run_dir)
     numbers = part_numbers(batches)
@@ -95,12 +95,14 @@ def _mapped(run_dir: Path, table: str) -> pd.DataFrame:
         return mapped_frame(table, read, run_dir)
 
 
-def _n_rows(run_dir: Path, table: str) -> int:
-    """Rows of a table, as its parts say."""
-    batches, study = check_run(run_dir), identity(run_dir)
+def _rows_of(run_dir: Path, *tables: str) -> dict[str, int]:
+    """Rows of tables, as their parts say."""
+    batches, study, rows = check_run(run_dir), identity(run_dir), dict.fromkeys(tables, 0)
     with _explained(run_dir, batches):
-        parts = (part for number in part_numbers(batches) for part in parts_of(batches, number, [table], study=study))
-        return sum(part.file.metadata.num_rows for part in parts if part.table == table)
+        for number in part_numbers(batches):
+            for part in parts_of(batches, number, tables, study=study):
+                rows[part.table] += part.file.metadata.num_rows
+    return rows
 
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
@@ -154,12 +156,8 @@ def load_run(run_dir: str | Path) -> Run:
 
     StudyError also where they name what its study cannot produce: names become paths.
     """
-    study, path = load_study(run_dir), Path(run_dir)
-    fits = {table: _n_rows(path, table) <= MOST_ROWS for table in ("results", "curves")}
-    held = dict(zip(names := [*(table for table in fits if fits[table]), "arrays"], _read(path, *names), strict=True))
-    held |= {table: _mapped(path, table) for table in fits if not fits[table]}
-    run = Run(study, **held)
-    columns, levels, path = producible(study), producible_levels(study), Path(run_dir) / BATCHES
+    run = _tables(Path(run_dir))
+    columns, levels, path = producible(run.study), producible_levels(run.study), Path(run_dir) / BATCHES
     for table in (run.results, run.curves, run.arrays):
         for column, known in columns.items():
             if column in table:
@@ -171,7 +169,22 @@ def load_run(run_dir: str | Path) -> Run:
                 raise _strange(path, f"level of {ablation}", "NULL")
     if len(run.results) and not (run.results["ablation"] == UNABLATED[0]).any():
         raise StudyError(f"{path}: rows without ablation are missing; restore it from a copy, or run it anew")
+    run.release()
     return run
+
+
+def _tables(run_dir: Path) -> Run:
+    rows = _rows_of(run_dir, "results", "curves")
+    held = [*(table for table in rows if rows[table] <= MOST_ROWS), "arrays"]
+    tables = dict(zip(held, _read(run_dir, *held), strict=True))
+    mapped = {table: _mapped(run_dir, table) for table in rows if table not in held}
+    tables |= {table: found for table, (found, _) in mapped.items()}
+
+    def release() -> None:
+        for _, give_back in mapped.values():
+            give_back()
+
+    return Run(load_study(run_dir), **tables, release=release)
 
 
 def _check_known(path: Path, column: str, values: pd.Series, known: set[Any]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from pandas import DataFrame, concat
 
-from gdstudy.experiment.tables import starts_of_runs
+from gdstudy.experiment.tables import Run, starts_of_groups
 from gdstudy.study.columns import ORDER, TABLES
 from gdstudy.views.summary import measured, over_seeds
 
@@ -17,22 +17,24 @@ BANDS = ("q25", "median", "q75")
 _ROWS = 1 << 20  # summarised at once
 
 
-def summarised(results: DataFrame) -> DataFrame:
+def summarised(run: Run) -> DataFrame:
     """A row for each data set, model, estimator, ablation, level, P, hidden width and N, in the order of `results`.
 
     Of each number that is not empty in all of them `<number>_q25`, `_median` and `_q75`, as figures show them: a cell
     that diverged counts as at its worst. `cells` is how many they are of, `diverged` how many of these diverged.
     """
-    found = concat([_summary(rows) for rows in _pieces(results)], ignore_index=True)
-    bands = [f"{name}_{band}" for name in _NUMBERS for band in BANDS]
-    return found[
-        [*_KEYS, "cells", "diverged", *(name for name in bands if name in found and found[name].notna().any())]
-    ]
+    pieces = []
+    for rows in _pieces(run.results):
+        pieces.append(_summary(rows))
+        run.release()
+    found = concat(pieces, ignore_index=True)
+    bands = [name for number in _NUMBERS for band in BANDS if (name := f"{number}_{band}") in found]
+    return found[[*_KEYS, "cells", "diverged", *(name for name in bands if found[name].notna().any())]]
 
 
 def _pieces(results: DataFrame) -> Iterator[DataFrame]:
     """Some rows after the other, all seeds of a cell together."""
-    starts, at = starts_of_runs(results, _KEYS), 0
+    starts, at = starts_of_groups(results, _KEYS), 0
     while at < len(results):
         later = starts[starts >= min(at + _ROWS, len(results))]
         end = int(later[0]) if len(later) else len(results)
@@ -41,13 +43,13 @@ def _pieces(results: DataFrame) -> Iterator[DataFrame]:
 
 
 def _summary(rows: DataFrame) -> DataFrame:
-    starts = starts_of_runs(rows, _KEYS)
+    starts = starts_of_groups(rows, _KEYS)
     cells = np.diff([*starts, len(rows)])
     which, diverged = np.repeat(np.arange(len(starts)), cells), (rows["status"] == "diverged").to_numpy()
     found = rows[_KEYS].iloc[starts].reset_index(drop=True)
     found = found.assign(cells=cells, diverged=np.add.reduceat(diverged, starts, dtype=int))
     # A number is shown at every N where its estimator has it at one.
-    outer = starts_of_runs(found, _KEYS[:-1])
+    outer = starts_of_groups(found, _KEYS[:-1])
     bands = {}
     for name in _NUMBERS:
         has = np.logical_or.reduceat(rows[name].notna().to_numpy(), starts)

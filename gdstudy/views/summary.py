@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
-from gdstudy.experiment.tables import starts_of_runs
+from gdstudy.experiment.tables import starts_of_groups
 from gdstudy.study.columns import TABLES
 from gdstudy.study.datasets import DATASETS
 from gdstudy.study.estimators import CLOSED_FORMS, ClosedForm
@@ -64,7 +64,7 @@ def groups(table: DataFrame, *names: str) -> Iterator[tuple[tuple, DataFrame]]:
 
 
 def _groups(table: DataFrame, names: list[str]) -> Iterator[tuple[tuple, DataFrame]]:
-    starts = starts_of_runs(table, names)
+    starts = starts_of_groups(table, names)
     heads = table[names].iloc[starts].reset_index(drop=True).groupby(names, observed=True, dropna=False)
     if heads.ngroups < len(starts):
         yield from table.groupby(names, observed=True, dropna=False)

@@ -1,5 +1,7 @@
 """summary.csv: medians and quartiles of all seeds."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -43,15 +45,15 @@ def with_diverged(run):
     infinite = ((rows["estimator"] == "min_norm") & (rows["n_train"] == 5) & (rows["seed"] == 1)).to_numpy()
     status = rows["status"].astype(str).mask(lost, "diverged")
     test = rows["test_mse"].mask(lost, np.nan).mask(infinite, np.inf)
-    return rows.assign(status=pd.Categorical(status), test_mse=test)
+    return replace(run, results=rows.assign(status=pd.Categorical(status), test_mse=test))
 
 
 @pytest.mark.parametrize("at_once", [1 << 20, 50])
 @pytest.mark.parametrize("name", ["run_dir", "paper_run"])
 def test_every_number_is_summarised_over_all_seeds(name, at_once, request, monkeypatch):
     monkeypatch.setattr(quartiles, "_ROWS", at_once)
-    results = with_diverged(load_run(request.getfixturevalue(name)))
-    table = summarised(results)
+    run = with_diverged(load_run(request.getfixturevalue(name)))
+    results, table = run.results, summarised(run)
     grouped, of_keys = (list(t.groupby(_KEYS, observed=True, dropna=False)) for t in (results, table))
     assert len(table) == len(grouped)
     assert table["cells"].sum() == len(results)
@@ -67,7 +69,7 @@ def test_every_number_is_summarised_over_all_seeds(name, at_once, request, monke
 
 
 def test_what_is_empty_everywhere_has_no_column(run_dir):
-    table = summarised(load_run(run_dir).results)
+    table = summarised(load_run(run_dir))
     assert "test_mse_median" in table
     assert "test_accuracy_median" not in table
     assert "seed_median" not in table
