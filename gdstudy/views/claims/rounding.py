@@ -39,7 +39,8 @@ def of_no_residuals(sweep: Sweep) -> Rounding:
 
 
 def of_leak(sweep: Sweep) -> Rounding:
-    rows = sweep.trained[sweep.trained["status"] != "diverged"]
+    rows = sweep.trained[["row_space_leak", "precision", "condition_number", "status"]]
+    rows = rows[rows["status"] != "diverged"]
     return _rounding(rows["row_space_leak"], 10 * (rows["precision"] * rows["condition_number"]))
 
 
@@ -58,7 +59,8 @@ def of_distance(sweep: Sweep) -> Rounding:
 
 def of_deviation(sweep: Sweep) -> Rounding:
     """Each step adds rounding errors of some eps."""
-    rows = sweep.curves[np.isfinite(sweep.curves["deviation"]) & (sweep.curves["status"] != "diverged")]
+    rows = sweep.curves[["deviation", "step", "status"]]
+    rows = rows[np.isfinite(rows["deviation"]) & (rows["status"] != "diverged")]
     return _rounding(rows["deviation"], 10 * sweep.trained["precision"].max() * rows["step"])
 
 
