@@ -43,7 +43,7 @@ def merge_runs(new_dir: str | Path, run_dirs: Sequence[str | Path], quiet: bool 
     study = load_study(folder)
     store = Store(folder, study, provenance(study, __version__))
     try:
-        show(store, quiet)
+        show(store, study.csv_rows, quiet)
     finally:
         store.close()
     return folder

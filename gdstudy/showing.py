@@ -12,6 +12,7 @@ from gdstudy.sweep.folder import CONFIG, write_whole
 from gdstudy.sweep.reading import export_csv, load_run, shown_whole
 from gdstudy.views.board import write_board
 from gdstudy.views.claims import decide
+from gdstudy.views.quartiles import summarised
 from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text, report
 
 if TYPE_CHECKING:
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     from gdstudy.sweep.store import Store
 
 
-def show(store: Store, quiet: bool) -> None:
-    """Figures, TensorBoard, results.csv, claims and the closing table of what is stored. For who holds the run."""
+def show(store: Store, csv_rows: int, quiet: bool) -> None:
+    """Figures, TensorBoard, summary.csv, claims, results.csv if it has csv_rows rows at most, and the closing table.
+
+    For who holds the run.
+    """
     if not quiet:
         tell("drawing figures, writing tables …")
     folder = store.run_dir
@@ -33,15 +37,22 @@ def show(store: Store, quiet: bool) -> None:
     store.check_place()
     run = load_run(folder)
     with ThreadPoolExecutor(1) as beside:  # Arrow leaves Python to the figures
-        table = beside.submit(export_csv, folder, run.results)
+        exported = beside.submit(export_csv, folder, run.results) if len(run.results) <= csv_rows else None
         images = redraw(folder, run)
-        table.result()
+        if exported:
+            exported.result()
+        else:
+            _leave_out(folder, len(run.results), csv_rows, quiet)
+    run.release()
     with shown_whole(folder):
+        write(folder / "summary.csv", summarised(run).to_csv(index=False).encode())
         claims = decide(run)
-        said = report(run, folder)
+        said = report(run, folder, "results.csv" if exported else "summary.csv")
         markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
         texts = {"config": f"```yaml\n{(folder / CONFIG).read_text('utf-8')}\n```"}
+        run.release()
         write_board(folder, texts | ({"claims": markdown} if claims else {}), run, images, write)
+        run.release()
     if claims:
         write(folder / "claims.md", markdown.encode())
         write(folder / "claims.csv", claims_csv(claims).encode())
@@ -49,6 +60,17 @@ def show(store: Store, quiet: bool) -> None:
         if claims:
             say("\n" + claims_text(claims))
         say(said)
+
+
+def _leave_out(folder: Path, rows: int, csv_rows: int, quiet: bool) -> None:
+    """No results.csv, and none of fewer batches either."""
+    (folder / "results.csv").unlink(missing_ok=True)
+    if csv_rows and not quiet:
+        tell(
+            f"results.csv is left out: {rows:,} rows are more than csv_rows={csv_rows:,}; in Python read what you need "
+            f"with gdstudy.load_results({str(folder)!r}, columns=[…], estimator=…), or --resume it with "
+            f"--csv_rows {rows}. Medians and quartiles of all rows are in summary.csv"
+        )
 
 
 def said_of_shard(shard: Shard, stored: int, of: int, store: Store) -> str:

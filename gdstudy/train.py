@@ -213,7 +213,7 @@ def _finish(
         try:
             from gdstudy.showing import show
 
-            show(store, quiet)
+            show(store, study.csv_rows, quiet)
         except OSError as error:
             store.check_place()
             why = f"{store.run_dir}: {one_line(error)}; all that was trained is kept"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,16 @@ from gdstudy.study.config import Study
 # Compared by identity: what is computed from a run can be kept beside it.
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A study and its tables, as the store returns them: texts are categories, empty values NaN."""
+    """A study and its tables, as the store returns them: texts are categories, empty values NaN.
+
+    release: gives back the memory of what was looked at, where tables are larger than it; they stay as they are.
+    """
 
     study: Study
     results: pd.DataFrame
     curves: pd.DataFrame
     arrays: pd.DataFrame
+    release: Callable[[], None] = field(default=lambda: None, repr=False)
 
 
 def frame(table: str, groups: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -78,3 +82,20 @@ _JOINED: dict[str, Callable[[Sequence[Any], Sequence[int]], Any]] = {
     "real": _reals,
     "array": _arrays,
 }
+
+
+def starts_of_runs(columns: Iterable[np.ndarray], rows: int) -> np.ndarray:
+    """The first row of each run of neighbouring rows that agree in these columns; empty values agree."""
+    changes = np.zeros(max(0, rows - 1), dtype=bool)
+    for values in columns:
+        differs = values[1:] != values[:-1]
+        if values.dtype.kind == "f":
+            differs &= ~(np.isnan(values[1:]) & np.isnan(values[:-1]))
+        changes |= differs
+    return np.r_[0, np.flatnonzero(changes) + 1][:rows]
+
+
+def starts_of_groups(table: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
+    """The same of a table's columns."""
+    columns = (table[name].cat.codes if table[name].dtype == "category" else table[name] for name in names)
+    return starts_of_runs((column.to_numpy() for column in columns), len(table))

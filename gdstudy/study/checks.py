@@ -83,6 +83,7 @@ def _of_bounds(study: Study) -> Iterator[str]:
         yield "input_noise=[] is empty; write [0] for none"
     whole = [
         ("batch_cells", study.batch_cells, 1, 10**6),
+        ("csv_rows", study.csv_rows, 0, 10**12),
         ("synthetic.n_inputs", study.synthetic.n_inputs, 1, 10**6),
         ("synthetic.n_rows", study.synthetic.n_rows, 2, 10**7),
     ]

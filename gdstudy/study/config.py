@@ -92,6 +92,9 @@ class Study:
     The same on every machine, as the digits of a cell can depend on its batch."""
     executor: Executor = field(default_factory=Executor)
     """Where batches are computed."""
+    csv_rows: int = 1_000_000
+    """Most rows of which results.csv is written; 0 for never. More are read in Python with `load_results`, and
+    summary.csv has their medians and quartiles."""
     fingerprints: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Written by a run: what each data set of your own held (sha256, rows, columns, outputs, classes). Data that hold
     something else now are refused."""
@@ -143,7 +146,7 @@ class Study:
 
 
 # Keys that say how a run is computed or shown, and not what it is: they may differ when it is resumed.
-HOW: tuple[str, ...] = ("executor", "save_every")
+HOW: tuple[str, ...] = ("executor", "csv_rows", "save_every")
 # Keys in which a run can grow.
 GROWS = ("n_train", "n_parameters", "n_hidden", "seeds")
 

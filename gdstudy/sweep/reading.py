@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
+from tqdm import tqdm
 
 from gdstudy.experiment.plan import producible, producible_levels
 from gdstudy.experiment.tables import Run
@@ -18,13 +20,16 @@ from gdstudy.study.ablations import UNABLATED
 from gdstudy.study.columns import ORDER, TABLES
 from gdstudy.study.config import Study
 from gdstudy.study.console import one_line
-from gdstudy.study.errors import StudyError, shown
+from gdstudy.study.errors import StudyError, shown, suggestion
 from gdstudy.sweep.folder import BATCHES, check_run, whole_file
 from gdstudy.sweep.generations import cells_of, generations, planned
 from gdstudy.sweep.identity import identity
+from gdstudy.sweep.mapped import mapped_frame
 from gdstudy.sweep.parts import Damaged, Part, as_arrow, as_frame, check_size, open_part, part_numbers, part_path
 
 _NEVER_EMPTY = ("n_train", "n_parameters", "seed", "input_noise")
+# Rows of a table that is held in memory (results: some 300 bytes each), and that are written to results.csv at once.
+MOST_ROWS, _CSV_ROWS = 10**6, 1 << 17
 
 
 def parts_of(batches: Path, number: int, tables: Iterable[str] = TABLES, **expected: str) -> list[Part]:
@@ -38,25 +43,71 @@ def parts_of(batches: Path, number: int, tables: Iterable[str] = TABLES, **expec
     return [results, *(open_part(part_path(batches, number, table), table, **facts) for table in sorted(others))]
 
 
-def _read(run_dir: str | Path, *tables: str) -> list[pd.DataFrame]:
-    """Tables of a run, each in the order of its keys, in one pass over its parts. StudyError for a damaged part."""
+def _read(run_dir: str | Path, *tables: str, columns: Iterable[str] | None = None, **only: str) -> list[pd.DataFrame]:
+    """Tables of a run, each in the order of its keys, in one pass over its parts. StudyError for a damaged part.
+
+    columns: those that are read, default all. only: the text that a column is to hold.
+    """
     run_dir = Path(run_dir)
-    batches, study = check_run(run_dir), identity(run_dir)
-    cells = {batch.number: cells_of(batch) for batch in planned(generations(run_dir))}
+    batches = check_run(run_dir)
     found: dict[str, list[pa.Table]] = {table: [] for table in tables}
     size = decoded = 0
-    try:
-        for number in part_numbers(batches):
-            for part in parts_of(batches, number, tables, study=study, cells=cells.get(number, "none")):
+    with _explained(run_dir, batches):
+        for parts in _opened(run_dir, tables):
+            for part in parts:
                 if part.table in found:
                     size, decoded = size + part.size, decoded + part.decoded
                     check_size(part.path, decoded, size)
-                    found[part.table].append(part.read())
+                    read = part.read(columns)
+                    for name, value in only.items():
+                        read = read.filter(pc.field(name) == value)
+                    found[part.table].append(read)
         return [_in_order(as_frame(table, read)) for table, read in found.items()]
+
+
+def _opened(run_dir: Path, tables: Iterable[str]) -> Iterator[list[Part]]:
+    """The parts of each batch that is there, opened. Damaged where one holds what its run does not plan."""
+    batches, study = check_run(run_dir), identity(run_dir)
+    cells = {batch.number: cells_of(batch) for batch in planned(generations(run_dir))}
+    for number in part_numbers(batches):
+        yield parts_of(batches, number, tables, study=study, cells=cells.get(number, "none"))
+
+
+@contextmanager
+def _explained(run_dir: Path, batches: Path) -> Iterator[None]:
+    """What is wrong with parts as StudyError."""
+    try:
+        yield
     except Damaged as error:
         raise StudyError(f"{error}; --resume {run_dir} computes it again") from None
     except ValueError as error:
         raise StudyError(f"{batches}: damaged ({error}); restore it from a copy, or run the study anew") from None
+
+
+def _mapped(run_dir: Path, table: str) -> tuple[pd.DataFrame, Callable[[], None]]:
+    """The same of a table that is too large for memory (`gdstudy.sweep.mapped`)."""
+    batches = check_run(run_dir)
+
+    def read(columns: Iterable[str]) -> Iterator[pa.Table]:
+        for parts in tqdm(
+            _opened(run_dir, [table]), desc=f"reading {table}", unit="batch", disable=None, leave=False, delay=2
+        ):
+            for part in parts:
+                if part.table == table:
+                    yield part.read(columns)
+
+    with _explained(run_dir, batches):
+        return mapped_frame(table, read, run_dir)
+
+
+def _rows_of(run_dir: Path, *tables: str) -> dict[str, int]:
+    """Rows of tables, as their parts say."""
+    batches, rows = check_run(run_dir), dict.fromkeys(tables, 0)
+    with _explained(run_dir, batches):
+        for parts in _opened(run_dir, tables):
+            for part in parts:
+                rows[part.table] += part.file.metadata.num_rows
+    return rows
 
 
 def _in_order(table: pd.DataFrame) -> pd.DataFrame:
@@ -65,13 +116,24 @@ def _in_order(table: pd.DataFrame) -> pd.DataFrame:
     return table.take(order).reset_index(drop=True)
 
 
-def load_results(run_dir: str | Path) -> pd.DataFrame:
+def load_results(
+    run_dir: str | Path, columns: Sequence[str] | None = None, estimator: str | None = None
+) -> pd.DataFrame:
     """Table `results` of a run: one row per cell × estimator × ablation × level.
 
-    Texts are categories; empty values are NaN (a column of whole numbers with one of them is float). What the columns
-    mean, `gdstudy.study.columns` says. StudyError where there is no run, or a part of it is damaged.
+    columns: those that are wanted, default all; estimator: whose rows, default of all. A row takes about 300 bytes, and
+    8 for each of these columns. Texts are categories; empty values are NaN (a column of whole numbers with one of them
+    is float). What the columns mean, `gdstudy.study.columns` says. StudyError where there is no run, where a part of it
+    is damaged, and for a column that the table has not.
     """
-    return _read(run_dir, "results")[0]
+    only = {} if estimator is None else {"estimator": estimator}
+    if columns is None:
+        return _read(run_dir, "results", **only)[0]
+    known = [column.name for column in TABLES["results"]]
+    for name in columns:
+        if name not in known:
+            raise StudyError(f"load_results: no column {shown(name)} in table results{suggestion(name, known)}")
+    return _read(run_dir, "results", columns=dict.fromkeys([*ORDER, *columns]), **only)[0][list(columns)]
 
 
 def load_curves(run_dir: str | Path) -> pd.DataFrame:
@@ -96,10 +158,12 @@ def load_study(run_dir: str | Path) -> Study:
 
 
 def load_run(run_dir: str | Path) -> Run:
-    """All tables of a run. StudyError also where they name what its study cannot produce: names become paths."""
-    study = load_study(run_dir)
-    run = Run(study, *_read(run_dir, "results", "curves", "arrays"))
-    columns, levels, path = producible(study), producible_levels(study), Path(run_dir) / BATCHES
+    """All tables of a run; those of more than MOST_ROWS are mapped from a scratch file in its folder.
+
+    StudyError also where they name what its study cannot produce: names become paths.
+    """
+    run = _tables(Path(run_dir))
+    columns, levels, path = producible(run.study), producible_levels(run.study), Path(run_dir) / BATCHES
     for table in (run.results, run.curves, run.arrays):
         for column, known in columns.items():
             if column in table:
@@ -113,7 +177,22 @@ def load_run(run_dir: str | Path) -> Run:
                 raise _strange(path, f"level of {ablation}", "NULL")
     if len(run.results) and not (run.results["ablation"] == UNABLATED[0]).any():
         raise StudyError(f"{path}: rows without ablation are missing; restore it from a copy, or run it anew")
+    run.release()
     return run
+
+
+def _tables(run_dir: Path) -> Run:
+    rows = _rows_of(run_dir, "results", "curves")
+    held = [*(table for table in rows if rows[table] <= MOST_ROWS), "arrays"]
+    tables = dict(zip(held, _read(run_dir, *held), strict=True))
+    mapped = {table: _mapped(run_dir, table) for table in rows if table not in held}
+    tables |= {table: found for table, (found, _) in mapped.items()}
+
+    def release() -> None:
+        for _, give_back in mapped.values():
+            give_back()
+
+    return Run(load_study(run_dir), **tables, release=release)
 
 
 def _check_known(path: Path, column: str, values: pd.Series, known: set[Any]) -> None:
@@ -143,9 +222,10 @@ def shown_whole(run_dir: Path) -> Iterator[None]:
 
 def export_csv(run_dir: Path, results: pd.DataFrame) -> Path:
     """results.csv: table `results`, empty values left empty."""
-    path, stored = run_dir / "results.csv", as_arrow("results", results)
+    path = run_dir / "results.csv"
+    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
     with whole_file(path) as part, part.open("wb") as file:
-        file.write((",".join(stored.column_names) + "\n").encode())
-        options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="none")
-        pyarrow.csv.write_csv(stored, file, options)
+        file.write((",".join(results.columns) + "\n").encode())
+        for start in range(0, len(results), _CSV_ROWS):
+            pyarrow.csv.write_csv(as_arrow("results", results.iloc[start : start + _CSV_ROWS]), file, options)
     return path

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from pandas import DataFrame
 
+from gdstudy.experiment.tables import starts_of_groups
 from gdstudy.study.columns import TABLES
 from gdstudy.study.datasets import DATASETS
 from gdstudy.study.estimators import CLOSED_FORMS, ClosedForm
@@ -19,7 +20,7 @@ SEEN = ("dataset", "preprocess", "input_noise")
 Seen = tuple[str, str, float]
 # What tells the cells of a data set and model apart.
 CELL = ["n_parameters", "n_hidden", "n_train", "seed"]
-_INFINITE = 1e306
+_INFINITE, _AT_ONCE = 1e306, 1 << 20  # the latter rows
 _WORST = {column.name: column.worst for columns in TABLES.values() for column in columns}
 _SHARES = {f"{of}{name}": f"{of}relative_{name}" for of in ("", "exact_") for name in ("test_mse", "train_mse")}
 
@@ -38,19 +39,39 @@ def select(table: DataFrame, **equal: object) -> DataFrame:
     keep = np.ones(len(table), dtype=bool)
     for name, value in equal.items():
         keep &= (table[name] == value).to_numpy()
-    return table if keep.all() else table[keep]
+    return where(table, keep)
+
+
+def where(table: DataFrame, keep: np.ndarray) -> DataFrame:
+    """The rows that are to be kept, (n,) bool. Neighbours are not copied: a table may be larger than memory."""
+    kept = np.flatnonzero(keep)
+    if len(kept) and kept[-1] - kept[0] + 1 == len(kept):
+        return table if len(kept) == len(table) else table.iloc[kept[0] : kept[-1] + 1]
+    return table[keep]
 
 
 def groups(table: DataFrame, *names: str) -> Iterator[tuple[tuple, DataFrame]]:
     """(values of the named columns, their rows), sorted; where they begin with those of SEEN, as in Fig. 1.
 
-    There the data sets as they are come first, then those under a preprocessing or with noise.
+    There the data sets as they are come first, then those under a preprocessing or with noise. Rows that lie together,
+    as they do in a run's tables, are not copied.
     """
-    found = iter(table.groupby(list(names), observed=True, dropna=False))
+    found = _groups(table, list(names))
     if names[:3] != SEEN:
         return found
     places = {name: place for place, name in enumerate(DATASETS)}
     return iter(sorted(found, key=lambda g: (g[0][1] != "none" or g[0][2] > 0, places.get(g[0][0], len(places)))))
+
+
+def _groups(table: DataFrame, names: list[str]) -> Iterator[tuple[tuple, DataFrame]]:
+    starts = starts_of_groups(table, names)
+    heads = table[names].iloc[starts].reset_index(drop=True).groupby(names, observed=True, dropna=False)
+    if heads.ngroups < len(starts):
+        yield from table.groupby(names, observed=True, dropna=False)
+        return
+    ends = [*starts[1:], len(table)]
+    for values, head in heads:
+        yield values, table.iloc[starts[head.index[0]] : ends[head.index[0]]]
 
 
 def closed_forms(table: DataFrame) -> dict[tuple[ClosedForm, float], DataFrame]:
@@ -87,15 +108,33 @@ def measured(table: DataFrame, value: str) -> np.ndarray:
     return np.where(lost, _WORST.get(value, np.inf), column)
 
 
-def _over_seeds(x: np.ndarray, values: np.ndarray) -> Curve:
-    """Quartiles, as numpy.quantile interpolates them, and mean of the values (n,) at each x (n,).
+def over_seeds(x: np.ndarray, values: np.ndarray) -> Curve:
+    """Quartiles, as numpy.quantile interpolates them, and mean of the values (n,) at each x (n,) that is a number.
 
     An infinite value makes the mean infinite, and a quartile next to it.
     """
     # Interpolation between infinities is no number, so a value beyond any finite one stands for them.
-    seeds = pd.Series(np.where(np.isfinite(values), values, _INFINITE)).groupby(x)
-    bands = [*(seeds.quantile(q) for q in QUANTILES), seeds.mean()]
-    return Curve(bands[0].index.to_numpy(), *(np.where(band < 1e-6 * _INFINITE, band, np.inf) for band in bands))
+    finite = np.where(np.isfinite(values), values, _INFINITE)
+    with np.errstate(over="ignore"):
+        mean = pd.Series(finite).groupby(x).mean()
+    order = np.argsort(x, kind="stable")
+    ends = np.searchsorted(x[order], mean.index.to_numpy(), side="right")
+    quartiles = _quartiles(finite if (np.diff(order) == 1).all() else finite[order], ends)
+    bands = [*quartiles, mean.to_numpy()]
+    return Curve(mean.index.to_numpy(), *(np.where(band < 1e-6 * _INFINITE, band, np.inf) for band in bands))
+
+
+def _quartiles(values: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """(3, groups) of values that lie group by group. Ten times as fast as sorting them, for a million."""
+    found = np.empty((len(QUANTILES), len(ends)))
+    for k, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+        places = [q * (end - start - 1) for q in QUANTILES]
+        ranks = {min(int(place) + next_one, end - start - 1) for place in places for next_one in (0, 1)}
+        part = np.partition(values[start:end], sorted(ranks))
+        for row, place in enumerate(places):
+            low, share = int(place), place % 1
+            found[row, k] = part[low] + (part[low + 1] - part[low]) * share if share else part[low]
+    return found
 
 
 def by_size(table: DataFrame, value: str, size: str = "n_train") -> Curve:
@@ -103,7 +142,7 @@ def by_size(table: DataFrame, value: str, size: str = "n_train") -> Curve:
 
     A diverged cell counts as infinite.
     """
-    return _over_seeds(table[size].to_numpy(), measured(table, value))
+    return over_seeds(table[size].to_numpy(), measured(table, value))
 
 
 def at_steps(curves: DataFrame, value: str, steps: Sequence[int] | np.ndarray, size: str = "n_train") -> DataFrame:
@@ -127,15 +166,23 @@ def by_step(curves: DataFrame, value: str, steps: np.ndarray | None = None) -> C
         steps = rows.index.to_numpy()
         steps = steps[rows.to_numpy() == (last.to_numpy()[:, None] >= steps).sum(0)]
     values = at_steps(curves, value, steps).to_numpy()
-    return _over_seeds(np.tile(steps, len(values)), values.ravel())
+    return over_seeds(np.tile(steps, len(values)), values.ravel())
 
 
 def by_size_after(
     curves: DataFrame, value: str, steps: Sequence[int] | np.ndarray, size: str = "n_train"
 ) -> list[Curve]:
     """For each of the given t, quartiles over cells of one training against N (or P)."""
-    cells = at_steps(curves, value, steps, size)
-    return [_over_seeds(cells.index.to_numpy(), cells[t].to_numpy()) for t in cells]
+    cells = pd.concat([at_steps(rows, value, steps, size) for rows in _pieces(curves)])
+    return [over_seeds(cells.index.to_numpy(), cells[t].to_numpy()) for t in cells]
+
+
+def _pieces(curves: DataFrame) -> Iterator[DataFrame]:
+    """Checkpoints of some cells after the other: a table at once, or what lies together of one that is too large."""
+    if len(curves) <= _AT_ONCE:
+        yield curves
+    else:
+        yield from (rows for _, rows in groups(curves, "n_parameters", "n_hidden", "n_train"))
 
 
 def several(table: DataFrame, *sizes: str) -> bool:

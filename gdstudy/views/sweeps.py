@@ -15,7 +15,19 @@ from gdstudy.experiment.tables import Run
 from gdstudy.study.config import Study
 from gdstudy.study.estimators import ClosedForm
 from gdstudy.study.models import MODELS, REFERENCES, Model
-from gdstudy.views.summary import SEEN, Curve, Seen, by_size, closed_forms, groups, relative, seen_as, select, several
+from gdstudy.views.summary import (
+    SEEN,
+    Curve,
+    Seen,
+    by_size,
+    closed_forms,
+    groups,
+    relative,
+    seen_as,
+    select,
+    several,
+    where,
+)
 
 _T = TypeVar("_T")
 
@@ -103,8 +115,8 @@ class Sweep:
     @cached_property
     def by_training(self) -> dict[str, DataFrame]:
         """Unablated rows of each training these data were given, in the study's order."""
-        rows = dict(groups(select(self.results, ablation="none"), "estimator"))
-        return {name: rows[name,] for name in self.study.trained if (name,) in rows}
+        rows = dict(groups(self.results, "estimator", "ablation"))
+        return {name: rows[name, "none"] for name in self.study.trained if (name, "none") in rows}
 
     @cached_property
     def beside(self) -> dict[tuple[ClosedForm, float], DataFrame]:
@@ -195,7 +207,7 @@ def _sweeps_of(study: Study, model: Model, results: DataFrame, curves: DataFrame
     for size in held:
         others = {name: value for name, value in held.items() if name != size}
         part = select(results, **others)
-        rows = _reference(select(part, ablation="none"), list(study.trained))
+        rows = _reference(part, list(study.trained))
         if several(rows, size) or (size == "n_train" and not several(results, "n_parameters")):
             threshold = held["n_parameters" if size == "n_train" else "n_train"]
             yield Sweep(study, model, size, threshold, rows, part, select(curves, **others))
@@ -205,7 +217,10 @@ def _middle(values: np.ndarray) -> int:
     return int(values[np.abs(np.log(values / np.median(values))).argmin()])
 
 
-def _reference(unablated: DataFrame, trained: list[str]) -> DataFrame:
-    """Rows of the closed form, or of the first training that is there where there is none."""
-    found = (unablated[unablated["estimator"].isin(names)] for names in (REFERENCES, *([name] for name in trained)))
-    return next((rows for rows in found if len(rows)), unablated.iloc[:0])
+def _reference(results: DataFrame, trained: list[str]) -> DataFrame:
+    """Unablated rows of the closed form, or of the first training that is there where there is none."""
+    unablated = (results["ablation"] == "none").to_numpy()
+    for names in (REFERENCES, *([name] for name in trained)):
+        if len(rows := where(results, unablated & results["estimator"].isin(names).to_numpy())):
+            return rows
+    return results.iloc[:0]

@@ -26,15 +26,18 @@ _REFERENCES = {"min_norm": "X⁺y", "pca": "PCA", "reduced_rank": "best map"}
 _WIDEST = 110  # letters of a table's columns
 
 
-def report(run: Run, folder: Path) -> str:
-    """A table a data set and model, below, at and above the threshold; warnings; where things are."""
+def report(run: Run, folder: Path, table: str = "results.csv") -> str:
+    """A table a data set and model, below, at and above the threshold; warnings; where things are.
+
+    table: the file that has the run's numbers.
+    """
     lines: list[str] = []
     for sweep in sweeps(run):
         if sweep.size != "n_hidden":
             lines += ["", *_table(sweep, _columns(sweep) if sweep.model.has_threshold else _losses(sweep))]
             lines += _warnings(sweep)
     lines += [
-        f"\nresults   {folder / 'results.csv'} and batches/",
+        f"\nresults   {folder / table} and batches/",
         f"figures   {folder / 'figures'}",
         f"browse    tensorboard --logdir {folder}",
         "          then open http://localhost:6006/?smoothing=0#timeseries",

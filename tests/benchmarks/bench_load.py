@@ -56,7 +56,7 @@ def _seconds(parts):
 
 
 def errors(said):
-    """How many times too long or short, of lines with at least two seconds to go; the last line is taken for the end."""
+    """How many times too long or short, of lines with two seconds to go or more; the last line counts as the end."""
     end = said[-1][0] + 1 if said else 0
     return [
         max(left / (end - gone), (end - gone) / max(left, 0.5))

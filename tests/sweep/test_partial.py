@@ -21,6 +21,7 @@ from gdstudy.experiment.plan import plan
 from gdstudy.study.config import Study
 from gdstudy.study.parser import as_yaml, study_of
 from gdstudy.sweep import partial
+from gdstudy.sweep.generations import cells_of
 from gdstudy.sweep.machine import provenance
 from gdstudy.sweep.partial import Partial, decoded, encoded, partial_path
 from gdstudy.sweep.progress import Progress

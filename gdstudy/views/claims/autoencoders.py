@@ -57,7 +57,8 @@ def _stored_alone(sweep: Sweep) -> float:
 def _trained_dimensions(sweep: Sweep) -> float:
     """Largest gap between what trained GD's own map says, tr W/N, and R/N of the closed form, converged cells."""
     closed = sweep.rows[[*CELL, "data_point_dimension"]]
-    cells = select(sweep.trained, status="converged").merge(closed, on=CELL, suffixes=("", "_closed"))
+    trained = select(sweep.trained[[*closed, "status"]], status="converged")
+    cells = trained.merge(closed, on=CELL, suffixes=("", "_closed"))
     gaps = (cells["data_point_dimension"] - cells["data_point_dimension_closed"]).abs()
     return float(gaps.max(skipna=False))
 

@@ -26,7 +26,9 @@ def _leak(sweep: Sweep) -> float:
 
 
 def _train_error_below(sweep: Sweep) -> float:
-    rows = select(sweep.trained, status="converged")
+    rows = select(
+        sweep.trained[["n_train", "n_parameters", "rank", "train_mse", "test_mse", "status"]], status="converged"
+    )
     below = rows[(rows["n_train"] < rows["n_parameters"]) & (rows["rank"] == rows["n_train"])]
     return float((below["train_mse"] / below["test_mse"]).max())
 

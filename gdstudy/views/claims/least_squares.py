@@ -9,6 +9,7 @@ from pandas import DataFrame, Series
 
 from gdstudy.views.claims import rounding
 from gdstudy.views.claims.rule import Rule, at_least, at_most, spike
+from gdstudy.views.summary import select
 from gdstudy.views.sweeps import Sweep
 
 
@@ -20,11 +21,11 @@ def _offset(sweep: Sweep, value: str, extreme: Callable[[np.ndarray], np.intp]) 
 
 
 def _median_at_threshold(value: Callable[[DataFrame], Series]) -> Callable[[Sweep], float]:
-    return lambda sweep: float(value(sweep.rows[sweep.rows[sweep.size] == sweep.threshold]).median(skipna=False))
+    return lambda sweep: float(value(select(sweep.rows, **{sweep.size: sweep.threshold})).median(skipna=False))
 
 
 def _bias_beyond_threshold(sweep: Sweep) -> float:
-    rows = sweep.rows
+    rows = sweep.rows[["n_train", "n_parameters", "rank", "bias_mean_of_squares", "test_mse"]]
     enough = rows[(rows["n_train"] >= rows["n_parameters"]) & (rows["rank"] == rows["n_parameters"])]
     return float((enough["bias_mean_of_squares"] / enough["test_mse"]).max())
 

@@ -12,11 +12,13 @@ from gdstudy.views.claims.rule import Rule, at_most, spike
 from gdstudy.views.summary import CELL, select
 from gdstudy.views.sweeps import Sweep
 
+_OF_RIDGE = ("penalty", "weight_norm", "smallest_singular_value", "distance")
+
 
 def _by_penalty(sweep: Sweep) -> DataFrame:
     """Rows of ridge with what is asked of them, cell by cell as λ rises: `norm`, of X⁺y at λ = 0; `allowed`, the
     largest distance λ/(σ_R² + λ)."""
-    ridge = select(sweep.results, estimator="ridge")
+    ridge = select(sweep.results, estimator="ridge")[[*CELL, *_OF_RIDGE]]
     rows = ridge.merge(sweep.rows[[*CELL, "weight_norm"]], on=CELL, suffixes=("", "_limit"))
     allowed = rows["penalty"] / (rows["smallest_singular_value"] ** 2 + rows["penalty"])
     return rows.assign(allowed=allowed).sort_values([*CELL, "penalty"])

@@ -24,7 +24,7 @@ def of_mode_sum(sweep: Sweep) -> Rounding:
 
 
 def of_bias(sweep: Sweep) -> Rounding:
-    rows = sweep.rows
+    rows = sweep.rows[["n_train", "n_parameters", "rank", "bias_mean_of_squares", "test_mse", "rounding"]]
     rows = rows[(rows["n_train"] >= rows["n_parameters"]) & (rows["rank"] == rows["n_parameters"])]
     return _rounding(rows["bias_mean_of_squares"] / rows["test_mse"], rows["rounding"] ** 2 / rows["test_mse"])
 
@@ -39,7 +39,8 @@ def of_no_residuals(sweep: Sweep) -> Rounding:
 
 
 def of_leak(sweep: Sweep) -> Rounding:
-    rows = sweep.trained[sweep.trained["status"] != "diverged"]
+    rows = sweep.trained[["row_space_leak", "precision", "condition_number", "status"]]
+    rows = rows[rows["status"] != "diverged"]
     return _rounding(rows["row_space_leak"], 10 * (rows["precision"] * rows["condition_number"]))
 
 
@@ -58,7 +59,8 @@ def of_distance(sweep: Sweep) -> Rounding:
 
 def of_deviation(sweep: Sweep) -> Rounding:
     """Each step adds rounding errors of some eps."""
-    rows = sweep.curves[np.isfinite(sweep.curves["deviation"]) & (sweep.curves["status"] != "diverged")]
+    rows = sweep.curves[["deviation", "step", "status"]]
+    rows = rows[np.isfinite(rows["deviation"]) & (rows["status"] != "diverged")]
     return _rounding(rows["deviation"], 10 * sweep.trained["precision"].max() * rows["step"])
 
 

@@ -63,10 +63,9 @@ def ridge_limit(run: Run) -> Figure | None:
         return None
     figure, axes = grid("Does ridge regression tend to X⁺y as λ → 0, from below?", len(shown), 2, height=2.5)
     for column, panel in zip(axes.T, shown, strict=True):
-        rows = _beside_its_limit(panel)
-        for n in representative_sizes(rows["n_train"].to_numpy(), panel.P):
+        for n in representative_sizes(panel.rows["ridge", "none"]["n_train"].to_numpy(), panel.P):
             colour, label = place(n, panel.P)
-            here = select(rows, n_train=n)
+            here = _beside_its_limit(panel, n)
             for axis, value in zip(column, ("norm", "distance"), strict=True):
                 draw(axis, _against_penalty(here, value), label, colour, marker="o", markersize=3.5)
         column[0].axhline(1, color=BLACK, linestyle="--", linewidth=1, label="X⁺y")
@@ -78,11 +77,10 @@ def ridge_limit(run: Run) -> Figure | None:
     return figure
 
 
-def _beside_its_limit(panel: Panel) -> DataFrame:
-    """Rows of ridge at λ > 0 with `norm`, ‖w_λ‖ / ‖X⁺y‖ of the same cell."""
-    rows = panel.rows["ridge", "none"]
-    limits = panel.exact.set_index(["n_train", "seed"])["weight_norm"]
-    limit = limits.reindex(list(zip(rows["n_train"], rows["seed"], strict=True))).to_numpy()
+def _beside_its_limit(panel: Panel, n: int) -> DataFrame:
+    """Rows of ridge at λ > 0 and one N with `norm`, ‖w_λ‖ / ‖X⁺y‖ of the same cell."""
+    rows = select(panel.rows["ridge", "none"], n_train=n)
+    limit = select(panel.exact, n_train=n).set_index("seed")["weight_norm"].reindex(rows["seed"]).to_numpy()
     return rows.assign(norm=rows["weight_norm"] / limit)[rows["penalty"].to_numpy() > 0]
 
 
