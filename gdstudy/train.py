@@ -16,15 +16,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gdstudy.asked import asked_study, given_datasets
 from gdstudy.command import run_command
 from gdstudy.study.config import GROWS, HOW, Study
 from gdstudy.study.console import one_line, say, tell
 from gdstudy.study.errors import StudyError, shown
 from gdstudy.study.groups import GROUPS
-from gdstudy.study.parser import StudyParser, as_dict, as_yaml, changed, find_config, read_study, read_yaml, study_of
+from gdstudy.study.parser import StudyParser, as_dict, as_yaml, changed, study_of
 from gdstudy.study.seeds import Shard
-from gdstudy.study.sources import check_name
-from gdstudy.study.values import convert
 from gdstudy.study.version import __version__
 from gdstudy.sweep.folder import check_folder, clear_remains, remedy
 from gdstudy.sweep.machine import provenance
@@ -58,51 +57,14 @@ def run_study(
     """
     from gdstudy.sweep.prepare import prepared
 
-    given = _given(datasets)
+    given = given_datasets(datasets)
     if isinstance(config, str | Path):
         name = run_name(config)
-    study = _with(given, config) if given or config is None or isinstance(config, Mapping) else _checked(config)
+    study = asked_study(config, given)
     study, loaded = prepared(study, quiet, given)  # before anything is written
     store = _begin(study, run_dir, name, Shard.of(shard))
     _finish(study, loaded, store, quiet, deadline, executor)
     return store.run_dir
-
-
-def _checked(config: str | Path | Study) -> Study:
-    """A study that was changed after it was made is checked again."""
-    try:
-        return study_of(as_dict(config)) if isinstance(config, Study) else read_study(config)
-    except (AttributeError, RecursionError) as error:
-        raise StudyError(f"the study has lost a key or holds itself: {one_line(error)}; make it anew") from None
-
-
-def _given(datasets: Any) -> list[Dataset]:
-    """Data sets from Python, one or several. StudyError for what is none."""
-    given = [datasets] if hasattr(datasets, "n_rows") else list(datasets)
-    for data in given:
-        if not hasattr(data, "n_rows"):
-            raise StudyError(f"datasets: a {type(data).__name__} is no data set; give Dataset(X, y, name='mine')")
-    return given
-
-
-def _with(given: list[Dataset], config: str | Path | Study | Mapping[str, Any] | None) -> Study:
-    """The study with data sets from Python beside those it names."""
-    from gdstudy.data.reading import from_python
-
-    names = [data.name for data in given]
-    for at, data_name in enumerate(names):
-        check_name(data_name, "datasets")
-        if data_name in names[:at]:
-            raise StudyError(f"datasets: two are called {shown(data_name)}; give one another name")
-    if isinstance(config, Study):
-        values: dict[str, Any] = as_dict(_checked(config))
-    else:
-        values = dict(config or {}) if config is None or isinstance(config, Mapping) else read_yaml(find_config(config))
-    if given:
-        prints = {data.name: from_python(data).fingerprint for data in given}
-        values["datasets"] = [*convert(list[str], values.get("datasets", [])), *names]
-        values["fingerprints"] = {**values.get("fingerprints", {}), **prints}
-    return study_of(values)
 
 
 def resume_study(
@@ -133,7 +95,7 @@ def resume_study(
     began = study_of(changed(as_dict(began), how)) if how else began
     before = [*earlier(folder), *([began] if grow is not None else [])]
     study = began if grow is None else extended(folder, began, grow)
-    study, loaded = prepared(study, quiet, _given(datasets), before)
+    study, loaded = prepared(study, quiet, given_datasets(datasets), before)
     try:
         store = Store(folder, study if grow is None else began, provenance(study, __version__), Shard.of(shard))
         if note := restore_config(folder):

@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 from conftest import small_study
-from gdstudy.showing import show
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from gdstudy.showing import show
 from gdstudy.study.errors import StudyError
 from gdstudy.study.groups import Training
 from gdstudy.study.values import Sizes
@@ -15,6 +15,14 @@ from gdstudy.sweep.reading import load_results, load_study
 from gdstudy.sweep.store import Store
 from gdstudy.train import resume_study, run_study
 from gdstudy.views import quartiles, summary
+
+
+def close_run(folder, csv_rows, quiet):
+    store = Store(folder, load_study(folder))
+    try:
+        show(store, csv_rows, quiet)
+    finally:
+        store.close()
 
 
 def scalars(folder):
@@ -39,9 +47,7 @@ def test_a_run_that_does_not_fit_in_memory_leaves_what_it_would(paper_run, tmp_p
         (shutil.copytree if (paper_run / name).is_dir() else shutil.copy)(paper_run / name, tmp_path / name)
     for module, name in ((reading, "MOST_ROWS"), (reading, "_CSV_ROWS"), (summary, "_AT_ONCE"), (quartiles, "_ROWS")):
         monkeypatch.setattr(module, name, 100)
-    store = Store(tmp_path, load_study(tmp_path))
-    show(store, 10**6, quiet=True)
-    store.close()
+    close_run(tmp_path, 10**6, quiet=True)
     expected = contents(paper_run)
     assert {"results.csv", "summary.csv", "claims.csv", "claims.md", "figures/divergence.png"} <= expected.keys()
     found = contents(tmp_path)

@@ -21,7 +21,14 @@ RUNS = {
 }
 LINE = re.compile(r"(\d+):(\d+):(\d+) gone, (?:\?|(\d+):(\d+):(\d+)) left")
 # A line a second, to see more of them.
-COMMAND = "import sys; from gdstudy.sweep import progress; progress.PLAIN_LINE_SECONDS = 1.0; from gdstudy.train import main; sys.exit(main())"
+COMMAND = """
+import sys
+from gdstudy.sweep import progress
+from gdstudy.train import main
+
+progress.PLAIN_LINE_SECONDS = 1.0
+sys.exit(main())
+"""
 
 
 @contextmanager
