@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -138,9 +138,18 @@ def one_line_until_main(prog: str) -> None:
 
 
 def exit_with(main: Callable[[], int]) -> NoReturn:
-    """End the process with the status of a command. A signal while the interpreter is taken down ends it at once."""
+    """End the process with the status of a command. A signal while the interpreter is taken down ends it at once.
+
+    A command that was cut off leaves libraries in the middle of something, where taking them down may abort: they are
+    left as they are.
+    """
     status = main()
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+    if status in (*SIGNALS.values(), STOPPED):
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):
+                stream.flush()
+        os._exit(status)
     sys.exit(status)
