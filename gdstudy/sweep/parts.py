@@ -140,7 +140,6 @@ class Part:
             if len(words) > _MOST_WORDS or (pc.max(pc.binary_length(words)).as_py() or 0) > _LONGEST_WORD:
                 raise Damaged(f"{self.path}: damaged ({name} holds more or longer names than any study has)")
 
-
     def _check_shapes(self, found: pa.Table) -> None:
         sizes = pc.binary_length(found.column("value")).to_pylist()
         for size, shape in zip(sizes, found.column("shape").to_pylist(), strict=True):

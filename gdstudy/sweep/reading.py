@@ -40,28 +40,41 @@ def seal(text: bytes) -> bytes:
 
 def identity_of(content: bytes) -> str:
     """What tells a study from any other: the checksum of its text in study.yaml."""
-    return hashlib.sha256(content.partition(_SEAL)[0]).hexdigest()
+    text, seal, rest = content.rpartition(_SEAL)
+    return hashlib.sha256(text if seal else rest).hexdigest()
 
 
 def identity(run_dir: Path) -> str:
-    """What tells the study of a run from any other. StudyError where there is none."""
-    load_study(run_dir)  # no larger than a study is
-    return identity_of(_study_file(run_dir / BATCHES))
+    """What tells the study of a run from any other. StudyError where there is none, or where it is damaged."""
+    return identity_of(_study_file(run_dir))
 
 
-def _study_file(batches: Path) -> bytes:
-    with (batches / STUDY).open("rb") as file:
+def _study_file(run_dir: Path) -> bytes:
+    batches = check_run(run_dir)
+    content = _beginning(batches / STUDY)
+    if not is_whole(batches, content):
+        raise StudyError(
+            f"{batches / STUDY}: damaged (its checksum is another); --resume {run_dir} restores it from {CONFIG}"
+        )
+    return content
+
+
+def _beginning(path: Path) -> bytes:
+    """All of a file that is a study, the beginning of a larger one, which is none."""
+    with path.open("rb") as file:
         return file.read(MOST_BYTES + 1)
 
 
 def is_whole(batches: Path, content: bytes) -> bool:
     """Whether this content of study.yaml is as it was written. That of version 0.3 has no seal: its parts say so."""
-    text, seal, said = content.partition(_SEAL)
+    _, seal, said = content.rpartition(_SEAL)
     if seal:
         return said == identity_of(content).encode() + b"\n"
     for number in part_numbers(batches):
         try:
-            return open_part(part_path(batches, number, "results"), "results").facts.get("study") == identity_of(text)
+            return open_part(part_path(batches, number, "results"), "results").facts.get("study") == identity_of(
+                content
+            )
         except Damaged:
             continue
     return False
@@ -70,7 +83,7 @@ def is_whole(batches: Path, content: bytes) -> bool:
 def has_study(run_dir: Path) -> bool:
     """Whether there is a study.yaml that is as it was written. StudyError where it is no file."""
     batches = run_dir / BATCHES
-    return (batches / STUDY).exists() and is_whole(check_run(run_dir), _study_file(batches))
+    return (batches / STUDY).exists() and is_whole(check_run(run_dir), _beginning(batches / STUDY))
 
 
 def parts_of(batches: Path, number: int, tables: Iterable[str] = TABLES, **expected: str) -> list[Part]:
@@ -136,10 +149,7 @@ def load_arrays(run_dir: str | Path) -> pd.DataFrame:
 
 def load_study(run_dir: str | Path) -> Study:
     """The study as it was when the run began. StudyError where there is none, or where it is damaged."""
-    batches = check_run(Path(run_dir))
-    path, content = batches / STUDY, _study_file(batches)
-    if len(content) <= MOST_BYTES and not is_whole(batches, content):
-        raise StudyError(f"{path}: damaged (its checksum is another); --resume {run_dir} restores it from {CONFIG}")
+    path, content = Path(run_dir) / BATCHES / STUDY, _study_file(Path(run_dir))
     try:
         return study_of(read_yaml(path, content))
     except StudyError as error:

@@ -83,7 +83,9 @@ def damage(run, seed):
         return done, [path, other]
     elif done == "duplicated":
         number, dot, rest = path.name.partition(".")
-        other = path.with_name(draw.choice([f"{path.name}~", f"copy of {path.name}", f"{draw.randrange(9):06d}{dot}{rest}"]))
+        other = path.with_name(
+            draw.choice([f"{path.name}~", f"copy of {path.name}", f"{draw.randrange(9):06d}{dot}{rest}"])
+        )
         if other != path:
             shutil.copyfile(path, other)
         return done, [other]
