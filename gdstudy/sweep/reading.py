@@ -72,11 +72,10 @@ def is_whole(batches: Path, content: bytes) -> bool:
         return said == identity_of(content).encode() + b"\n"
     for number in part_numbers(batches):
         try:
-            return open_part(part_path(batches, number, "results"), "results").facts.get("study") == identity_of(
-                content
-            )
+            part = open_part(part_path(batches, number, "results"), "results")
         except Damaged:
             continue
+        return part.facts.get("study") == identity_of(content)
     return False
 
 
@@ -197,8 +196,8 @@ def shown_whole(run_dir: Path) -> Iterator[None]:
         yield
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise StudyError(
-            f"{run_dir}: its tables cannot be shown ({type(error).__name__}: {one_line(error)[:200]}); where nobody has "
-            "changed them, please report this"
+            f"{run_dir}: its tables cannot be shown ({type(error).__name__}: {one_line(error)[:200]}); where nobody "
+            "has changed them, please report this"
         ) from error
 
 

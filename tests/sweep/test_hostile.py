@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -10,7 +9,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from parts_of import column, parts, rewrite
@@ -20,7 +18,7 @@ from gdstudy import figures, load_arrays, load_results
 from gdstudy.study.errors import StudyError
 from gdstudy.sweep.folder import hold
 from gdstudy.sweep.parts import sealed
-from gdstudy.sweep.reading import load_study, seal
+from gdstudy.sweep.reading import seal
 from gdstudy.train import main
 from gdstudy.views.board import EVENTS
 
