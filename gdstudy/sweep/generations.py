@@ -19,10 +19,10 @@ import yaml
 from gdstudy.experiment.plan import Batch, plan
 from gdstudy.study.config import GROWS, HOW, Study
 from gdstudy.study.errors import StudyError
-from gdstudy.study.parser import MOST_BYTES, as_dict, as_yaml, read_study, read_yaml
+from gdstudy.study.parser import as_dict, as_yaml, read_study, read_yaml
 from gdstudy.study.seeds import Seeds
 from gdstudy.sweep.folder import BATCHES, CONFIG, check_file, check_run, is_blank, write_whole
-from gdstudy.sweep.identity import has_study, is_sealed, seal, stored_study
+from gdstudy.sweep.identity import beginning, has_study, is_sealed, seal, stored_study
 
 GROWN, _LIST = "grown.yaml", "generations"
 
@@ -35,9 +35,8 @@ def generations(run_dir: Path) -> list[Study]:
     if not path.exists():
         return found
     try:
-        with path.open("rb") as file:
-            content = file.read(MOST_BYTES + 1)
-        if len(content) <= MOST_BYTES and not is_sealed(content):
+        content = beginning(path)
+        if not is_sealed(content):
             raise StudyError("its checksum is another")
         for sizes in list(read_yaml(path, content)[_LIST]):
             found.append(grown(found[-1], sizes))

@@ -26,26 +26,23 @@ def seal(text: bytes) -> bytes:
 
 def is_sealed(content: bytes) -> bool:
     """Whether a text is as it was sealed."""
-    return content.partition(_SEAL)[2] == identity_of(content).encode() + b"\n"
+    return content.rpartition(_SEAL)[2] == identity_of(content).encode() + b"\n"
 
 
 def identity_of(content: bytes) -> str:
     """What tells a study from any other: the checksum of its text in study.yaml."""
-    return hashlib.sha256(content.partition(_SEAL)[0]).hexdigest()
+    text, seal, rest = content.rpartition(_SEAL)
+    return hashlib.sha256(text if seal else rest).hexdigest()
 
 
 def identity(run_dir: Path) -> str:
-    """What tells the study of a run from any other. StudyError where there is none."""
-    stored_study(run_dir)  # no larger than a study is
-    return identity_of(_content(run_dir / BATCHES))
+    """What tells the study of a run from any other. StudyError where there is none, or where it is damaged."""
+    return identity_of(_whole_content(run_dir))
 
 
 def stored_study(run_dir: Path) -> Study:
     """The study as it was when the run began. StudyError where there is none, or where it is damaged."""
-    batches = check_run(run_dir)
-    path, content = batches / STUDY, _content(batches)
-    if len(content) <= MOST_BYTES and not _is_whole(batches, content):
-        raise StudyError(f"{path}: damaged (its checksum is another); --resume {run_dir} restores it from {CONFIG}")
+    path, content = run_dir / BATCHES / STUDY, _whole_content(run_dir)
     try:
         return study_of(read_yaml(path, content))
     except StudyError as error:
@@ -54,13 +51,24 @@ def stored_study(run_dir: Path) -> Study:
 
 def has_study(run_dir: Path) -> bool:
     """Whether there is a study.yaml that is as it was written. StudyError where it is no file."""
-    batches = run_dir / BATCHES
-    return (batches / STUDY).exists() and _is_whole(check_run(run_dir), _content(batches))
+    path = run_dir / BATCHES / STUDY
+    return path.exists() and _is_whole(check_run(run_dir), beginning(path))
 
 
-def _content(batches: Path) -> bytes:
-    with (batches / STUDY).open("rb") as file:
+def beginning(path: Path) -> bytes:
+    """All of a file that is a study, the beginning of a larger one, which is none."""
+    with path.open("rb") as file:
         return file.read(MOST_BYTES + 1)
+
+
+def _whole_content(run_dir: Path) -> bytes:
+    batches = check_run(run_dir)
+    content = beginning(batches / STUDY)
+    if not _is_whole(batches, content):
+        raise StudyError(
+            f"{batches / STUDY}: damaged (its checksum is another); --resume {run_dir} restores it from {CONFIG}"
+        )
+    return content
 
 
 def _is_whole(batches: Path, content: bytes) -> bool:
@@ -69,8 +77,8 @@ def _is_whole(batches: Path, content: bytes) -> bool:
         return is_sealed(content)
     for number in part_numbers(batches):
         try:
-            found = open_part(part_path(batches, number, "results"), "results").facts.get("study")
-            return found == identity_of(content)
+            part = open_part(part_path(batches, number, "results"), "results")
         except Damaged:
             continue
+        return part.facts.get("study") == identity_of(content)
     return False

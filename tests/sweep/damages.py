@@ -82,10 +82,9 @@ def damage(run, seed):
         other.write_bytes(mine)
         return done, [path, other]
     elif done == "duplicated":
-        number, dot, rest = path.name.partition(".")
-        other = path.with_name(
-            draw.choice([f"{path.name}~", f"copy of {path.name}", f"{draw.randrange(9):06d}{dot}{rest}"])
-        )
+        _, dot, rest = path.name.partition(".")
+        names = [f"{path.name}~", f"copy of {path.name}", f"{draw.randrange(9):06d}{dot}{rest}"]
+        other = path.with_name(draw.choice(names))
         if other != path:
             shutil.copyfile(path, other)
         return done, [other]

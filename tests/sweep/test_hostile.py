@@ -56,9 +56,9 @@ def ending_like_a_part(run):
 
 
 def bomb(run):
-    """Few bytes with one name of 900 MB, in a file whose own footer says that it is none."""
-    name = "x" * 900_000_000
-    rewrite(run / RESULTS, column("dataset", name))
+    """Few bytes with one name of 300 MB, in a file whose own footer says that it is none."""
+    name = "x" * 300_000_000
+    rewrite(run / RESULTS, column("dataset", lambda old: [name, *old[1:]]))
     content = (run / RESULTS).read_bytes()
     about = pq.read_metadata(run / RESULTS).row_group(0)
     dataset = next(c for c in map(about.column, range(about.num_columns)) if c.path_in_schema == "dataset")
@@ -93,7 +93,7 @@ LARGE = {
     "a writer of a tebibyte": sparse(WRITER),
     "a table of a tebibyte": sparse("results.csv"),
     "events of a tebibyte": sparse(f"{EVENTS}0.host"),
-    "a name of 900 MB in few bytes": bomb,
+    "a name of 300 MB in few bytes": bomb,
     "a billion laughs": aliases,
     "a deep study": lambda run: write_study(run, "gd: " + "[" * 30_000),
     "megabytes of a study": lambda run: write_study(run, "seeds: 4\n" + "# x\n" * 10**6),
@@ -117,7 +117,7 @@ warm, *runs = sys.argv[1:]
 commands = {"figures": lambda run: figures.main([run]), "resume": lambda run: main(["--resume", run, "--quiet"])}
 found = {"": [status(lambda: command(warm)) for command in commands.values()]}
 pages = int(open("/proc/self/statm").read().split()[0])
-most = pages * resource.getpagesize() + 700_000_000
+most = pages * resource.getpagesize() + 400_000_000
 resource.setrlimit(resource.RLIMIT_AS, (most, most))
 for run in runs:
     found[run] = [status(lambda: command(run)) for command in commands.values()]
