@@ -21,14 +21,10 @@ RUNS = {
 }
 LINE = re.compile(r"(\d+):(\d+):(\d+) gone, (?:\?|(\d+):(\d+):(\d+)) left")
 # A line a second, to see more of them.
-COMMAND = """
-import sys
-from gdstudy.sweep import progress
-from gdstudy.train import main
-
-progress.PLAIN_LINE_SECONDS = 1.0
-sys.exit(main())
-"""
+COMMAND = (
+    "import sys; from gdstudy.sweep import progress; progress.PLAIN_LINE_SECONDS = 1.0; "
+    "from gdstudy.train import main; sys.exit(main())"
+)
 
 
 @contextmanager
@@ -63,7 +59,7 @@ def _seconds(parts):
 
 
 def errors(said):
-    """How many times too long or short, of lines with two seconds to go or more; the last line counts as the end."""
+    """How many times too long or short, of lines two seconds or more before the last, which is taken for the end."""
     end = said[-1][0] + 1 if said else 0
     return [
         max(left / (end - gone), (end - gone) / max(left, 0.5))
