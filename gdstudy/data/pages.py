@@ -15,7 +15,7 @@ _HEAD, _LONGEST_HEAD, _MOST_DEEP = 1 << 9, 1 << 20, 8
 
 
 def unpacked_size(file: BinaryIO, size: int) -> int:
-    """Bytes that the pages of a file of this size, together, say they unpack to. ValueError for what no writer makes."""
+    """Bytes that all pages of a file of this size say they unpack to. ValueError for what no writer makes."""
     unpacked = pages = 0
     try:
         for at, end in _chunks(_footer(file, size)):
