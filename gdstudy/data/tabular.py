@@ -102,7 +102,7 @@ def read_parquet(where: str, content: bytes, keys: File) -> Read:
         about = file.metadata
         check_size(where, about.num_rows, len(schema))
         read = [k for k, field in enumerate(schema) if is_flat(field.type)]
-        stored = unpacked_size(io.BytesIO(content), about)
+        stored = unpacked_size(io.BytesIO(content), len(content))
         if stored > LARGEST:
             raise StudyError(f"{where}: holds {stored:,} bytes, more than {LARGEST:,}; keep fewer rows")
         table = file.read(columns=[schema.field(k).name for k in read])

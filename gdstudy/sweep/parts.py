@@ -168,7 +168,7 @@ def open_part(path: Path, table: str, **expected: str) -> Part:
             raise Damaged(f"{path}: damaged (its checksum is another)")
         file = pq.ParquetFile(path, page_checksum_verification=True)
         said = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
-        columns, decoded = file.schema_arrow.remove_metadata(), _decoded(path, file, table)
+        columns, decoded = file.schema_arrow.remove_metadata(), _decoded(path, size, file, table)
     facts = {name.removeprefix(_PREFIX): value for name, value in said.items() if name.startswith(_PREFIX)}
     if (schema := facts.get("schema", SCHEMA)) != SCHEMA:
         raise StudyError(
@@ -184,10 +184,10 @@ def open_part(path: Path, table: str, **expected: str) -> Part:
     return Part(path, table, facts, file, size, decoded)
 
 
-def _decoded(path: Path, file: pq.ParquetFile, table: str) -> int:
+def _decoded(path: Path, size: int, file: pq.ParquetFile, table: str) -> int:
     """Bytes in memory of a part, as far as its pages and its number of rows say."""
     with path.open("rb") as pages:
-        return max(unpacked_size(pages, file.metadata), file.metadata.num_rows * 8 * len(SCHEMAS[table]))
+        return max(unpacked_size(pages, size), file.metadata.num_rows * 8 * len(SCHEMAS[table]))
 
 
 def check_size(path: Path, decoded: int, size: int) -> None:
