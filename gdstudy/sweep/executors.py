@@ -77,25 +77,34 @@ def _gpus() -> list[str]:
 # Processes of this machine
 
 
+_STARTED = 60.0  # seconds in which a process has started
 _held: list[Job] = []  # of a process that works for one run
 
 
-def _begin(job: Job, parent: Connection, gpu: str | None) -> None:
-    """A new process: Ctrl-C is its parent's, and it leaves with its parent, however that ends."""
+def _begin(parent: Connection, gpu: str | None) -> None:
+    """A new process, which is sent its job: Ctrl-C is its parent's, and it leaves with its parent however that ends."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
     with suppress(AttributeError):  # where there are no such masks
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    try:
+        _held[:] = [parent.recv()]
+    except (EOFError, OSError):
+        os._exit(1)
     Thread(target=_leave_with, args=(parent,), daemon=True).start()
-    _held[:] = [job]
 
 
 def _leave_with(parent: Connection) -> None:
     with suppress(EOFError, OSError):
         parent.recv_bytes()
     os._exit(1)
+
+
+def _send(pipe: Connection, job: Job) -> None:
+    with suppress(OSError):  # it is gone, as its task says
+        pipe.send(job)
 
 
 def _work(batches: Sequence[Batch]) -> list[Done]:
@@ -112,20 +121,30 @@ class _Process:
     gpu: str | None
     pool: ProcessPoolExecutor | None = None
     pipe: Connection | None = None
+    sender: Thread | None = None
     task: Future[list[Done]] | None = None
 
     @property
     def idle(self) -> bool:
         return self.task is None or self.task.done()
 
-    def begin(self, job: Job) -> ProcessPoolExecutor:
+    def begin(self, job: Job, batches: Sequence[Batch]) -> None:
+        """Start the process with its first task.
+
+        The job is sent to it: given with its other arguments, it would be written to a pipe whose other end this
+        process has as well, and wait for ever where the process dies as it starts.
+        """
         there, self.pipe = multiprocessing.Pipe(duplex=False)
-        context = multiprocessing.get_context("spawn")
-        self.pool = ProcessPoolExecutor(1, context, _begin, (job, there, self.gpu))
-        return self.pool
+        self.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (there, self.gpu))
+        self.task = self.pool.submit(_work, batches)
+        there.close()
+        self.sender = Thread(target=_send, args=(self.pipe, job), daemon=True)
+        self.sender.start()
 
     def end(self) -> None:
         if self.pipe is not None:
+            if self.sender is not None:
+                self.sender.join(_STARTED)  # what is being written to is not to be closed
             self.pipe.close()
         if self.pool is not None:
             self.pool.shutdown(wait=False, cancel_futures=True)
@@ -144,8 +163,11 @@ class _Processes:
         if worker.task is not None and isinstance(worker.task.exception(), BrokenExecutor):
             worker.end()
         with _no_signals():  # what is sent to all processes of a terminal is for this one
-            pool = worker.pool or worker.begin(self.job)
-            worker.task = pool.submit(_work, batches)
+            if worker.pool is None:
+                worker.begin(self.job, batches)
+            else:
+                worker.task = worker.pool.submit(_work, batches)
+        assert worker.task is not None
         return worker.task
 
 

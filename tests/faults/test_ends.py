@@ -21,7 +21,7 @@ from gdstudy import load_results, run_study
 from gdstudy.command import run_command
 from gdstudy.study.ending import SIGNALS, Deadline, Stopped, lacks, signals_raise
 from gdstudy.study.errors import StudyError
-from gdstudy.sweep import folder, parts, run
+from gdstudy.sweep import folder, lock, run, store, worker
 from gdstudy.train import main
 from gdstudy.views import figures
 
@@ -71,7 +71,7 @@ def at_batch(monkeypatch):
     """Something happens once, after so many batches are stored and the next is computed."""
 
     def happens(number, do):
-        compute, batches = run.run_batch, count()
+        compute, batches = worker.run_batch, count()
 
         def with_it(*arguments):
             records = compute(*arguments)
@@ -79,7 +79,7 @@ def at_batch(monkeypatch):
                 do()
             return records
 
-        monkeypatch.setattr(run, "run_batch", with_it)
+        monkeypatch.setattr(worker, "run_batch", with_it)
 
     return happens
 
@@ -293,7 +293,7 @@ def test_a_study_that_is_lost_is_not_made_from_another_config(at_batch, capsys):
     config = RUN / "config.yaml"
     config.write_text(config.read_text().replace("steps: 20", "steps: 21"))
     assert main(["--resume", "run"]) == 2
-    assert "study.yaml is missing; restore it from a copy" in said(capsys)
+    assert "is missing or damaged, and batch 0 was not computed for what config.yaml says" in said(capsys)
     config.unlink()
     assert main(["--resume", "run"]) == 2
     assert "no run is there" in said(capsys)
@@ -339,9 +339,9 @@ def test_a_start_that_lives_and_what_is_none_are_left_alone(capsys):
     live, mine = Path(".run.0123456789abcdef.part"), Path(".run.mine.part")
     (live / "batches").mkdir(parents=True)
     mine.mkdir()
-    lock = folder.hold(live)
+    held = lock.hold(live)
     assert start() == 0
-    lock.release()
+    held.release()
     assert (live / "batches/lock").exists()
     assert mine.exists()
 
@@ -388,14 +388,14 @@ def test_a_folder_that_cannot_be_made_is_one_line_and_leaves_nothing(code, monke
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS, errno.EMFILE, errno.EIO, errno.ENOSPC])
 def test_a_part_that_cannot_be_written_is_one_line_and_nothing_is_lost(code, whole, monkeypatch, capsys):
-    write, parts_ = parts.write_part, count()
+    write, parts = store.write_whole, count()
 
-    def refuse(*arguments):
-        if next(parts_) == 5:
+    def refuse(path, *arguments, **how):
+        if path.suffix == ".parquet" and next(parts) == 5:
             raise OSError(code, os.strerror(code))
-        write(*arguments)
+        write(path, *arguments, **how)
 
-    monkeypatch.setattr("gdstudy.sweep.store.write_part", refuse)
+    monkeypatch.setattr(store, "write_whole", refuse)
     assert start() == 2
     line = said(capsys)
     assert os.strerror(code) in line

@@ -90,8 +90,10 @@ def damage(run, seed):
         return done, [other]
     elif done == "taken_from_another":
         shutil.copyfile(draw.choice([file for file in files if file != path]), path)
-    elif content := path.read_bytes():
-        path.write_bytes(KINDS[done](content, draw))
+    elif changed := (content := path.read_bytes()):
+        while changed == content:  # zeros may have been zeros
+            changed = KINDS[done](content, draw)
+        path.write_bytes(changed)
     else:
         path.write_bytes(draw.randbytes(50))
     return done, [path]
