@@ -27,71 +27,9 @@ from gdstudy.sweep.identity import identity
 from gdstudy.sweep.mapped import mapped_frame
 from gdstudy.sweep.parts import Damaged, Part, as_arrow, as_frame, check_size, open_part, part_numbers, part_path
 
-<<<<<<< HEAD
 _NEVER_EMPTY = ("n_train", "n_parameters", "seed", "input_noise")
 # Rows of a table that is held in memory (results: some 300 bytes each), and that are written to results.csv at once.
 MOST_ROWS, _CSV_ROWS = 10**6, 1 << 17
-=======
-_SEAL = b"# sha256: "
-_NEVER_EMPTY = ("n_train", "n_parameters", "input_noise")  # others have no seed, as theory
-
-
-def sealed_study(study: Study) -> bytes:
-    """What study.yaml holds: the study, and in its last line the checksum of all before it."""
-    return seal(as_yaml(study).encode())
-
-
-def seal(text: bytes) -> bytes:
-    """A text with its checksum, which makes damage seen; it proves nothing of who wrote it."""
-    return text + _SEAL + hashlib.sha256(text).hexdigest().encode() + b"\n"
-
-
-def identity_of(content: bytes) -> str:
-    """What tells a study from any other: the checksum of its text in study.yaml."""
-    text, seal, rest = content.rpartition(_SEAL)
-    return hashlib.sha256(text if seal else rest).hexdigest()
-
-
-def identity(run_dir: Path) -> str:
-    """What tells the study of a run from any other. StudyError where there is none, or where it is damaged."""
-    return identity_of(_study_file(run_dir))
-
-
-def _study_file(run_dir: Path) -> bytes:
-    batches = check_run(run_dir)
-    content = _beginning(batches / STUDY)
-    if not is_whole(batches, content):
-        raise StudyError(
-            f"{batches / STUDY}: damaged (its checksum is another); --resume {run_dir} restores it from {CONFIG}"
-        )
-    return content
-
-
-def _beginning(path: Path) -> bytes:
-    """All of a file that is a study, the beginning of a larger one, which is none."""
-    with path.open("rb") as file:
-        return file.read(MOST_BYTES + 1)
-
-
-def is_whole(batches: Path, content: bytes) -> bool:
-    """Whether this content of study.yaml is as it was written. That of version 0.3 has no seal: its parts say so."""
-    _, seal, said = content.rpartition(_SEAL)
-    if seal:
-        return said == identity_of(content).encode() + b"\n"
-    for number in part_numbers(batches):
-        try:
-            part = open_part(part_path(batches, number, "results"), "results")
-        except Damaged:
-            continue
-        return part.facts.get("study") == identity_of(content)
-    return False
-
-
-def has_study(run_dir: Path) -> bool:
-    """Whether there is a study.yaml that is as it was written. StudyError where it is no file."""
-    batches = run_dir / BATCHES
-    return (batches / STUDY).exists() and is_whole(check_run(run_dir), _beginning(batches / STUDY))
->>>>>>> 54439bafbb592fef02700dc94888dc203e1a244a
 
 
 def parts_of(batches: Path, number: int, tables: Iterable[str] = TABLES, **expected: str) -> list[Part]:
