@@ -27,7 +27,7 @@ from gdstudy.sweep.identity import identity
 from gdstudy.sweep.mapped import mapped_frame
 from gdstudy.sweep.parts import Damaged, Part, as_arrow, as_frame, check_size, open_part, part_numbers, part_path
 
-_NEVER_EMPTY = ("n_train", "n_parameters", "seed", "input_noise")
+_NEVER_EMPTY = ("n_train", "n_parameters", "input_noise")  # others have no seed, as theory
 # Rows of a table that is held in memory (results: some 300 bytes each), and that are written to results.csv at once.
 MOST_ROWS, _CSV_ROWS = 10**6, 1 << 17
 
