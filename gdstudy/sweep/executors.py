@@ -29,12 +29,12 @@ Task = Callable[[Sequence[Batch]], "Future[list[Done]]"]
 @dataclass(frozen=True)
 class Pool:
     """Workers that take tasks. submit: hands some batches to a worker; workers: how many there are just now; died: what
-    a task raises whose worker died; deaths: how many times it had died by then."""
+    a task raises whose worker died; deaths: how many times that counts."""
 
     submit: Task
     workers: Callable[[], int]
     died: tuple[type[BaseException], ...] = (BrokenExecutor,)
-    deaths: int = 1
+    deaths: float = 1
 
 
 @contextmanager
@@ -224,7 +224,8 @@ def _dask(asked: groups.Executor, study: Study, job: Job) -> Iterator[Pool]:
                     submit=lambda batches: executor.submit(compute_apart, held, batches),
                     workers=lambda: sum(client.nthreads().values()),
                     died=(KilledWorker,),
-                    deaths=1 if cluster is not None else 2,  # a scheduler tries several times before it says so
+                    # A task that only waited for a worker that died is told so too: each counts for half.
+                    deaths=0.5 if cluster is not None else 1,  # other schedulers try several times before they say so
                 )
         finally:
             if cluster is not None:

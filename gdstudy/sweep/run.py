@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field, replace
@@ -110,7 +110,7 @@ class _Handing:
     progress: Progress
     deadline: Deadline
     running: dict[Future[list[Done]], list[Batch]] = field(default_factory=dict)
-    deaths: Counter[int] = field(default_factory=Counter)
+    deaths: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
     lost: list[Batch] = field(default_factory=list)
 
     def run(self) -> None:

@@ -290,7 +290,7 @@ def best_of(*losses, status=None):
         for k, (loss, codes) in enumerate(zip(losses, status, strict=True))
     ]
     (batch, *_) = plan(small_study(n_train=list(range(1, cells + 1)), seeds=1, batch_cells=cells))
-    trained, kept = _Runs(batch, None, None)._best(Stub(), starts)
+    trained, kept = _Runs(batch, None, 0, None, None)._best(Stub(), starts)
     assert trained.steps.tolist() == kept.tolist()
     return trained.W[:, 0].tolist(), kept.tolist()
 

@@ -185,9 +185,9 @@ def asked_to_end(home, share, of):
 def begun_in_place(home, share, of):
     """Control: a folder that is made where it is to be."""
 
-    def begin(run_dir, study, made_by):
+    def begin(run_dir, study, made_by, shard):
         run_dir.mkdir(parents=True, exist_ok=True)
-        return Store(run_dir, study, made_by)
+        return Store(run_dir, study, made_by, shard)
 
     beginning.begin = begin
     return killed(home, share, of)

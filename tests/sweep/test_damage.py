@@ -48,9 +48,9 @@ def without_views(monkeypatch):
     command would show are the last of the list that this gives."""
     shown = []
     monkeypatch.setattr("gdstudy.views.figures.FIGURES", {})
-    monkeypatch.setattr("gdstudy.views.board.write_board", lambda *_, **__: None)
-    monkeypatch.setattr("gdstudy.views.claims.decide", lambda _: [])
-    monkeypatch.setattr("gdstudy.views.terminal.report", lambda run, _: shown.append(run) or "")
+    monkeypatch.setattr("gdstudy.showing.write_board", lambda *_, **__: None)
+    monkeypatch.setattr("gdstudy.showing.decide", lambda _: [])
+    monkeypatch.setattr("gdstudy.showing.report", lambda run, *_: shown.append(run) or "")
     return shown
 
 

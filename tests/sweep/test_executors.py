@@ -169,7 +169,8 @@ def test_a_batch_that_kills_its_worker_three_times_is_named_and_all_else_is_kept
     (line,) = done.stderr.splitlines()
     assert done.returncode == 1, done.stderr
     assert "1 of the batches killed their worker 3 times: batch 7 (diabetes, linear, P=10, N=30-30, seeds 0-5)" in line
-    assert len(list(tmp_path.glob("death *"))) == 3
+    deaths = len(list(tmp_path.glob("death *")))
+    assert deaths == 3 if kind == "processes" else 3 <= deaths <= 6
     assert len(load_results(run)) == len(whole[0]) * 7 // 8
     resume_study(run)
     for table, before in zip(tables(run), whole, strict=True):

@@ -16,9 +16,9 @@ from test_damage import differ, without_views
 
 from gdstudy import figures, load_arrays, load_results
 from gdstudy.study.errors import StudyError
-from gdstudy.sweep.folder import hold
+from gdstudy.sweep.identity import seal
+from gdstudy.sweep.lock import hold
 from gdstudy.sweep.parts import sealed
-from gdstudy.sweep.reading import seal
 from gdstudy.train import main
 from gdstudy.views.board import EVENTS
 
@@ -136,7 +136,7 @@ def test_what_is_large_is_not_read(tiny, tmp_path):
     done = subprocess.run(code, capture_output=True, text=True, env=here, timeout=600)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert [status for status, _ in found.pop("")] == [0, 0]
+    assert found.pop("") == [[0, ""], [0, ""]]
     for folder, ((drawn, said), (resumed, complaint)) in found.items():
         kind = Path(folder).name
         if kind in HARMLESS:
@@ -215,9 +215,9 @@ def test_what_is_no_file_is_neither_read_nor_waited_for(kind, name, run, capsys)
 
 
 def test_what_has_a_second_name_elsewhere_is_never_written_through(run, tmp_path):
-    """Every file of a run but its lock, which is refused (`test_folder`)."""
+    """Every file of a run but its locks, which are refused (`test_folder`)."""
     (tmp_path / "outside").mkdir()
-    paths = [path for path in run.rglob("*") if path.is_file() and path != run / LOCK]
+    paths = [path for path in run.rglob("*") if path.is_file() and path.name not in ("lock", "gate")]
     for k, path in enumerate(paths):
         os.link(path, tmp_path / "outside" / f"{k}")
     kept = [path.read_bytes() for path in paths]

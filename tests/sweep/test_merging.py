@@ -24,10 +24,12 @@ from gdstudy.sweep import generations as sweep_generations
 from gdstudy.sweep import lock as sweep_lock
 from gdstudy.sweep import merging as sweep_merging
 from gdstudy.sweep import store as sweep_store
+from gdstudy.sweep.beginning import study_to_resume
 from gdstudy.sweep.folder import write_whole
-from gdstudy.sweep.generations import generations, grown, planned, study_to_resume
+from gdstudy.sweep.generations import generations, grown, planned
+from gdstudy.sweep.identity import identity
 from gdstudy.sweep.merging import merge
-from gdstudy.sweep.reading import identity, load_results, load_run, load_study
+from gdstudy.sweep.reading import load_results, load_run, load_study
 from gdstudy.sweep.run import load_datasets, run_missing
 from gdstudy.sweep.store import Store
 from gdstudy.train import main, run_study
@@ -377,7 +379,10 @@ def test_each_cell_is_planned_once_however_a_study_grew():
         (["--seeds", "4"], "seeds can only grow: 4 lacks 4-5, which the run has; name these too"),
         (["--seeds", "100-199"], "seeds can only grow: 100-199 lacks 6, which the run has"),
         (["--n_train", "4, 8"], r"n_train can only grow: 4, 8 lacks 16, which"),
-        (["--gd.steps", "3"], "takes --quiet and executor.*, n_train, n_parameters, n_hidden, seeds beside it"),
+        (
+            ["--gd.steps", "3"],
+            "csv_rows, save_every, n_train, n_parameters, n_hidden, seeds beside",
+        ),
         (["--shard", "1/2", "--seeds", "9"], "leave out --shard"),
         (["--seeds", "many"], "--extend .*seeds: 'many' is no whole number"),
         (["--n_train", "4-4000/4"], "n_train=4000 is too many"),
@@ -395,7 +400,7 @@ def test_what_is_no_growth_is_one_line_and_changes_nothing(arguments, said, tmp_
 
 def test_the_commands_merge_and_extend_show_what_is_complete(tmp_path, capsys, monkeypatch):
     seen = []
-    monkeypatch.setattr("gdstudy.showing.show", lambda store, quiet: seen.append(len(load_results(store.run_dir))))
+    monkeypatch.setattr("gdstudy.showing.show", lambda store, *how: seen.append(len(load_results(store.run_dir))))
     one, two = compute(tmp_path / "one", SEEDS, "1/2"), compute(tmp_path / "two", SEEDS, "2/2")
     assert gdstudy(["merge", str(tmp_path / "some"), str(one)]) == 0
     said = capsys.readouterr().out

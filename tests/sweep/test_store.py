@@ -367,9 +367,8 @@ def test_arrays_come_back_with_their_shapes_and_single_precision_values(tmp_path
         "e": np.empty((0, 3)),
     }
     store = Store(tmp_path, ONE)
-    batch = Batch(0, "d", "none", 0.0, "m", 2, 3, ((1, 0),))
-    store.write(batch, with_arrays(**values))
-    store.write(batch, with_arrays(**values))  # again: the same
+    store.write(BATCH, with_arrays(**values))
+    store.write(BATCH, with_arrays(**values))  # again: the same
     store.close()
     table = load_arrays(tmp_path)
     assert sorted(table["name"]) == list(values)
