@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -112,6 +113,7 @@ class _Handing:
     running: dict[Future[list[Done]], list[Batch]] = field(default_factory=dict)
     deaths: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
     lost: list[Batch] = field(default_factory=list)
+    waiting: bool = False
 
     def run(self) -> None:
         while self.tasks or self.running:
@@ -122,10 +124,18 @@ class _Handing:
                 batches = self.tasks.take(workers)
                 self.running[self.pool.submit(batches)] = batches
             self.progress.workers(workers)
+            if not self.running:
+                self._wait_for_workers()
             for future in wait(self.running, LOOK_SECONDS, FIRST_COMPLETED).done:
                 self._take_back(future, self.running.pop(future))
         if self.lost:
             raise Unfinished(_said_of_lost(self.lost, self.store.run_dir))
+
+    def _wait_for_workers(self) -> None:
+        if not self.waiting:
+            tell("waiting for workers …")
+        self.waiting = True
+        time.sleep(LOOK_SECONDS)
 
     def _take_back(self, future: Future[list[Done]], batches: list[Batch]) -> None:
         try:
