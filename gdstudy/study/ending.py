@@ -16,7 +16,9 @@ from typing import Any, NoReturn
 from gdstudy.study.errors import StudyError, shown
 
 # What ends a command, in order to go on later, and its exit status then.
-SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+if hasattr(signal, "SIGHUP"):  # Windows has none
+    SIGNALS[signal.SIGHUP] = 129
 STOPPED = 75  # EX_TEMPFAIL: try again
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 # How libraries say that they get no memory or no thread, whatever the exception.
