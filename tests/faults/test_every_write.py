@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-KILLS = os.environ.get("GDSTUDY_KILLS", "20")  # at random times
+KILLS = os.environ.get("GDSTUDY_KILLS", "10")  # at random times
 
 
 def suite(home, mode, share, of):
@@ -31,7 +31,7 @@ def test_a_run_killed_at_any_write_is_resumed_to_the_same(share, tmp_path):
     assert points > 90
 
 
-@pytest.mark.parametrize(("mode", "of"), [("killed_as_it_resumes", 5), ("full", 6), ("asked_to_end", 8)])
+@pytest.mark.parametrize(("mode", "of"), [("killed_as_it_resumes", 9), ("full", 9), ("asked_to_end", 13)])
 def test_so_is_one_that_is_cut_off_otherwise(mode, of, tmp_path):
     """full: every write fails from some point on, in one line, exit status 2. asked_to_end: SIGTERM at some point."""
     wrong, points = suite(tmp_path, mode, 1, of)

@@ -68,6 +68,7 @@ def test_processes_store_the_tables_of_one_process(study, alone, tmp_path):
     assert (run / "results.csv").read_bytes() == (alone / "results.csv").read_bytes()
 
 
+@pytest.mark.parametrize("study", ["readouts"], indirect=True)
 def test_dask_stores_the_tables_of_one_process(study, alone, tmp_path):
     run = run_study(replace(study, executor=Executor(kind="dask", workers=2)), tmp_path / "run")
     assert_same(run, alone)
