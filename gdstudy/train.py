@@ -118,7 +118,8 @@ def dry_run(study: Study, quiet: bool = False) -> str:
 
 def _begin(study: Study, run_dir: str | Path | None, name: str, shard: Shard | None) -> Store:
     """Begin a run in a new or empty folder, or leave nothing behind. A shard joins a run of the same study."""
-    from gdstudy.sweep.beginning import Taken, begin, is_begun, join
+    from gdstudy.sweep.beginning import Taken, begin, join
+    from gdstudy.sweep.identity import has_study
 
     made_by = provenance(study, __version__)
     stamp = Path("runs") / name / (time.strftime("%Y%m%d-%H%M%S") + (f"-{shard.k}-of-{shard.n}" if shard else ""))
@@ -127,12 +128,12 @@ def _begin(study: Study, run_dir: str | Path | None, name: str, shard: Shard | N
         _check_path(folder)
         joined = shard if run_dir is not None else None
         try:
-            if joined is not None and is_begun(folder):
+            if joined is not None and has_study(folder):
                 return join(folder, study, made_by, joined)
             return begin(folder, study, made_by, shard)
         except Taken:
             # Of shards that begin at once the others join the first.
-            if run_dir is not None and (joined is None or not is_begun(folder)):
+            if run_dir is not None and (joined is None or not has_study(folder)):
                 raise
         except OSError as error:
             raise StudyError(f"cannot write the run folder {folder}: {error}; name another with --run_dir") from None

@@ -74,11 +74,6 @@ def begin(run_dir: Path, study: Study, made_by: Mapping[str, str], shard: Shard 
         raise
 
 
-def is_begun(run_dir: Path) -> bool:
-    """Whether it holds a run."""
-    return has_study(run_dir)
-
-
 def join(run_dir: Path, study: Study, made_by: Mapping[str, str], shard: Shard) -> Store:
     """A shard of a run that another shard has begun. StudyError where it is of another study."""
     check_folder(run_dir)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import shutil
@@ -18,14 +17,12 @@ from gdstudy.experiment.plan import Batch
 from gdstudy.study.config import GROWS, HOW, Study
 from gdstudy.study.errors import StudyError
 from gdstudy.study.parser import as_yaml
-from gdstudy.sweep.folder import BATCHES, CONFIG, STUDY, check_folder, flush_to_disk, write_whole
+from gdstudy.sweep.folder import BATCHES, CONFIG, PART, STUDY, check_folder, flush_to_disk, rename, write_whole
 from gdstudy.sweep.generations import cells_of, differing, generations, planned, record, sizes_of, together
 from gdstudy.sweep.identity import identity
 from gdstudy.sweep.lock import hold
 from gdstudy.sweep.parts import Damaged, Part, encoded_table, part_numbers, part_path
 from gdstudy.sweep.reading import parts_of
-
-_PART = ".part"
 
 
 @dataclass(frozen=True)
@@ -158,19 +155,19 @@ def _aside(run_dir: Path) -> Iterator[Path]:
     and the next removes it."""
     prefix, home = f".{run_dir.name[:60]}.", run_dir.absolute().parent
     home.mkdir(parents=True, exist_ok=True)
-    name = re.compile(re.escape(prefix) + "[0-9a-f]{16}" + re.escape(_PART))
+    name = re.compile(re.escape(prefix) + "[0-9a-f]{16}" + re.escape(PART))
     for left in [path for path in home.iterdir() if name.fullmatch(path.name) and (path / BATCHES).is_dir()]:
         with suppress(StudyError, OSError):
             hold(left).release()
             shutil.rmtree(left)
-    part = home / f"{prefix}{secrets.token_hex(8)}{_PART}"
+    part = home / f"{prefix}{secrets.token_hex(8)}{PART}"
     (part / BATCHES).mkdir(parents=True)
     held = hold(part)
     try:
         yield part
         for folder in (part / BATCHES, part):
             flush_to_disk(folder)
-        os.replace(part, run_dir)
+        rename(part, run_dir)
         flush_to_disk(home)
     finally:
         held.release()
