@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -27,8 +28,9 @@ from gdstudy.sweep.tasks import Tasks
 from gdstudy.sweep.work import expected_work
 from gdstudy.sweep.worker import Done, Job, Variety, compute
 
-# Seconds after which it is looked whether workers came or went; a batch whose worker died so often is given up.
-LOOK_SECONDS, MOST_DEATHS = 1.0, 3
+# Seconds after which it is looked whether workers came or went, and after which it is said that there are none: one
+# that died has its successor by then. A batch whose worker died so often is given up.
+LOOK_SECONDS, PATIENCE, MOST_DEATHS = 1.0, 30.0, 3
 
 
 def resolved(study: Study, quiet: bool = True, given: Iterable[Dataset] = ()) -> tuple[Study, dict[str, Dataset]]:
@@ -113,7 +115,7 @@ class _Handing:
     running: dict[Future[list[Done]], list[Batch]] = field(default_factory=dict)
     deaths: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
     lost: list[Batch] = field(default_factory=list)
-    waiting: bool = False
+    since: float | None = None  # when it was first seen that there are no workers
 
     def run(self) -> None:
         while self.tasks or self.running:
@@ -124,7 +126,9 @@ class _Handing:
                 batches = self.tasks.take(workers)
                 self.running[self.pool.submit(batches)] = batches
             self.progress.workers(workers)
-            if not self.running:
+            if self.running:
+                self.since = None
+            else:
                 self._wait_for_workers()
             for future in wait(self.running, LOOK_SECONDS, FIRST_COMPLETED).done:
                 self._take_back(future, self.running.pop(future))
@@ -132,9 +136,11 @@ class _Handing:
             raise Unfinished(_said_of_lost(self.lost, self.store.run_dir))
 
     def _wait_for_workers(self) -> None:
-        if not self.waiting:
-            tell("waiting for workers …")
-        self.waiting = True
+        now = time.monotonic()
+        self.since = now if self.since is None else self.since
+        if now - self.since > PATIENCE:
+            tell("waiting for workers: the Dask scheduler has none; start `dask worker ADDRESS`")
+            self.since = math.inf  # said
         time.sleep(LOOK_SECONDS)
 
     def _take_back(self, future: Future[list[Done]], batches: list[Batch]) -> None:

@@ -11,7 +11,7 @@ from gdstudy.study.estimators import CLOSED_FORMS
 from gdstudy.study.groups import GDExact, Ridge, Training
 from gdstudy.sweep.reading import load_run
 from gdstudy.train import run_study
-from gdstudy.views.board import _folder
+from gdstudy.views.scalars import _folder
 from gdstudy.views.claims import decide
 from gdstudy.views.claims.ridge import RIDGE
 from gdstudy.views.claims.rule import CANNOT_TELL, DOES_NOT_HOLD, HOLDS
