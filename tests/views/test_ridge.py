@@ -128,7 +128,7 @@ def test_tensorboard_has_a_run_for_each_level(folder, run):
     levels = {"ridge/lambda=1e-12", "ridge/lambda=1e-09", "ridge/lambda=1e-06", "ridge/lambda=0.001", "ridge/lambda=1"}
     steps = {f"gd_exact/t={t}" for t in (10, 1000, 100000)}
     assert runs == {"min_norm", "gd", "gd_closed_form", "ridge_loo", *levels, *steps}
-    assert _folder(folder, sweeps(run)[0], "ridge_loo", "none", np.nan) == base / "ridge_loo"
+    assert folder / _folder(sweeps(run)[0], "ridge_loo", "none", np.nan) == base / "ridge_loo"
 
 
 def test_figures_show_them_and_are_none_without(run):
