@@ -21,6 +21,8 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import summary
 
+from gdstudy.views.cards import described, scalar
+
 EVENTS = "events.out.tfevents."
 Write = Callable[[Path, bytes], object]
 _number = itertools.count()
@@ -33,10 +35,12 @@ def write_new(path: Path, content: bytes) -> None:
 
 
 class Events:
-    """The events of one file, added as to torch's SummaryWriter. name, content: of the file."""
+    """The events of one file, added as to torch's SummaryWriter. name, content: of the file. said: what a card says of
+    its tag; of scalars `cards` knows it."""
 
     def __init__(self) -> None:
         self.name = f"{EVENTS}{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_number)}"
+        self.tags: set[str] = set()  # of scalars
         self._stream = io.BytesIO()
         self._records = RecordWriter(self._stream)
         self._add(Event(file_version="brain.Event:2"))
@@ -52,12 +56,22 @@ class Events:
     def add_summary(self, values: Summary, step: int | None = None) -> None:
         self._add(Event(summary=values, step=step or 0))
 
-    def add_text(self, name: str, text: str) -> None:
-        self.add_summary(summary.text(name, text))
+    def add_text(self, name: str, text: str, said: str) -> None:
+        values = summary.text(name, text)
+        values.value[0].metadata.summary_description = said
+        self.add_summary(values)
 
-    def add_image(self, name: str, pixels: np.ndarray, dataformats: str) -> None:
-        self.add_summary(summary.image(name, pixels, dataformats=dataformats))
+    def add_image(self, name: str, pixels: np.ndarray, said: str, step: int = 0) -> None:
+        """pixels: (H, W, 3) uint8."""
+        image = summary.image(name, pixels, dataformats="HWC")
+        image.value[0].metadata.CopyFrom(described(said, "images", "DATA_CLASS_BLOB_SEQUENCE"))
+        self.add_summary(image, step)
 
-    def add_hparams(self, hparams: dict[str, Any], metrics: dict[str, float]) -> None:
-        for values in (*summary.hparams(hparams, metrics), *(summary.scalar(k, v) for k, v in metrics.items())):
+    def add_hparams(self, hparams: dict[str, Any], metrics: dict[str, float], domains: dict[str, list[str]]) -> None:
+        for values in summary.hparams(hparams, metrics, domains):
             self.add_summary(values)
+        self.add_summary(Summary(value=[scalar(tag, number, self.tags) for tag, number in metrics.items()]))
+
+    def add_layout(self, charts: dict[str, dict[str, list[Any]]]) -> None:
+        """What Custom Scalars shows: category → title → ["Margin", [tag, low, high]] or ["Multiline", patterns]."""
+        self.add_summary(summary.custom_scalars(charts))
