@@ -12,6 +12,7 @@ from gdstudy.experiment.plan import check_memory
 from gdstudy.study.config import Study
 from gdstudy.study.errors import StudyError
 from gdstudy.study.optimizers import OPTIMIZERS
+from gdstudy.sweep.executors import check_executor
 from gdstudy.sweep.machine import available_memory, n_cores
 from gdstudy.sweep.run import load_datasets, resolved
 from gdstudy.sweep.worker import Variety
@@ -27,6 +28,7 @@ def prepared(
     """
     study = _with_device(study)
     _check_optimizer(study)
+    check_executor(study.executor)
     study, read = resolved(study, quiet, given)
     check_memory(study, _memory_of_a_worker(study), earlier)
     return study, load_datasets(study, quiet, read)
