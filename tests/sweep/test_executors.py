@@ -4,7 +4,9 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -14,7 +16,9 @@ from gdstudy.study.config import Study
 from gdstudy.study.errors import StudyError
 from gdstudy.study.groups import Ablations, Executor, Training
 from gdstudy.study.values import Levels
-from gdstudy.sweep import worker
+from gdstudy.sweep import run, worker
+from gdstudy.sweep.executors import Pool
+from gdstudy.sweep.worker import compute_apart
 from gdstudy.train import main
 
 
@@ -126,12 +130,30 @@ def test_a_run_goes_on_with_another_executor_but_not_as_another_study(tmp_path, 
     assert "leave out --seeds" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("patience", "said"), [(0.0, 1), (30.0, 0)])
+def test_that_there_are_no_workers_is_said_once_and_not_at_once(patience, said, tmp_path, monkeypatch, capsys):
+    absent = iter([0] * 5)  # looks at which none is there
+    monkeypatch.setattr(run, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(run, "PATIENCE", patience)
+    monkeypatch.setattr(run, "pool_of", partial(later, absent=absent))
+    run_study(small(trainings={}, ablations=Ablations(), gd=Training(steps=5)), tmp_path / "run")
+    assert capsys.readouterr().err.count("waiting for workers") == said
+
+
+@contextmanager
+def later(study, job, executor, absent):
+    with ThreadPoolExecutor(1) as threads:
+        yield Pool(partial(threads.submit, compute_apart, job), lambda: next(absent, 1))
+
+
 # Workers that die. The code runs in a process of its own: it is imported by its workers.
 
 POISON = """
 import os, signal, sys
 from pathlib import Path
-from gdstudy.sweep import worker
+from gdstudy.sweep import run, worker
+from gdstudy.sweep.executors import Pool
+from gdstudy.sweep.worker import compute_apart
 
 compute, marks = worker.compute, Path(sys.argv[1]).parent
 
