@@ -125,7 +125,7 @@ def test_events_appear_before_the_run_has_ended(tmp_path):
     folder = tmp_path / "live"
     # Two batches: a short one, and one that would take hours.
     options = ["--datasets", "[diabetes]", "--n_train", "[5, 10]", "--seeds", "2", "--gd.steps", "1e9"]
-    options += ["--gd.engine", "autograd", "--run_dir", str(folder), "--quiet", "true"]
+    options += ["--gd.engine", "autograd", "--batch_cells", "2", "--run_dir", str(folder)]
     command = [sys.executable, "-m", "gdstudy.train", "--config", "linear.yaml", *options]
     study = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

@@ -18,6 +18,7 @@ from gdstudy.sweep.reading import load_run
 from gdstudy.train import run_study
 from gdstudy.views.board import write_board
 from gdstudy.views.cards import description
+from gdstudy.views.figures.moving import error_at_t
 from gdstudy.views.scalars import _band, _in_log_time, series
 from gdstudy.views.summary import Curve, by_size, by_step, select
 
@@ -154,6 +155,8 @@ def test_figures_that_depend_on_time_are_sequences_along_t(run_dir):
     frames = loaded(run_dir).Images("figures_over_t/test_mse")
     assert [frame.step for frame in frames] == [1, 3, 10, 32, 100, 316, 1000, 2000]
     assert len({frame.encoded_image_string for frame in frames}) == len(frames)
+    run = load_run(run_dir)
+    assert list(error_at_t(replace(run, curves=run.curves.iloc[:0]))) == []  # nothing was trained
 
 
 def test_custom_scalars_are_laid_out_by_question(run_dir, paper_run):

@@ -20,7 +20,7 @@ from gdstudy.views.figures.style import EXACT, STYLE, TEST, grid
 from gdstudy.views.summary import Curve, by_size, by_size_after
 
 
-def test_error_at_t(run: Run) -> Iterator[tuple[int, np.ndarray]]:
+def error_at_t(run: Run) -> Iterator[tuple[int, np.ndarray]]:
     """Test MSE against N after t steps of the main training, in front of all other t and of its limit X⁺y.
 
     Gives t = 1, 3, 10, 32, … and (H, W, 3) uint8 pixels; nothing where nothing was trained at several N.
