@@ -16,7 +16,7 @@ from gdstudy.study.config import Study
 from gdstudy.study.errors import StudyError
 from gdstudy.study.groups import Ablations, Executor, Training
 from gdstudy.study.values import Levels
-from gdstudy.sweep import run, worker
+from gdstudy.sweep import executors, run, worker
 from gdstudy.sweep.executors import Pool
 from gdstudy.sweep.worker import compute_apart
 from gdstudy.train import main
@@ -146,14 +146,21 @@ def later(study, job, executor, absent):
         yield Pool(partial(threads.submit, compute_apart, job), lambda: next(absent, 1))
 
 
+def test_without_a_scheduler_that_answers_there_is_one_line_and_no_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(executors, "ANSWER_SECONDS", 0.2)
+    monkeypatch.chdir(tmp_path)
+    asked = ["--executor.kind", "dask", "--executor.scheduler", "tcp://127.0.0.1:9"]
+    assert main(["linear.yaml", "--seeds", "1", *asked, "--run_dir", "run"]) == 2
+    assert "executor.scheduler=tcp://127.0.0.1:9: no Dask scheduler answers" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 # Workers that die. The code runs in a process of its own: it is imported by its workers.
 
 POISON = """
 import os, signal, sys
 from pathlib import Path
-from gdstudy.sweep import run, worker
-from gdstudy.sweep.executors import Pool
-from gdstudy.sweep.worker import compute_apart
+from gdstudy.sweep import worker
 
 compute, marks = worker.compute, Path(sys.argv[1]).parent
 
