@@ -224,10 +224,16 @@ def _dask(asked: groups.Executor, study: Study, job: Job) -> Iterator[Pool]:
     own = {"distributed.scheduler.allowed-failures": 0, "distributed.admin.large-graph-warning-threshold": "1GB"}
     with dask.config.set(own), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        cluster = None
+        cluster, wanted = None, asked.workers.value or _default_workers(study)
         if not asked.scheduler:
-            workers = asked.workers.value or _default_workers(study)
-            cluster = LocalCluster(workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL)
+            cluster = LocalCluster(wanted, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL)
+
+        def workers() -> int:
+            there = sum(client.nthreads().values())
+            if cluster is not None and there < wanted:
+                cluster.scale(wanted)  # it gives up a worker that takes long to come back, as on a busy machine
+            return there
+
         try:
             with _client(Client, cluster or asked.scheduler) as client:
                 executor = client.get_executor(pure=False)
@@ -235,7 +241,7 @@ def _dask(asked: groups.Executor, study: Study, job: Job) -> Iterator[Pool]:
                 held = client.submit(_same, job, pure=False)
                 yield Pool(
                     submit=lambda batches: executor.submit(compute_apart, held, batches),
-                    workers=lambda: sum(client.nthreads().values()),
+                    workers=workers,
                     died=(KilledWorker,),
                     # A task that only waited for a worker that died is told so too: each counts for half.
                     deaths=0.5 if cluster is not None else 1,  # other schedulers try several times before they say so
