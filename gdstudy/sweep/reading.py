@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from gdstudy.sweep.identity import identity
 from gdstudy.sweep.mapped import mapped_frame
 from gdstudy.sweep.parts import Damaged, Part, as_arrow, as_frame, check_size, open_part, part_numbers, part_path
 
+_OF_THE_STORE = {"schema", "table", "tables", "batch", "cells", "study", "seconds"}  # facts of a part
 _NEVER_EMPTY = ("n_train", "n_parameters", "input_noise")  # others have no seed, as theory
 # Rows of a table that is held in memory (results: some 300 bytes each), and that are written to results.csv at once.
 MOST_ROWS, _CSV_ROWS = 10**6, 1 << 17
@@ -155,6 +157,27 @@ def load_arrays(run_dir: str | Path) -> pd.DataFrame:
 def load_study(run_dir: str | Path) -> Study:
     """The study of a run, as it began or has grown since. StudyError where there is none."""
     return generations(Path(run_dir))[-1]
+
+
+def computed_by(run_dir: str | Path) -> dict[str, list[str]]:
+    """What computed a run, as its batches say: package, machine or setting → its values, each once; then batches that
+    are there of those that the run plans, and seconds that they took. StudyError where there is no run."""
+    folder, found = Path(run_dir), dict[str, dict[str, None]]()
+    stored, seconds = 0, 0.0
+    with _explained(folder, check_run(folder)):
+        for part, *_ in _opened(folder, ["results"]):
+            stored, seconds = stored + 1, seconds + _seconds(part.facts.get("seconds", ""))
+            for name in sorted(part.facts.keys() - _OF_THE_STORE, key=str.casefold):
+                found.setdefault(name, {})[part.facts[name]] = None
+    plan = f"{stored} of {sum(1 for _ in planned(generations(folder)))}"
+    return {name: list(values) for name, values in found.items()} | {"batches": [plan], "seconds": [f"{seconds:.0f}"]}
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def load_run(run_dir: str | Path) -> Run:
