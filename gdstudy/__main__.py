@@ -19,6 +19,7 @@ COMMANDS = {
     "extend": "add seeds or sizes to a run: gdstudy extend RUN_DIR --seeds 100",
     "merge": "make one run of shards, or of runs with other seeds: gdstudy merge NEW_DIR RUN_DIR…",
     "figures": "redraw a run's figures: gdstudy figures RUN_DIR",
+    "report": "make a run's page, or compare two runs: gdstudy report RUN_DIR [RUN_DIR]",
     "diagnose": "say what is wrong with your own data, if anything: gdstudy diagnose data.csv --target y",
 }
 # Where a command is not the module of its name: a function of the package has it.

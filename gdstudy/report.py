@@ -7,7 +7,6 @@ from gdstudy.study.ending import exit_with, one_line_until_main
 if __name__ == "__main__":
     one_line_until_main("gdstudy.report")
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,37 +16,31 @@ from gdstudy.study.errors import StudyError
 from gdstudy.study.parser import Parser
 
 if TYPE_CHECKING:
-    from pandas import DataFrame
-
     from gdstudy.experiment.tables import Run
-    from gdstudy.views.claims import Claim
 
 PROG = "gdstudy.report"
+_LARGEST = 1 << 22  # bytes of a figure
 PAGE, COMPARISON = "report.html", "comparison.html"
 
 
-def page_of(run_dir: Path, run: Run, summary: DataFrame, claims: Sequence[Claim]) -> bytes:
-    """report.html of a run whose tables, medians and claims are there, with its figures as they were drawn last."""
-    from gdstudy.sweep.reading import computed_by
-    from gdstudy.views.html import run_page
-
-    return run_page(_name(run_dir), run, summary, claims, _figures(run_dir), computed_by(run_dir))
-
-
-def _name(run_dir: Path) -> str:
+def short_name(run_dir: Path) -> str:
     """What a run is called: `linear/20260101-120000`."""
     return "/".join(run_dir.resolve().parts[-2:])
 
 
-def _figures(run_dir: Path) -> dict[str, bytes]:
-    """Name → PNG of the figures of a run."""
+def drawn_figures(run_dir: Path) -> dict[str, bytes]:
+    """Name → PNG of the figures of a run; none that is larger than any of ours."""
     from gdstudy.sweep.folder import check_file
     from gdstudy.views.figures import FIGURES
 
     found = {name: run_dir / "figures" / f"{name}.png" for name in FIGURES}
     for path in found.values():
         check_file(path)
-    return {name: path.read_bytes() for name, path in found.items() if path.is_file()}
+    return {name: path.read_bytes() for name, path in found.items() if _is_drawn(path)}
+
+
+def _is_drawn(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size <= _LARGEST
 
 
 def _load(run_dir: Path) -> Run:
@@ -69,17 +62,18 @@ def write_report(run_dir: str | Path, output: str | Path | None = None) -> Path:
     """
     from gdstudy.figures import redraw
     from gdstudy.sweep.folder import write_whole
-    from gdstudy.sweep.reading import shown_whole
+    from gdstudy.sweep.reading import computed_by, shown_whole
     from gdstudy.views.claims import decide
-    from gdstudy.views.html import NUMBERS
+    from gdstudy.views.html import NUMBERS, run_page
     from gdstudy.views.quartiles import summarised
 
     folder = Path(run_dir)
     run = _load(folder)
-    if not _figures(folder):
+    if not drawn_figures(folder):
         redraw(folder, run)
     with shown_whole(folder):
-        content = page_of(folder, run, summarised(run, NUMBERS), decide(run))
+        summary, figures = summarised(run, NUMBERS), drawn_figures(folder)
+        content = run_page(short_name(folder), run, summary, decide(run), figures, computed_by(folder))
     path = folder / PAGE if output is None else Path(output)
     write_whole(path, content)
     return path
@@ -96,7 +90,7 @@ def write_comparison(first: str | Path, second: str | Path, output: str | Path |
     from gdstudy.views.html.comparison import Named
 
     folders = (Path(first), Path(second))
-    runs = [Named(_name(folder), _load(folder), computed_by(folder)) for folder in folders]
+    runs = [Named(short_name(folder), _load(folder), computed_by(folder)) for folder in folders]
     with shown_whole(folders[0]):
         content = comparison_page(*runs)
     path = folders[0] / COMPARISON if output is None else Path(output)

@@ -29,6 +29,7 @@ from gdstudy.sweep.reading import load_run
 from gdstudy.sweep.store import Store
 from gdstudy.train import main
 from gdstudy.views import board, figures
+from gdstudy.views.html.embedded import plotly
 
 tqdm.tqdm.monitor_interval = 0
 pyarrow.set_cpu_count(1)
@@ -48,6 +49,7 @@ LARGER = (
 
 
 figures.FIGURES = {"small": small_figure}
+plotly()  # which takes a while, once and not in every fork
 
 
 def forked(do, errors):

@@ -50,6 +50,7 @@ def without_views(monkeypatch):
     monkeypatch.setattr("gdstudy.views.figures.FIGURES", {})
     monkeypatch.setattr("gdstudy.showing.write_board", lambda *_, **__: None)
     monkeypatch.setattr("gdstudy.showing.decide", lambda _: [])
+    monkeypatch.setattr("gdstudy.showing.run_page", lambda *_: b"")
     monkeypatch.setattr("gdstudy.showing.report", lambda run, *_: shown.append(run) or "")
     return shown
 

@@ -21,6 +21,7 @@ from gdstudy.views.summary import by_size, measured, select
 from gdstudy.views.sweeps import Sweep, sweeps
 
 _CELL = ["dataset", "preprocess", "input_noise", "model", "estimator", "level", "n_parameters", "n_hidden", "n_train"]
+_ROUNDING = 1e-9  # of an error: what two machines differ in at most
 _COLUMNS = {column.name: column for column in TABLES["results"]}
 
 
@@ -40,7 +41,10 @@ def comparison_page(first: Named, second: Named) -> bytes:
     return page(
         "comparison.html.j2",
         "comparison.js",
-        {"pairs": [_lines(*pair) for pair in pairs], "table": table_data(same, _LABELS)},
+        {
+            "pairs": [_lines(*pair) for pair in pairs],
+            "table": table_data(same, {name: label for name, label in _LABELS.items() if _says_something(same, name)}),
+        },
         names=(first.name, second.name),
         errors=[_at_threshold(*pair, same) for pair in pairs],
         same=len(same),
@@ -64,7 +68,7 @@ def _pairs(first: Run, second: Run) -> Iterator[tuple[Sweep, Sweep]]:
 
 def paired(first: DataFrame, second: DataFrame) -> DataFrame:
     """A row for each estimator and size that both runs have: medians of test errors over the cells of both, and of how
-    many times that of B each is of A, cell by cell; in how many B is lower. Nothing ablated.
+    many times that of A each is of B, cell by cell; in what share B is lower, by more than rounding. Nothing ablated.
 
     The median ratio is of pairs: it is not the ratio of the medians.
     """
@@ -73,7 +77,7 @@ def paired(first: DataFrame, second: DataFrame) -> DataFrame:
     a, b = both["test_mse_a"].to_numpy(), both["test_mse_b"].to_numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.where(a == b, 1.0, b / a)
-    both = both.assign(ratio=np.where(np.isnan(ratio), 1.0, ratio), lower=b < a)
+    both = both.assign(ratio=np.where(np.isnan(ratio), 1.0, ratio), lower=b < a * (1 - _ROUNDING))
     found = both.groupby(_CELL, observed=True, dropna=False, sort=True).agg(
         cells=("seed", "size"), a=("test_mse_a", "median"), b=("test_mse_b", "median"), ratio=("ratio", "median"),
         lower=("lower", "mean"),
@@ -87,13 +91,17 @@ def _unablated(table: DataFrame) -> DataFrame:
     return rows[[*_CELL, "seed"]].astype(texts).assign(test_mse=measured(rows, "test_mse"))
 
 
+def _says_something(same: DataFrame, name: str) -> bool:
+    return name in ("dataset", "estimator", "n_train") or name not in _CELL or same[name].nunique(dropna=False) > 1
+
+
 _LABELS = {
     **{name: (_COLUMNS[name].label, _COLUMNS[name].meaning) for name in _CELL},
     "cells": ("cells in both", "Splits that both runs have at this size."),
     "a": ("A: test MSE (squared units of Y)", "Median over the cells that both have."),
     "b": ("B: test MSE (squared units of Y)", "Median over the cells that both have."),
     "ratio": ("B / A, of the same cells", "Median of the ratio, cell by cell."),
-    "lower": ("share with B lower", "Share of these cells in which B has the lower error."),
+    "lower": ("share with B lower", "Share of these cells in which B has the lower error, by more than rounding."),
 }
 
 

@@ -90,7 +90,7 @@ def certificates(sweep: Sweep) -> Table | None:
     """How each training ended below, at and above the threshold, and what is left to learn; None without trainings."""
     if not sweep.by_training:
         return None
-    head = ["", "ended", "distance to its limit", "steps left", "weakest mode, share of the way left", "row-space leak"]
+    head = ["", "ended", "distance to its limit", "steps left", "slowest mode, σ (units of X)", "row-space leak"]
     rows = []
     for name, trained in sweep.by_training.items():
         for size in landmarks(sweep):
@@ -99,7 +99,7 @@ def certificates(sweep: Sweep) -> Table | None:
                 values = [
                     _middle(here, "distance", ".1e"),
                     _middle(here, "steps_to_tolerance", ".2g"),
-                    _middle(here, "slowest_error_share", ".1e"),
+                    _middle(here, "slowest_singular_value", ".2g"),
                     _middle(here, "row_space_leak", ".1e"),
                 ]
                 rows.append([f"{names(sweep)[name]}, {place(sweep, size)}", _ended(here), *values])

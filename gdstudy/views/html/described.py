@@ -100,7 +100,7 @@ def _training(study: Study, name: str) -> str:
     training = study.trained[name]
     auto = training.step_size.value == "auto"
     rate = "η = 1/σ₁² of each cell" if auto else f"a step size of {training.step_size}"
-    said = [f"{training_label(study, name)}, {OPTIMIZERS[training.optimizer].label} at {rate}"]
+    said = [f"{training_label(study, name)} at {rate}"]
     said += [f"momentum {training.momentum:g}"] if training.momentum else []
     said += [f"{key} {value}" for key, value in training.optimizer_options.items()]
     said += [f"a warm-up over {training.warmup:.0%} of the steps"] if training.warmup else []

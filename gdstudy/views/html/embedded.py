@@ -29,7 +29,7 @@ def page(template: str, script: str, data: Mapping[str, Any], **words: Any) -> b
     """A whole page. template, script: files of this folder. data: what the script draws, see `encoded`; words: what the
     template says, all of it escaped."""
     code = "\n".join((_HERE / name).read_text("utf-8") for name in (*_SCRIPTS, script))
-    library, of_library = _plotly()
+    library, of_library = plotly()
     return (
         _environment()
         .get_template(template)
@@ -59,7 +59,7 @@ def _environment() -> Environment:
 
 
 @cache
-def _plotly() -> tuple[str, str]:
+def plotly() -> tuple[str, str]:
     """Plotly.js, deflated, in base64, which takes 40 % of its size, and its fingerprint. The package itself, which
     takes a while to import, is not needed."""
     spec = find_spec("plotly")

@@ -141,7 +141,7 @@ function drawByTime() {
     const ends = [training.steps[0], training.steps.at(-1)];
     traces.push(...lines(ends, { median: [limit, limit] }, `test, ${sweep.names[sweep.reference]}`, { color: BLACK, width: 1.6, dash: "dash" }));
   }
-  const x = { title: { text: "training time t (GD steps)".replace("GD ", training.filter ? "GD " : "") } };
+  const x = { title: { text: "training time t (GD steps)".replace("GD ", training.filter ? "GD " : "") }, dtick: 1 };
   const y = { title: { text: plain(label()) }, range: sweep.range[at("value").value] ?? range(traces) };
   if (final === "test_accuracy") Object.assign(y, { type: "linear", range: [0, 1.02] });
   Plotly.react("by-time", traces, layout(x, y, { shapes: [vertical(training.steps[at("time").value], "solid", "#b0b8c0")] }), CONFIG);

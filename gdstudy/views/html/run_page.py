@@ -92,21 +92,21 @@ def _labels(summary: DataFrame) -> dict[str, tuple[str, str]]:
     found = {}
     for name in (*_KEYS, *_SIZES):
         if name in ("dataset", "model", "estimator", "n_train") or summary[name].nunique() > 1 or name in _SIZES[:1]:
-            found[name] = (_heading(name), _COLUMNS[name].meaning)
+            found[name] = (_COLUMNS[name].label, _meaning(name))
     found["cells"] = ("cells", "How many splits the medians are of.")
     if summary["diverged"].any():
         found["diverged"] = ("diverged", "How many of them diverged, and count as infinite.")
     for number in NUMBERS:
         for band in ("median", *(b for b in BANDS if b != "median" and number in _ERRORS)):
             if (column := f"{number}_{band}") in summary:
-                said = {"median": "", "q25": ", first quartile", "q75": ", third quartile"}[band]
-                found[column] = (f"{_heading(number)}{said}", _COLUMNS[number].meaning)
+                said = {"median": "", "q25": ", lower quartile", "q75": ", upper quartile"}[band]
+                found[column] = (f"{_COLUMNS[number].label}{said}", _meaning(number))
     return found
 
 
-def _heading(name: str) -> str:
-    column = _COLUMNS[name]
-    return f"{column.label} ({column.unit})" if column.unit and name not in _SIZES else column.label
+def _meaning(name: str) -> str:
+    unit = _COLUMNS[name].unit
+    return _COLUMNS[name].meaning + (f" In {unit}." if unit else "")
 
 
 def _told(made_by: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:

@@ -62,6 +62,7 @@ function makeTable(table) {
     const label = element("label", column.label + " ");
     const select = element("select", "");
     choices(select, ["all", ...column.words], ["", ...column.words.keys()]);
+    if (column.name === "ablation") select.value = chosen.ablation = String(column.words.indexOf("none"));
     select.addEventListener("change", () => { chosen[column.name] = select.value; limit = 25; fill(); });
     label.append(select);
     at("choices").append(label, " ");
