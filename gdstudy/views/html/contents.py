@@ -45,18 +45,18 @@ def number(value: float, form: str = ".4g") -> str:
 
 def errors_at_threshold(sweep: Sweep) -> Iterator[Table]:
     """Errors, and accuracies, of every estimator below, at and above the threshold, nothing ablated."""
-    held = "N" if sweep.size != "n_train" else "P"
-    column = "n_train" if held == "N" else "n_parameters"
-    where = f"{held} = {sweep.first(column):.0f}"
+    # What is held stands in the title of a sweep along P.
+    along_n = sweep.size == "n_train" and sweep.model.has_threshold
+    about = title(sweep) + (f" (P = {sweep.threshold})" if along_n else "")
     sizes, lines = landmarks(sweep), list(_lines(sweep))
     yield Table(
-        f"{title(sweep)} ({where}): test {error_label(sweep)}",
+        f"{about}: test {error_label(sweep)}",
         ["", *(place(sweep, size) for size in sizes)],
         [[label, *(_cell(sweep, rows, size, error(sweep)) for size in sizes)] for label, rows in lines],
     )
     if sweep.classes:
         yield Table(
-            f"{title(sweep)} ({where}): share of test rows put in their class (no unit)",
+            f"{about}: share of test rows put in their class (no unit)",
             ["", *(place(sweep, size) for size in sizes)],
             [
                 [label, *(_cell(sweep, rows, size, "test_accuracy", ".3f") for size in sizes)]

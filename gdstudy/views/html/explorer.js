@@ -55,6 +55,7 @@ function named(group) {
   return symbol && group.level !== null ? `${name}, ${symbol} = ${shown(group.level)}` : name;
 }
 
+/** A closed form beside X⁺y: what a slider over t shows too is there to be switched on. */
 function beside(group, k, n) {
   const { final } = value();
   const curve = curveOf(group, final);
@@ -62,7 +63,8 @@ function beside(group, k, n) {
   if (group.estimator === "theory") return lines(curve.x, { median: curve.median }, named(group), { color: GREEN, dash: "dash" });
   if (!(group.estimator in sweep.levels)) return lines(curve.x, { median: curve.median }, named(group), { color: PINK, width: 2 });
   const color = VIRIDIS[Math.round((k / Math.max(1, n - 1)) * (VIRIDIS.length - 1))];
-  return lines(curve.x, { median: curve.median }, named(group), { color, width: 1.4 });
+  const visible = training && sweep.descending.includes(group.estimator) ? "legendonly" : true;
+  return lines(curve.x, { median: curve.median }, named(group), { color, width: 1.6 }, { visible });
 }
 
 function drawBySize() {
@@ -78,7 +80,10 @@ function drawBySize() {
     });
   } else {
     const others = sweep.groups.filter((g) => g.ablation === "none" && !(g.estimator in sweep.trained) && !isReference(g) && !g.estimator.endsWith("_closed_form"));
-    others.forEach((group, k) => traces.push(...beside(group, k, others.length)));
+    for (const group of others) {
+      const family = others.filter((other) => other.estimator === group.estimator);
+      traces.push(...beside(group, family.indexOf(group), family.length));
+    }
   }
   if (training && away === "none") {
     const k = Number(at("time").value);
@@ -88,7 +93,7 @@ function drawBySize() {
   const reference = sweep.groups.find(isReference);
   const name = sweep.names[sweep.reference];
   const limit = reference && curveOf(reference, final);
-  if (reference && limit.median && final !== "distance") {
+  if (reference && limit.median && final !== "distance" && sweep.reference !== training?.name) {
     const alone = !training && away === "none";
     traces.push(...lines(limit.x, alone ? limit : { median: limit.median }, `test, ${name}`, alone ? { color: BLUE, width: 2.6 } : { color: BLACK, width: 1.6, dash: "dash" }));
     if (alone && final === "test_mse") traces.push(...lines(limit.x, curveOf(reference, "train_mse"), `train, ${name}`, { color: ORANGE, width: 1.8 }));
@@ -137,7 +142,7 @@ function drawByTime() {
     if (key === "test") traces.push(...lines(training.steps, { median: through("train") }, `train, ${training.label}`, { color: ORANGE, width: 1.8 }));
   }
   const limit = limitAt(final);
-  if (limit > 0 && final !== "distance") {
+  if (limit > 0 && final !== "distance" && sweep.reference !== training.name) {
     const ends = [training.steps[0], training.steps.at(-1)];
     traces.push(...lines(ends, { median: [limit, limit] }, `test, ${sweep.names[sweep.reference]}`, { color: BLACK, width: 1.6, dash: "dash" }));
   }
@@ -184,7 +189,7 @@ function read() {
     if (j >= 0 && training.distance) said.push(`its distance to the limit is ${shown(training.distance[k][j])}`);
     if (j >= 0 && training.filter) said.push(`its weakest mode, σ_R = ${shown(training.filter.smallest[1][j])}, is learnt to ${(100 * learnt(training.filter.eta[j], training.filter.smallest[1][j], training.steps[k])).toPrecision(3)} %`);
   }
-  if (limit !== undefined && limit !== null) said.push(`${said.length ? "that" : "the median test error"} of ${name} is ${shown(limit)}`);
+  if (limit !== undefined && limit !== null && sweep.reference !== training?.name) said.push(`${said.length ? "that" : "the median test error"} of ${name} is ${shown(limit)}`);
   at("reading").textContent = `${sweep.title}, ${place}: ${said.join("; ")}. Medians over ${sweep.seeds} splits.`;
   const others = data.sweeps.filter((one) => one.trainings.length).map((one) => one.title);
   if (!training && others.length) at("reading").textContent += ` Nothing was trained on these; training time is for: ${others.join("; ")}.`;
@@ -198,7 +203,7 @@ function draw() {
     at("time").setAttribute("aria-valuetext", steps(training.steps[at("time").value]));
   }
   drawBySize();
-  if (training) drawByTime();
+  if (training?.steps.length > 1) drawByTime();
   if (training?.filter) drawFilter();
   read();
 }
@@ -207,8 +212,8 @@ function chooseTraining() {
   training = sweep.trainings[at("training").value] ?? null;
   at("time").max = training ? training.steps.length - 1 : 0;
   at("time").value = at("time").max;
-  for (const id of ["of-time", "play"]) at(id).hidden = !training;
-  for (const [id, has] of [["by-time", training], ["filter", training?.filter]]) at(id).parentElement.hidden = !has;
+  for (const id of ["of-time", "play"]) at(id).hidden = !(training?.steps.length > 1);
+  for (const [id, has] of [["by-time", training?.steps.length > 1], ["filter", training?.filter]]) at(id).parentElement.hidden = !has;
   const kept = Object.keys(VALUES).filter((key) => key === "errors" || (key === "distance" ? training?.distance : sweep.classes));
   choices(at("value"), kept.map((key) => VALUES[key].text), kept);
 }

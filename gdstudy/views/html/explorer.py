@@ -21,7 +21,7 @@ from gdstudy.views.sweeps import Sweep, sweeps
 
 SYMBOLS = {"n_train": "N", "n_parameters": "P", "n_hidden": "k"}
 AXES = {"n_train": ROWS, "n_parameters": FEATURES, "n_hidden": "hidden width k (units)"}
-_REFERENCES = {"min_norm": "X⁺y", "pca": "PCA", "reduced_rank": "best map of the rank"}
+_REFERENCES = {"min_norm": "X⁺y", "pca": "PCA", "reduced_rank": "the best map"}
 _TIMES = 32  # places of the slider over t, at most
 
 
@@ -34,15 +34,14 @@ def explorer_data(run: Run) -> dict[str, Any]:
 
 
 def title(sweep: Sweep) -> str:
-    """A sweep in a few words: `Diabetes, standardised`, `Digits, random ReLU, along P at N = 64`."""
-    model = "" if sweep.model.regression else f", {sweep.model.label}{' autoencoder' * _says_so(sweep)}"
-    along = "" if sweep.size == "n_train" else f", along {SYMBOLS[sweep.size]} at N = {sweep.first('n_train'):.0f}"
-    return f"{data_label(*sweep.seen)}{model}{along}"
-
-
-def _says_so(sweep: Sweep) -> bool:
-    """An autoencoder that is a readout: its label is that of the features."""
-    return sweep.model.autoencoder and not sweep.model.layered
+    """A sweep in a few words: `Diabetes, standardised`, `Digits, random ReLU autoencoder, along P at N = 64`."""
+    model = sweep.model
+    said = model.label + " autoencoder" * model.autoencoder
+    if model.layered:  # those of one label start in different ways
+        said = model.name.replace("_", " ")
+        said += f", {sweep.first('n_hidden'):.0f} hidden units" if sweep.size != "n_hidden" else ""
+    along = "" if sweep.size == "n_train" else f"along {SYMBOLS[sweep.size]} at N = {sweep.first('n_train'):.0f}"
+    return ", ".join(part for part in (data_label(*sweep.seen), "" if model.regression else said, along) if part)
 
 
 def error(sweep: Sweep, which: str = "test") -> str:
@@ -114,6 +113,7 @@ def _sweep(sweep: Sweep) -> dict[str, Any]:
         "seeds": len(sweep.study.seeds),
         "names": names(sweep),
         "levels": {f.name: f.symbol for f in CLOSED_FORMS.values() if f.levels},
+        "descending": [f.name for f in CLOSED_FORMS.values() if f.descends],
         "trainings": [found for name in sweep.by_training if (found := _training(sweep, name)) is not None],
     }
 

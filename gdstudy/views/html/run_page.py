@@ -27,6 +27,7 @@ NUMBERS = (*_ERRORS, *_OTHERS)
 _KEYS = ("dataset", "preprocess", "input_noise", "model", "estimator", "ablation", "level")
 _SIZES = ("n_parameters", "n_hidden", "n_train")
 _MOST_ROWS = 20_000
+_THRESHOLD = "below, at and above the threshold"
 _COLUMNS = {column.name: column for column in TABLES["results"]}
 
 
@@ -53,6 +54,7 @@ def run_page(
         name=name,
         question=question(run.study),
         swept=" and ".join(dict.fromkeys(SYMBOLS[sweep.size] for sweep in of_runs)),
+        landmarks=_THRESHOLD if any(s.model.has_threshold for s in of_runs) else "at both ends and at the worst",
         splits=len(run.study.seeds),
         errors=[table for sweep in of_runs for table in contents.errors_at_threshold(sweep)],
         counts=contents.counted(claims),

@@ -22,7 +22,8 @@ function shown(value) {
   if (!Number.isFinite(value)) return "∞";
   if (value === 0) return "0";
   const exponent = Math.floor(Math.log10(Math.abs(value)));
-  return exponent < -4 || exponent > 6 ? value.toExponential(3) : String(Number(value.toPrecision(4)));
+  const rounded = Number(value.toPrecision(4));
+  return exponent < -4 || exponent > 5 ? rounded.toExponential() : String(rounded);
 }
 
 /** Plotly, which lies deflated in the page, as a script that the page's policy knows. */
@@ -53,6 +54,7 @@ function layout(x, y, more = {}) {
 
 /** 1, 2, 5, 10, … along a counted quantity. */
 function counts(sizes) {
+  if (sizes.length <= 8) return { tickvals: sizes };
   const ticks = [];
   for (let decade = 1; decade <= sizes.at(-1); decade *= 10) ticks.push(decade, 2 * decade, 5 * decade);
   return { tickvals: ticks.filter((tick) => tick >= sizes[0] && tick <= sizes.at(-1)) };
