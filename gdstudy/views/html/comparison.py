@@ -72,12 +72,16 @@ def paired(first: DataFrame, second: DataFrame) -> DataFrame:
 
     The median ratio is of pairs: it is not the ratio of the medians.
     """
-    rows = [_unablated(table) for table in (first, second)]
-    both = rows[0].merge(rows[1], on=[*_CELL, "seed"], suffixes=("_a", "_b"))
-    a, b = both["test_mse_a"].to_numpy(), both["test_mse_b"].to_numpy()
+    a, b = (_unablated(table) for table in (first, second))
+    for name in _CELL:  # texts of one kind in both: a million of them take little room then
+        if a[name].dtype == "category":
+            known = sorted({*a[name].cat.categories, *b[name].cat.categories})
+            a, b = (rows.assign(**{name: rows[name].cat.set_categories(known)}) for rows in (a, b))
+    both = a.merge(b, on=[*_CELL, "seed"], suffixes=("_a", "_b"))
+    mse_a, mse_b = both["test_mse_a"].to_numpy(), both["test_mse_b"].to_numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.where(a == b, 1.0, b / a)
-    both = both.assign(ratio=np.where(np.isnan(ratio), 1.0, ratio), lower=b < a * (1 - _ROUNDING))
+        ratio = np.where(mse_a == mse_b, 1.0, mse_b / mse_a)
+    both = both.assign(ratio=ratio, lower=mse_b < mse_a * (1 - _ROUNDING))
     found = both.groupby(_CELL, observed=True, dropna=False, sort=True).agg(
         cells=("seed", "size"), a=("test_mse_a", "median"), b=("test_mse_b", "median"), ratio=("ratio", "median"),
         lower=("lower", "mean"),
@@ -87,8 +91,7 @@ def paired(first: DataFrame, second: DataFrame) -> DataFrame:
 
 def _unablated(table: DataFrame) -> DataFrame:
     rows = select(table, ablation="none")
-    texts = {name: str for name in _CELL if rows[name].dtype == "category"}
-    return rows[[*_CELL, "seed"]].astype(texts).assign(test_mse=measured(rows, "test_mse"))
+    return rows[[*_CELL, "seed"]].assign(test_mse=measured(rows, "test_mse"))
 
 
 def _says_something(same: DataFrame, name: str) -> bool:
