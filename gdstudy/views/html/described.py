@@ -58,17 +58,26 @@ def described(study: Study, cells: int) -> Iterator[tuple[str, str]]:
         yield f"Training {name}", _training(study, name)
     beside = [_closed_form(form, study) for form in asked_for(study)]
     beside += ["the exact expected risk, where the data has one"] if "theory" in study.estimators else []
-    references = "the closed form that training heads for (X⁺y; of a bottleneck the best map of its rank)"
-    yield "Closed forms", "; ".join([references, *beside]) + "."
+    if beside := [*_references(study), *beside]:
+        yield "Closed forms", "; ".join(beside) + "."
     if taken := dict.fromkeys(name for dataset in study.names for name, _ in study.ablations.levels(dataset)):
         yield "Taken away", " ".join(f"{ABLATIONS[name].question} ({_levels(study, name)})." for name in taken)
+
+
+def _references(study: Study) -> Iterator[str]:
+    """What training heads for."""
+    models = [MODELS[name] for name in study.models]
+    if any(model.reference == "min_norm" for model in models):
+        yield "X⁺y, the solution of least squares of smallest norm, which training heads for"
+    if any(model.reference == "reduced_rank" for model in models):
+        yield "the best map of a bottleneck's rank: principal components or, with input noise, reduced-rank regression"
 
 
 def _dataset(study: Study, name: str) -> str:
     facts = study.facts(name)
     columns = study.synthetic.n_inputs if facts.synthetic else facts.columns
     rows = study.synthetic.n_rows if facts.synthetic else facts.rows
-    sizes = f" ({rows:,} rows, {columns:,} columns)" if rows and columns else ""
+    sizes = f" ({rows:,} rows, {columns:,} column{'s' * (columns > 1)})" if rows and columns else ""
     return f"{facts.label}{sizes}"
 
 
@@ -76,14 +85,16 @@ def _seen(study: Study) -> str:
     how = PREPROCESSES[study.preprocess].label
     said = f" Columns are {how}." if how else " Columns are as they are."
     noise = [f"{level:g}" for level in study.input_noise if level]
-    return said + (f" Inputs also with Gaussian noise of deviation {', '.join(noise)} (units of X)." if noise else "")
+    also = "also " * (0 in study.input_noise)
+    return said + (f" Inputs {also}have Gaussian noise of deviation {', '.join(noise)} (units of X)." if noise else "")
 
 
 def _model(name: str) -> str:
     model = MODELS[name]
     target = "its own inputs" if model.autoencoder else "y"
     if model.layered:
-        return f"{model.label}, trained layers that give back {target}, from a start that is {_START[model.start]}"
+        start = f"from a start that is {_START[model.start]}"
+        return f"{name.replace('_', ' ')}, trained layers that give back {target}, {start}"
     features = "the columns" if model.plain else f"frozen {model.label} features"
     return f"{model.label}, a readout of {target} on {features}, from W = 0"
 
@@ -99,7 +110,9 @@ def _seeds(study: Study) -> str:
 def _training(study: Study, name: str) -> str:
     training = study.trained[name]
     auto = training.step_size.value == "auto"
-    rate = "η = 1/σ₁² of each cell" if auto else f"a step size of {training.step_size}"
+    layered = any(MODELS[model].layered for model in study.models)
+    known = "η = 1/σ₁² of each cell" + " (of a bottleneck half its limit at the optimum, or less)" * layered
+    rate = known if auto else f"a step size of {training.step_size}"
     said = [f"{training_label(study, name)} at {rate}"]
     said += [f"momentum {training.momentum:g}"] if training.momentum else []
     said += [f"{key} {value}" for key, value in training.optimizer_options.items()]
@@ -116,7 +129,8 @@ def _training(study: Study, name: str) -> str:
 
 def _closed_form(form: Any, study: Study) -> str:
     levels = [form.named(level) for level in form.levels_in(study)] if form.levels else []
-    return f"{form.label} at {', '.join(levels)}" if levels else form.label
+    unit = " (in units of σ₁²/N of each cell)" * (form.penalises and study.ridge.relative)
+    return f"{form.label} at {', '.join(levels)}{unit}" if levels else form.label
 
 
 def _levels(study: Study, name: str) -> str:
