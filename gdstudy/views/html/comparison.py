@@ -138,8 +138,8 @@ def _at_threshold(first: Sweep, second: Sweep, same: DataFrame) -> Table:
             label = f"{names(first).get(row['estimator'], row['estimator'])}{level}, {place(first, size)}"
             values = [number(row["a"] / scale), number(row["b"] / scale), number(row["ratio"], ".3g")]
             shown.append([label, *values, f"{row['lower']:.0%}", str(row["cells"])])
-    head = ["", "A", "B", "B / A, of the same cells", "cells with B lower", "cells in both"]
-    return Table(f"{title(first)}: test {error_label(first)}, medians over the cells that both runs have", head, shown)
+    head = ["", "A", "B", "B / A", "B lower", "cells"]
+    return Table(f"{title(first)}: test {error_label(first)}", head, shown)
 
 
 def differences(one: Mapping[str, str], other: Mapping[str, str]) -> list[tuple[str, str, str]]:

@@ -151,4 +151,10 @@ def settings(study: Study) -> dict[str, str]:
 def _flat(key: str, value: Any) -> dict[str, str]:
     if isinstance(value, dict) and value:
         return {name: text for inner, item in value.items() for name, text in _flat(f"{key}.{inner}", item).items()}
-    return {key: str(value)}
+    return {key: _text(value)}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list):
+        value = ", ".join(map(_text, value))
+    return "none" if value in ("", {}) else str(value).lower() if isinstance(value, bool) else str(value)
