@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gdstudy.command import run_command
 from gdstudy.study.console import say
 from gdstudy.study.errors import StudyError
-from gdstudy.study.parser import Parser
+from gdstudy.study.options import Parser
 
 if TYPE_CHECKING:
     from gdstudy.experiment.tables import Run
@@ -62,7 +62,7 @@ def write_report(run_dir: str | Path, output: str | Path | None = None) -> Path:
     """
     from gdstudy.figures import redraw
     from gdstudy.sweep.folder import write_whole
-    from gdstudy.sweep.reading import computed_by, shown_whole
+    from gdstudy.sweep.reading import shown_whole
     from gdstudy.views.claims import decide
     from gdstudy.views.html import NUMBERS, run_page
     from gdstudy.views.quartiles import summarised
@@ -72,8 +72,8 @@ def write_report(run_dir: str | Path, output: str | Path | None = None) -> Path:
     if not drawn_figures(folder):
         redraw(folder, run)
     with shown_whole(folder):
-        summary, figures = summarised(run, NUMBERS), drawn_figures(folder)
-        content = run_page(short_name(folder), run, summary, decide(run), figures, computed_by(folder))
+        summary = summarised(run, NUMBERS)
+        content = run_page(short_name(folder), run, summary, decide(run), drawn_figures(folder))
     path = folder / PAGE if output is None else Path(output)
     write_whole(path, content)
     return path
@@ -85,12 +85,12 @@ def write_comparison(first: str | Path, second: str | Path, output: str | Path |
     StudyError for a folder that is no run, or holds no finished batch.
     """
     from gdstudy.sweep.folder import write_whole
-    from gdstudy.sweep.reading import computed_by, shown_whole
+    from gdstudy.sweep.reading import shown_whole
     from gdstudy.views.html import comparison_page
     from gdstudy.views.html.comparison import Named
 
     folders = (Path(first), Path(second))
-    runs = [Named(short_name(folder), _load(folder), computed_by(folder)) for folder in folders]
+    runs = [Named(short_name(folder), _load(folder)) for folder in folders]
     with shown_whole(folders[0]):
         content = comparison_page(*runs)
     path = folders[0] / COMPARISON if output is None else Path(output)
@@ -103,13 +103,17 @@ def main(argv: list[str] | None = None) -> int:
     return run_command(PROG, lambda: _command(argv))
 
 
-def _command(argv: list[str] | None) -> None:
+def parser() -> Parser:
     told = "A run as one page that opens offline, report.html in its folder; or two runs side by side, comparison.html."
-    parser = Parser(prog=PROG, description=told)
-    parser.add_argument("run_dir", type=Path, help="a run's folder, such as runs/linear/20260101-120000")
-    parser.add_argument("other", type=Path, nargs="?", metavar="other_run_dir", help="another one, to compare with")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="another place for the page")
-    given = parser.parse_args(argv)
+    found = Parser(prog=PROG, description=told)
+    found.add_argument("run_dir", type=Path, help="a run's folder, such as runs/linear/20260101-120000")
+    found.add_argument("other", type=Path, nargs="?", metavar="other_run_dir", help="another one, to compare with")
+    found.add_argument("--output", type=Path, metavar="FILE", help="another place for the page")
+    return found
+
+
+def _command(argv: list[str] | None) -> None:
+    given = parser().parse_args(argv)
     if given.output is not None and given.output.is_dir():
         raise StudyError(f"--output {given.output} is a folder; name a file in it, such as {given.output / PAGE}")
     if given.other is None:

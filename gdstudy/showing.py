@@ -10,7 +10,7 @@ from gdstudy.figures import redraw
 from gdstudy.report import PAGE, drawn_figures, short_name
 from gdstudy.study.console import say, tell
 from gdstudy.sweep.folder import CONFIG, write_whole
-from gdstudy.sweep.reading import computed_by, export_csv, load_run, shown_whole
+from gdstudy.sweep.reading import export_csv, load_run, shown_whole
 from gdstudy.views.board import write_board
 from gdstudy.views.claims import decide
 from gdstudy.views.html import run_page
@@ -57,8 +57,7 @@ def show(store: Store, csv_rows: int, quiet: bool) -> None:
         run.release()
         write_board(folder, texts | ({"claims": markdown} if claims else {}), run, images, write)
         run.release()
-        figures = drawn_figures(folder)
-        write(folder / PAGE, run_page(short_name(folder), run, summary, claims, figures, computed_by(folder)))
+        write(folder / PAGE, run_page(short_name(folder), run, summary, claims, drawn_figures(folder)))
         run.release()
     if claims:
         write(folder / "claims.md", markdown.encode())

@@ -15,7 +15,8 @@ from gdstudy.study.config import Study, kinds
 from gdstudy.study.datasets import DATASETS
 from gdstudy.study.errors import StudyError
 from gdstudy.study.groups import GROUPS
-from gdstudy.study.parser import StudyParser, as_yaml, find_config, read_study, read_yaml, study_of
+from gdstudy.study.options import StudyParser
+from gdstudy.study.parser import as_yaml, find_config, read_study, read_yaml, study_of
 from gdstudy.study.seeds import Seeds
 from gdstudy.study.values import Columns, Levels, Memory, Sizes, StepSize, Ternary, Threads
 

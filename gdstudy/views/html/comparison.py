@@ -3,7 +3,7 @@ differ."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,11 @@ from pandas import DataFrame
 
 from gdstudy.experiment.tables import Run
 from gdstudy.study.columns import TABLES
+from gdstudy.views.closing import landmarks
 from gdstudy.views.html.contents import Table, number
 from gdstudy.views.html.described import settings
 from gdstudy.views.html.embedded import page, picture, table_data
-from gdstudy.views.html.explorer import AXES, error, error_label, landmarks, lines, names, place, title
+from gdstudy.views.html.explorer import AXES, error, error_label, lines, names, place, title
 from gdstudy.views.html.pictures import compared
 from gdstudy.views.summary import by_size, measured, select
 from gdstudy.views.sweeps import Sweep, sweeps
@@ -27,11 +28,10 @@ _COLUMNS = {column.name: column for column in TABLES["results"]}
 
 @dataclass(frozen=True)
 class Named:
-    """A run and what it is called; made_by: fact → its values."""
+    """A run and what it is called."""
 
     name: str
     run: Run
-    made_by: Mapping[str, Sequence[str]]
 
 
 def comparison_page(first: Named, second: Named) -> bytes:
@@ -51,7 +51,7 @@ def comparison_page(first: Named, second: Named) -> bytes:
         cells=int(same["cells"].sum()),
         chart=picture(compared(pairs)) if pairs else "",
         settings=differences(settings(first.run.study), settings(second.run.study)),
-        made_by=differences(*({k: ", ".join(v) for k, v in run.made_by.items()} for run in (first, second))),
+        made_by=differences(*({k: ", ".join(v) for k, v in one.run.made_by.items()} for one in (first, second))),
     )
 
 

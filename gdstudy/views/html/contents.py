@@ -15,9 +15,10 @@ from gdstudy.study.models import MODELS
 from gdstudy.study.status import WORDS, Status
 from gdstudy.views.claims import HOLDS, RULES, VERDICTS, Claim
 from gdstudy.views.claims.bibliography import cited, works
+from gdstudy.views.closing import between, differences, landmarks, power, steps_left
 from gdstudy.views.figures import FIGURES
 from gdstudy.views.html.embedded import picture
-from gdstudy.views.html.explorer import error, error_label, landmarks, lines, names, place, title
+from gdstudy.views.html.explorer import error, error_label, lines, names, place, title
 from gdstudy.views.summary import by_size, select
 from gdstudy.views.sweeps import Sweep
 
@@ -87,23 +88,24 @@ def _cell(sweep: Sweep, rows: DataFrame, size: int, column: str, form: str = ".4
 
 
 def certificates(sweep: Sweep) -> Table | None:
-    """How each training ended below, at and above the threshold, and what is left to learn; None without trainings."""
+    """How each training ended below, at and above the threshold, how it compares with its closed form within each cell,
+    and what is left to learn; None without trainings."""
     if not sweep.by_training:
         return None
-    head = ["", "ended", "distance to its limit", "steps left", "slowest mode, σ (units of X)", "row-space leak"]
+    called, same = names(sweep), sweep.reference in sweep.by_training
+    closed = "" if same else f"error − that of {called[sweep.reference]}"
     rows = []
     for name, trained in sweep.by_training.items():
         for size in landmarks(sweep):
             here = select(trained, **{sweep.size: size})
             if len(here):
-                values = [
-                    _middle(here, "distance", ".1e"),
-                    _middle(here, "steps_to_tolerance", ".2g"),
-                    _middle(here, "slowest_singular_value", ".2g"),
-                    _middle(here, "row_space_leak", ".1e"),
-                ]
-                rows.append([f"{names(sweep)[name]}, {place(sweep, size)}", _ended(here), *values])
-    return Table(f"{title(sweep)}: how training ended (medians over its cells)", head, rows)
+                more = [] if same else [differences(sweep, trained, size, error(sweep))]
+                distance = between(here["distance"], power) if here["distance"].notna().any() else "–"
+                values = [*more, distance, steps_left(here), _middle(here, "slowest_singular_value", ".2g")]
+                leak = _middle(here, "row_space_leak", ".1e")
+                rows.append([f"{called[name]}, {place(sweep, size)}", _ended(here), *values, leak])
+    left = ["distance to its limit", "steps left", "slowest mode, σ (units of X)", "row-space leak"]
+    return Table(f"{title(sweep)}: how training ended", ["", "ended", *filter(None, [closed]), *left], rows)
 
 
 def _middle(rows: DataFrame, column: str, form: str) -> str:

@@ -14,9 +14,10 @@ from gdstudy.study.config import Study
 from gdstudy.study.estimators import CLOSED_FORMS
 from gdstudy.study.models import REFERENCES
 from gdstudy.training.arguments import log_spaced
+from gdstudy.views.closing import landmarks
 from gdstudy.views.figures.labels import axis_label, data_label, training_label
 from gdstudy.views.figures.style import FEATURES, LOST, ROWS
-from gdstudy.views.summary import by_size, by_size_after, representative_sizes, select
+from gdstudy.views.summary import by_size, by_size_after, select
 from gdstudy.views.sweeps import Sweep, sweeps
 
 SYMBOLS = {"n_train": "N", "n_parameters": "P", "n_hidden": "k"}
@@ -51,14 +52,6 @@ def error(sweep: Sweep, which: str = "test") -> str:
 
 def error_label(sweep: Sweep) -> str:
     return LOST if sweep.model.autoencoder else axis_label("test_mse", "MSE")
-
-
-def landmarks(sweep: Sweep) -> list[int]:
-    """Sizes below, at and above the threshold; where there is none, both ends and the worst."""
-    if sweep.model.has_threshold:
-        return representative_sizes(sweep.rows[sweep.size].to_numpy(), sweep.threshold)
-    curve = sweep.median(sweep.rows)
-    return sorted({int(curve.x[0]), int(curve.x[curve.median.argmax()]), int(curve.x[-1])})
 
 
 def place(sweep: Sweep, size: int) -> str:

@@ -37,12 +37,10 @@ def run_page(
     summary: DataFrame,
     claims: Sequence[Claim],
     figures: Mapping[str, bytes],
-    made_by: Mapping[str, Sequence[str]],
 ) -> bytes:
     """The page of a run as UTF-8 HTML.
 
-    name: what it is called; summary: of `summarised`, with NUMBERS at least; figures: name → PNG; made_by: fact → its
-    values (`computed_by`).
+    name: what it is called; summary: of `summarised`, with NUMBERS at least; figures: name → PNG.
     """
     shown, left_out = contents.pictures(figures)
     listed, rows_left_out = _listed(summary)
@@ -67,7 +65,7 @@ def run_page(
         described=list(described(run.study, _cells(summary))),
         in_short=as_yaml(run.study, short=True),
         in_full=as_yaml(run.study),
-        made_by=_told(made_by),
+        made_by=_told(run.made_by),
         fingerprints=run.study.fingerprints,
         references=contents.references(claims),
     )
