@@ -21,6 +21,7 @@ COMMANDS = {
     "merge": "make one run of shards, or of runs with other seeds: gdstudy merge NEW_DIR RUN_DIR…",
     "runs": "list runs: how far each is, what it found, its size: gdstudy runs",
     "figures": "redraw a run's figures: gdstudy figures RUN_DIR",
+    "report": "make a run's page, or compare two runs: gdstudy report RUN_DIR [RUN_DIR]",
     "diagnose": "say what is wrong with your own data, if anything: gdstudy diagnose data.csv --target y",
     "completion": 'complete commands and options with Tab: eval "$(gdstudy completion bash)" (or zsh, tcsh)',
 }

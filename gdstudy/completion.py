@@ -18,8 +18,8 @@ from gdstudy.study.parser import known_configs
 
 PROG, SHELLS = "gdstudy.completion", ("bash", "zsh", "tcsh")
 # Arguments that are paths.
-_FOLDERS = ("run_dir", "run_dirs", "new_dir", "folder", "resume", "extend")
-_FILES = ("config", "data", "test", "figure", "csv")
+_FOLDERS = ("run_dir", "run_dirs", "new_dir", "folder", "other", "resume", "extend")
+_FILES = ("config", "data", "test", "figure", "csv", "output")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The end of a run: what is stored becomes figures, TensorBoard, results.csv, claims and a table on the terminal."""
+"""The end of a run: what is stored becomes figures, TensorBoard, results.csv, claims, a page and a closing table."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gdstudy.figures import redraw
+from gdstudy.report import PAGE, drawn_figures, short_name
 from gdstudy.study.console import say, tell
 from gdstudy.sweep.folder import CONFIG, write_whole
 from gdstudy.sweep.reading import export_csv, load_run, shown_whole
 from gdstudy.views.board import write_board
 from gdstudy.views.claims import decide
+from gdstudy.views.html import run_page
 from gdstudy.views.quartiles import summarised
 from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text, report
 
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 
 
 def show(store: Store, csv_rows: int, quiet: bool) -> None:
-    """Figures, TensorBoard, summary.csv, claims, results.csv if it has csv_rows rows at most, and the closing table.
+    """Figures, TensorBoard, summary.csv, claims, report.html, results.csv if it has csv_rows rows at most, and the
+    closing table.
 
     For who holds the run.
     """
@@ -45,13 +48,16 @@ def show(store: Store, csv_rows: int, quiet: bool) -> None:
             _leave_out(folder, len(run.results), csv_rows, quiet)
     run.release()
     with shown_whole(folder):
-        write(folder / "summary.csv", summarised(run).to_csv(index=False).encode())
+        summary = summarised(run)
+        write(folder / "summary.csv", summary.to_csv(index=False).encode())
         claims = decide(run)
         said = report(run, folder, "results.csv" if exported else "summary.csv")
         markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
         texts = {"config": f"```yaml\n{(folder / CONFIG).read_text('utf-8')}\n```"}
         run.release()
         write_board(folder, texts | ({"claims": markdown} if claims else {}), run, images, write)
+        run.release()
+        write(folder / PAGE, run_page(short_name(folder), run, summary, claims, drawn_figures(folder)))
         run.release()
     if claims:
         write(folder / "claims.md", markdown.encode())

@@ -173,7 +173,7 @@ def test_a_run_leaves_what_the_design_says_and_reports_it(tmp_path, capsys):
     assert re.search(r"20 = P +[\d.e+]+", out)
     assert "tensorboard --logdir mine" in out
     names = {p.name for p in (tmp_path / "mine").iterdir() if not p.name.startswith("events")}
-    files = {"config.yaml", "batches", "results.csv", "summary.csv", "claims.md", "claims.csv"}
+    files = {"config.yaml", "batches", "results.csv", "summary.csv", "claims.md", "claims.csv", "report.html"}
     assert names == files | {"figures", "student_teacher", "diabetes"}
     config = (tmp_path / "mine/config.yaml").read_text()
     assert "torch" in config

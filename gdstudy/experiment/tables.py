@@ -19,6 +19,7 @@ class Run:
     """A study and its tables, as the store returns them: texts are categories, empty values NaN.
 
     release: gives back the memory of what was looked at, where tables are larger than it; they stay as they are.
+    made_by: what computed them, such as a package → its versions.
     """
 
     study: Study
@@ -26,6 +27,7 @@ class Run:
     curves: pd.DataFrame
     arrays: pd.DataFrame
     release: Callable[[], None] = field(default=lambda: None, repr=False)
+    made_by: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
 
 
 def frame(table: str, groups: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -160,8 +160,14 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Sizes | str) else value
 
 
-def as_yaml(study: Study) -> str:
-    return yaml.dump(as_dict(study), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None)
+def as_yaml(study: Study, short: bool = False) -> str:
+    """short: without what is so by default."""
+    values, defaults = as_dict(study), as_dict(Study())
+    if short:
+        for group in GROUPS:
+            values[group] = {key: value for key, value in values[group].items() if value != defaults[group][key]}
+        values = {key: value for key, value in values.items() if value != ({} if key in GROUPS else defaults[key])}
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None)
 
 
 def changed(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

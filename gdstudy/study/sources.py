@@ -30,7 +30,10 @@ _OTHERS = {
     **dict.fromkeys((".arrow", ".pth", ".ckpt", ".xz", ".bz2", ".gz", ".zst"), "not read"),
 }
 # Folders and files of a run, and what no name can be.
-_TAKEN = ("figures", "batches", "config.yaml", "results.csv", "summary.csv", "claims.md", "claims.csv", "report.html")
+_TAKEN = (
+    *("figures", "batches", "config.yaml", "results.csv", "summary.csv", "claims.md", "claims.csv"),
+    *("report.html", "comparison.html"),
+)
 _NAME, _LONGEST = re.compile(r"[^\W_][\w .()-]*(?<![ .])"), 80
 
 

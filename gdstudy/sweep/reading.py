@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from gdstudy.sweep.identity import identity
 from gdstudy.sweep.mapped import mapped_frame
 from gdstudy.sweep.parts import Damaged, Part, Whole, as_arrow, as_frame, check_size, open_part, part_numbers, part_path
 
+_OF_THE_STORE = {"schema", "table", "tables", "batch", "cells", "study", "seconds"}  # facts of a part
 _NEVER_EMPTY = ("n_train", "n_parameters", "input_noise")  # others have no seed, as theory
 # Rows of a table that is held in memory (results: some 300 bytes each), and that are written to results.csv at once.
 MOST_ROWS, _CSV_ROWS = 10**6, 1 << 17
@@ -98,6 +100,25 @@ class _Stored:
             for part in self.opened(tables):
                 rows[part.table] += part.file.metadata.num_rows
         return rows
+
+    def made_by(self) -> dict[str, list[str]]:
+        """What computed the run, as its batches say: package, machine or setting → its values, each once; then how many
+        batches are there, and the seconds that they took."""
+        found, seconds = dict[str, dict[str, None]](), list[float]()
+        with _explained(self.run_dir, self.batches):
+            for part in self.opened(["results"]):
+                seconds.append(_seconds(part.facts.get("seconds", "")))
+                for name in sorted(part.facts.keys() - _OF_THE_STORE, key=str.casefold):
+                    found.setdefault(name, {})[part.facts[name]] = None
+        stored = {"batches": [f"{len(seconds)} of {len(self._cells)}"], "seconds": [f"{sum(seconds):.0f}"]}
+        return {name: list(values) for name, values in found.items()} | stored
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 @contextmanager
@@ -194,7 +215,7 @@ def _tables(run_dir: Path) -> Run:
         for _, give_back in mapped.values():
             give_back()
 
-    return Run(stored.stages[-1], **tables, release=release)
+    return Run(stored.stages[-1], **tables, release=release, made_by=stored.made_by())
 
 
 def _check_known(path: Path, column: str, values: pd.Series, known: set[Any]) -> None:

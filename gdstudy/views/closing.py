@@ -33,14 +33,14 @@ def closing_table(sweep: Sweep) -> list[str]:
         said += "; differences and distances within each cell: quartiles"
     lines = [f"{name}  ({held}{hidden}; {said})"]
     lines += [f"{swept:>{_FIRST}}" + "".join(f"{column.head:>{column.width}}" for column in columns)]
-    for row, size in enumerate(_sizes(sweep)):
+    for row, size in enumerate(landmarks(sweep)):
         mark = "<" if size < sweep.threshold else "=" if size == sweep.threshold else ">"
         texts = "".join(f"{column.texts[row]:>{column.width}}" for column in columns)
         lines += [f"{size:>5} {mark} {other}{texts}" if sweep.model.has_threshold else f"{size:>{_FIRST}}{texts}"]
     return lines
 
 
-def _sizes(sweep: Sweep) -> list[int]:
+def landmarks(sweep: Sweep) -> list[int]:
     """Below, at and above the threshold; where it is elsewhere, at the ends and at the worst."""
     if sweep.model.has_threshold:
         return representative_sizes(sweep.rows[sweep.size].to_numpy(), sweep.threshold)
@@ -61,7 +61,7 @@ class _Column:
 
 
 def _column(sweep: Sweep, head: str, text: Callable[[int], str]) -> _Column:
-    return _Column(head, [text(size) for size in _sizes(sweep)])
+    return _Column(head, [text(size) for size in landmarks(sweep)])
 
 
 def _median(sweep: Sweep, head: str, table: DataFrame, value: str, form: str = ".4g") -> _Column:
@@ -122,24 +122,24 @@ def _converged(sweep: Sweep, trained: DataFrame) -> _Column:
 def _progress(sweep: Sweep, trained: DataFrame, name: str, error: str) -> list[_Column]:
     minus = f"{_heading(name)} − {_reference(sweep)}"
     columns = [
-        _column(sweep, minus, lambda size: _differences(sweep, trained, size, error)),
-        _column(sweep, "distance", lambda size: _between(_at(sweep, trained, size)["distance"], _power)),
+        _column(sweep, minus, lambda size: differences(sweep, trained, size, error)),
+        _column(sweep, "distance", lambda size: between(_at(sweep, trained, size)["distance"], power)),
     ]
     if sweep.reference == "min_norm" and trained["steps_to_tolerance"].notna().any():
-        columns += [_column(sweep, "steps left", lambda size: _steps_left(_at(sweep, trained, size)))]
+        columns += [_column(sweep, "steps left", lambda size: steps_left(_at(sweep, trained, size)))]
     return columns
 
 
-def _differences(sweep: Sweep, trained: DataFrame, size: int, error: str) -> str:
+def differences(sweep: Sweep, trained: DataFrame, size: int, error: str) -> str:
     """Quartiles over the cells of a size: the error of each minus that of its own closed form, as a share of this one;
     of autoencoders, whose errors are shares already, and may vanish, as it is."""
     closed, own = (_at(sweep, rows, size).set_index("seed")[error] for rows in (sweep.rows, trained))
     if sweep.model.autoencoder:
-        return _between(own - closed, _power)
-    return _between((own - closed) / closed.where(closed > 0), _percent)
+        return between(own - closed, power)
+    return between((own - closed) / closed.where(closed > 0), _percent)
 
 
-def _between(values: Series, written: Callable[[float], str]) -> str:
+def between(values: Series, written: Callable[[float], str]) -> str:
     """Quartiles, "a to b", or one where both are written alike. What is no number counts as infinite."""
     found = values.to_numpy(dtype=float)
     curve = over_seeds(np.zeros(len(found)), np.where(np.isnan(found), np.inf, found))
@@ -151,11 +151,11 @@ def _percent(share: float) -> str:
     return f"{100 * share:+.3g}%" if abs(share) >= 0.005 else "0%"
 
 
-def _power(value: float) -> str:
+def power(value: float) -> str:
     return f"{value:.0e}"
 
 
-def _steps_left(rows: DataFrame) -> str:
+def steps_left(rows: DataFrame) -> str:
     """Median of the cells that were cut off; nothing where none was."""
     left = rows["steps_to_tolerance"][rows["status"] == "max_steps"]
     return f"{left.median():.2g}" if left.notna().any() else "-"

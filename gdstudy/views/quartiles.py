@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from pandas import DataFrame, concat
@@ -17,18 +17,19 @@ BANDS = ("q25", "median", "q75")
 _ROWS = 1 << 20  # summarised at once
 
 
-def summarised(run: Run) -> DataFrame:
+def summarised(run: Run, numbers: Sequence[str] = _NUMBERS) -> DataFrame:
     """A row for each data set, model, estimator, ablation, level, P, hidden width and N, in the order of `results`.
 
     Of each number that is not empty in all of them `<number>_q25`, `_median` and `_q75`, as figures show them: a cell
     that diverged counts as at its worst. `cells` is how many they are of, `diverged` how many of these diverged.
+    numbers: those that are wanted, default all.
     """
     pieces = []
     for rows in _pieces(run.results):
-        pieces.append(_summary(rows))
+        pieces.append(_summary(rows, numbers))
         run.release()
     found = concat(pieces, ignore_index=True)
-    bands = [name for number in _NUMBERS for band in BANDS if (name := f"{number}_{band}") in found]
+    bands = [name for number in numbers for band in BANDS if (name := f"{number}_{band}") in found]
     return found[[*_KEYS, "cells", "diverged", *(name for name in bands if found[name].notna().any())]]
 
 
@@ -42,7 +43,7 @@ def _pieces(results: DataFrame) -> Iterator[DataFrame]:
         at = end
 
 
-def _summary(rows: DataFrame) -> DataFrame:
+def _summary(rows: DataFrame, numbers: Sequence[str]) -> DataFrame:
     starts = starts_of_groups(rows, _KEYS)
     cells = np.diff([*starts, len(rows)])
     which, diverged = np.repeat(np.arange(len(starts)), cells), (rows["status"] == "diverged").to_numpy()
@@ -51,7 +52,7 @@ def _summary(rows: DataFrame) -> DataFrame:
     # A number is shown at every N where its estimator has it at one.
     outer = starts_of_groups(found, _KEYS[:-1])
     bands = {}
-    for name in _NUMBERS:
+    for name in numbers:
         has = np.logical_or.reduceat(rows[name].notna().to_numpy(), starts)
         if not has.any():
             continue

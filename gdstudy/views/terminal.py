@@ -36,6 +36,7 @@ def report(run: Run, folder: Path, table: str = "results.csv") -> str:
     lines += [
         f"\nresults   {folder / table} and batches/",
         f"figures   {folder / 'figures'}",
+        f"page      {folder / 'report.html'}, for any browser",
         f"browse    tensorboard --logdir {folder} --samples_per_plugin images=100",
         f"          then open {address(run)}",
         "          and untick “Ignore outliers in chart scaling” in its settings, which cuts the spike off",

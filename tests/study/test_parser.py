@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Literal, get_origin
 
 import pytest
@@ -15,7 +16,7 @@ from gdstudy.study.datasets import DATASETS
 from gdstudy.study.errors import StudyError
 from gdstudy.study.groups import GROUPS
 from gdstudy.study.options import StudyParser
-from gdstudy.study.parser import find_config, read_study, read_yaml
+from gdstudy.study.parser import as_yaml, find_config, read_study, read_yaml, study_of
 from gdstudy.study.seeds import Seeds
 from gdstudy.study.values import Columns, Levels, Memory, Sizes, StepSize, Ternary, Threads
 
@@ -340,3 +341,12 @@ def test_a_single_key_of_a_training_is_put_into_the_whole_ones_in_either_order(t
     one = ["--trainings.adam.step_size", "0.1"]
     _, study = StudyParser("x", "x").study(["--config", "linear.yaml", *(one + whole if turned else whole + one)])
     assert study.trained["adam"].step_size.value == 0.1
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "configs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_a_study_in_short_is_the_study(path):
+    study = read_study(path)
+    short = as_yaml(study, short=True)
+    assert study_of(yaml.safe_load(short)) == study
+    assert len(short) < len(as_yaml(study)) / 2
+    assert "csv_rows" not in short  # as by default

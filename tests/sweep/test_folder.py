@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from parts_of import column, finish, parts, rewrite
 
-from gdstudy import figures, load_arrays, load_curves, load_results
+from gdstudy import figures, load_arrays, load_curves, load_results, report
 from gdstudy.study.errors import StudyError
 from gdstudy.sweep.folder import check_folder, clear_remains, whole_file, write_whole
 from gdstudy.sweep.parts import sealed
@@ -161,7 +161,11 @@ LOST = {
     "an endless study": write(STUDY, "x" * 200_000),
     "a study of another kind": write(STUDY, "seeds: [1]"),
 }
-COMMANDS = {"resume": lambda run: main(["--resume", str(run)]), "figures": lambda run: figures.main([str(run)])}
+COMMANDS = {
+    "resume": lambda run: main(["--resume", str(run)]),
+    "figures": lambda run: figures.main([str(run)]),
+    "report": lambda run: report.main([str(run)]),
+}
 
 
 @pytest.mark.parametrize("command", COMMANDS)

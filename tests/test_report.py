@@ -1,0 +1,76 @@
+"""`gdstudy report`: a run's page, made anew, and two runs side by side; what is no run is one line."""
+
+import shutil
+
+import pytest
+
+from gdstudy.report import main, write_report
+from gdstudy.sweep.folder import PART
+
+
+@pytest.fixture
+def run(tiny, tmp_path):
+    return shutil.copytree(tiny, tmp_path / "mine")
+
+
+def test_a_page_is_made_anew_as_it_was_at_the_end_of_the_run(run, capsys):
+    page = run / "report.html"
+    page.unlink()
+    assert main([str(run)]) == 0
+    assert capsys.readouterr().out.strip() == str(page)
+    first = page.read_bytes()
+    assert b"mine" in first
+    page.write_bytes(b"")
+    shutil.rmtree(run / "figures")  # then they are drawn
+    assert write_report(run) == page
+    assert page.read_bytes() == first
+
+
+def test_two_runs_are_put_side_by_side(run, tmp_path, capsys):
+    other = shutil.copytree(run, tmp_path / "other")
+    assert main([str(run), str(other)]) == 0
+    page = run / "comparison.html"
+    assert capsys.readouterr().out.strip() == str(page)
+    assert b"mine" in page.read_bytes()
+    assert b"other" in page.read_bytes()
+    assert not (other / "comparison.html").exists()
+    assert main([str(run), str(other), "--output", str(tmp_path / "both.html")]) == 0
+    assert (tmp_path / "both.html").read_bytes() == page.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "given", [["nothing"], ["RUN", "nothing"], ["RUN", "--output", "."], ["RUN", "--output", "no/where.html"]]
+)
+def test_what_cannot_be_is_one_line_and_no_page(given, run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (run / "report.html").write_bytes(b"as it was")
+    before = sorted(tmp_path.rglob("*"))
+    assert main([str(run) if word == "RUN" else word for word in given]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (run / "report.html").read_bytes() == b"as it was"
+
+
+def test_a_page_is_written_whole_or_not_at_all(run, monkeypatch, capsys):
+    (run / "report.html").write_bytes(b"as it was")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full)
+    assert main([str(run)]) == 2
+    assert "No space left" in capsys.readouterr().err
+    assert (run / "report.html").read_bytes() == b"as it was"
+    assert not list(run.glob(f".*{PART}"))
+
+
+def test_a_figure_that_is_none_of_ours_is_left_out(run):
+    whole = write_report(run).read_bytes()
+    largest = next(run.glob("figures/*.png"))
+    with largest.open("ab") as file:
+        file.truncate(1 << 40)  # a tebibyte of nothing
+    assert len(write_report(run).read_bytes()) < len(whole)
+    largest.unlink()
+    largest.symlink_to("/etc/hostname")
+    assert main([str(run)]) == 2
