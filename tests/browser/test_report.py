@@ -1,18 +1,13 @@
 """report.html in a real browser, from the disk: charts follow sliders, the table sorts, nothing is asked for."""
 
-import shutil
 from contextlib import contextmanager
 
 import pytest
+from board_page import CHROMIUM, DRIVER, PATIENCE, why_not
 
 from gdstudy.report import write_comparison
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="no chromium and chromedriver on this machine"),
-]
-PATIENCE = 60  # seconds, on a busy machine
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(bool(why_not()), reason=why_not())]
 CHANGE = "const e = document.getElementById(arguments[0]); e.value = arguments[1]; e.dispatchEvent(new Event('%s'));"
 TEXTS = "return [...document.querySelectorAll(arguments[0])].map((e) => e.textContent)"
 DRAWN = "return document.getElementById(arguments[0]).data.find((t) => t.name === arguments[1])?.y"
