@@ -52,6 +52,6 @@ def said_of_size(study: Study, batches: Sequence[Batch], missing: int, folder: P
     with suppress(OSError):
         free = shutil.disk_usage(folder).free
         said += f", where {in_bytes(free)} are free"
-        if missing and needed > free:
+        if needed > free:
             said += ": that is hardly enough; make room, or ask for fewer seeds"
     return said

@@ -88,7 +88,7 @@ def run_missing(
     finished = store.finished(batches, tell)
     missing = [batch for batch in batches if batch.number not in finished]
     job = Job(study, datasets, store.facts, store.batches, store.token)
-    if not quiet:
+    if missing and not quiet:
         tell(said_of_size(study, batches, len(missing), store.run_dir))
     with Progress(study, batches, quiet, deadline) as progress, pool_of(study, job, executor) as pool:
         for batch in batches:
