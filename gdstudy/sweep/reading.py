@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,7 +14,7 @@ import pyarrow.csv
 from tqdm import tqdm
 
 from gdstudy.experiment.plan import producible, producible_levels
-from gdstudy.experiment.tables import Run
+from gdstudy.experiment.tables import Run, in_order
 from gdstudy.study.ablations import UNABLATED
 from gdstudy.study.columns import ORDER, TABLES
 from gdstudy.study.config import Study
@@ -62,7 +61,7 @@ def _read(run_dir: str | Path, *tables: str, columns: Iterable[str] | None = Non
                     for name, value in only.items():
                         read = read.filter(pc.field(name) == value)
                     found[part.table].append(read)
-        return [_in_order(as_frame(table, read)) for table, read in found.items()]
+        return [in_order(as_frame(table, read)) for table, read in found.items()]
 
 
 def _opened(run_dir: Path, tables: Iterable[str]) -> Iterator[list[Part]]:
@@ -110,10 +109,13 @@ def _rows_of(run_dir: Path, *tables: str) -> dict[str, int]:
     return rows
 
 
-def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    keys = [table[name].cat.codes if table[name].dtype == "category" else table[name] for name in reversed(ORDER)]
-    order = np.lexsort([key.to_numpy() for key in keys])
-    return table.take(order).reset_index(drop=True)
+def read_batch(batches: Path, number: int, tables: Sequence[str]) -> dict[str, pd.DataFrame] | None:
+    """These tables of one batch, of those that it has; None where it is not there whole, as seen from this machine."""
+    try:
+        parts = [part for part in parts_of(batches, number, tables) if part.table in tables]
+        return {part.table: as_frame(part.table, [part.read()]) for part in parts}
+    except Damaged:
+        return None
 
 
 def load_results(

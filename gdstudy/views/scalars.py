@@ -94,7 +94,7 @@ def _convergence(sweep: Sweep, estimator: str, rows: DataFrame) -> Iterator[tupl
         checkpoints = select(checkpoints, estimator=exact.get(estimator, estimator))
     values: tuple[str, ...] = ("distance", *SHARES) if sweep.model.autoencoder else CONVERGENCE
     values = (*values, *ACCURACIES[:1]) if sweep.classes else values
-    for n in representative_sizes(rows["n_train"], sweep.threshold):
+    for n in representative_sizes(sweep.sizes, sweep.threshold):
         here = select(checkpoints, n_train=n)
         for value in values:
             tag, name = f"convergence/N={n}/{value}", f"exact_{value}" if estimator in exact else value

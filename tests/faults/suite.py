@@ -195,7 +195,7 @@ def begun_in_place(home, share, of):
 
 def events_kept(home, share, of):
     """Control: a board that is written beside what is left of the last."""
-    board._remove_events = lambda folder: None
+    board._remove_events = lambda folder, kept: None
     return killed(home, share, of)
 
 
