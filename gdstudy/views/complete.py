@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -125,27 +125,34 @@ class Complete:
             yield from self._against_steps([tables["results"] for tables in steps], checkpoints)
 
     def of_stack(self, batch: Batch, records: Records) -> Iterator[tuple[Tag, Curve]]:
-        """Curves against the steps of a training under way, of those N of which all seeds are in its stack."""
+        """Curves against the steps of a training under way, of those N of which all seeds are in its stack.
+
+        The line of the limit has the steps of all trainings, and waits for the last of several.
+        """
         part, widths = _part(batch), _widths(batch)
         cells = Counter(n for n, _ in batch.cells)
         whole = [n for n in cells if cells[n] == self._cells[part, widths, n] and self._shows_steps(part, widths, n)]
         if whole and records.results and records.curves:
             results, curves = frame("results", records.results), frame("curves", records.curves)
             here = [rows[rows["n_train"].isin(whole)] for rows in (results, curves)]
-            yield from self._against_steps(here[:1], here[1:])
+            yield from self._against_steps(here[:1], here[1:], but=REFERENCES if len(batch.trained) > 1 else ())
 
-    def _against_steps(self, results: Sequence[DataFrame], curves: Sequence[DataFrame]) -> Iterator[tuple[Tag, Curve]]:
-        """What there is with checkpoints and is not without them."""
+    def _against_steps(
+        self, results: Sequence[DataFrame], curves: Sequence[DataFrame], but: Container[str] = ()
+    ) -> Iterator[tuple[Tag, Curve]]:
+        """What there is with checkpoints and is not without them, of all estimators but these."""
         rows = joined("results", results)
         of_sizes = {tag for tag, _, _ in self._curves(rows, None)}
-        found = self._curves(rows, joined("curves", curves))
+        found = self._curves(rows, joined("curves", curves), but)
         return ((tag, curve) for tag, _, curve in found if tag not in of_sizes)
 
-    def _curves(self, results: DataFrame, curves: DataFrame | None) -> Iterator[tuple[Tag, _Line, Curve]]:
+    def _curves(
+        self, results: DataFrame, curves: DataFrame | None, but: Container[str] = ()
+    ) -> Iterator[tuple[Tag, _Line, Curve]]:
         """The curves that rows of some sizes give, each with the line it lies on."""
         curves = frame("curves", []) if curves is None else curves
         run = Run(self._study, results, curves, frame("arrays", []), planned=self._planned)
-        for one in series(run):
+        for one in (one for one in series(run) if one.estimator not in but):
             lines = self._lines[(*one.sweep.seen, one.sweep.model.name)]
             line = next(line for line in lines if line.cut.size == one.sweep.size)
             for tag, curve in one.scalars():

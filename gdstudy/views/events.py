@@ -116,16 +116,17 @@ class Growing:
         """More events. Files that an earlier process left in the folder are emptied first: a TensorBoard that reads one
         of them would wait for it for ever if it were gone. OSError where it cannot be written."""
         if folder in self._files:
-            path, there = self._files[folder]
+            path, there = self._files.pop(folder)  # it may end in half a record from now on
             self.append(path, events.content)
         else:
             begun = Events()
             for old in folder.glob(f"{EVENTS}*"):
                 os.truncate(old, 0)
-            path, there = self._files[folder] = folder / begun.name, {}
+            path, there = folder / begun.name, {}
             self.write(path, begun.content + events.content)
         for tag, more in points(events).items():
             there.setdefault(tag, []).extend(more)
+        self._files[folder] = path, there
 
     def after(self, folder: Path, tag: str) -> float:
         """The last step of a tag that is written."""

@@ -24,7 +24,7 @@ from gdstudy.views.summary import Curve
 
 # Seconds between two writes, at least, and for which stored batches are read at once; the share of the time that all of
 # it may take.
-PAUSE, AT_ONCE, SHARE = 2.0, 0.5, 0.01
+PAUSE, AT_ONCE, SHARE = 2.0, 0.5, 0.02
 _SAID = "The step of this card is the number of seconds since this process took up the run. "
 DESCRIPTIONS = {
     "cells": f"{_SAID}Cells that are finished: trained in this run, or stored before.",
@@ -56,7 +56,9 @@ class Live:
         self.files, self._run_dir, self._read, self._tell, self._clock = files, run_dir, read, tell, clock
         self._complete = Complete(study, batches)
         self._stored: deque[Batch] = deque()  # and not read yet
-        self._under_way: tuple[Batch, Callable[[], Records]] | None = None
+        self._under_way: Batch | None = None
+        self._so_far: Callable[[], Records] | None = None  # of a checkpoint that is not shown yet
+        self._train_mse = np.nan
         self._began = clock()
         self._next = self._began + PAUSE
         self._last = 0, 0.0  # steps taken and seconds gone at the last point
@@ -64,11 +66,11 @@ class Live:
 
     def stored(self, batch: Batch) -> None:
         self._stored.append(batch)
-        if self._under_way is not None and self._under_way[0].number == batch.number:
-            self._under_way = None
+        if self._under_way is not None and self._under_way.number == batch.number:
+            self._under_way, self._so_far, self._train_mse = None, None, np.nan
 
     def under_way(self, batch: Batch, so_far: Callable[[], Records]) -> None:
-        self._under_way = batch, so_far
+        self._under_way, self._so_far = batch, so_far
 
     def look(self, cells: int, steps: int) -> None:
         now = self._clock()
@@ -86,13 +88,11 @@ class Live:
     def _write(self, cells: int, steps: int, now: float) -> None:
         self._read_stored(now)
         self._add(self._complete.points())
-        trained = None
-        if self._under_way is not None:
-            batch, so_far = self._under_way
-            records = so_far()
-            self._add(self._complete.of_stack(batch, records))
-            trained = float(np.nanmedian(records.curves[-1]["train_mse"]))
-        self._add_progress(cells, steps, now - self._began, trained)
+        if self._under_way is not None and self._so_far is not None:
+            records, self._so_far = self._so_far(), None
+            self._add(self._complete.of_stack(self._under_way, records))
+            self._train_mse = float(np.median(records.curves[-1]["train_mse"]))
+        self._add_progress(cells, steps, now - self._began)
 
     def _read_stored(self, now: float) -> None:
         """As many batches as time allows. What another machine has just written may be seen later."""
@@ -119,16 +119,20 @@ class Live:
             if any(events):
                 self.files.add(folder, events)
 
-    def _add_progress(self, cells: int, steps: int, gone: float, train_mse: float | None) -> None:
+    def _add_progress(self, cells: int, steps: int, gone: float) -> None:
         values = {"cells": float(cells)}
         if steps:
             values["steps_per_second"] = (steps - self._last[0]) / max(gone - self._last[1], 1e-9)
-        if train_mse is not None and np.isfinite(train_mse):
-            values["train_mse"] = train_mse
+        if np.isfinite(self._train_mse):
+            values["train_mse"] = self._train_mse
         self._last = steps, gone
         summary = Summary()
         for name, value in values.items():
-            said = SummaryMetadata(summary_description=DESCRIPTIONS[name])
+            said = SummaryMetadata(
+                summary_description=DESCRIPTIONS[name],
+                plugin_data=SummaryMetadata.PluginData(plugin_name="scalars"),
+                data_class="DATA_CLASS_SCALAR",  # else the data server forgets the description
+            )
             summary.value.add(tag=f"progress/{name}", simple_value=value, metadata=said)
         events, folder, step = Events(begins=False), self._run_dir / PROGRESS, int(gone)
         if step > self.files.after(folder, "progress/cells"):
