@@ -13,7 +13,8 @@ from gdstudy.sweep.folder import CONFIG, write_whole
 from gdstudy.sweep.reading import export_csv, load_run, read_batch, shown_whole
 from gdstudy.views.board import write_board
 from gdstudy.views.claims import decide
-from gdstudy.views.events import Growing, Write, append
+from gdstudy.views.events import Write
+from gdstudy.views.growing import Growing, append
 from gdstudy.views.live import Live
 from gdstudy.views.quartiles import summarised
 from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text, report

@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+from tensorboard.compat.proto.summary_pb2 import Summary
 
 from gdstudy.experiment.plan import Batch
 from gdstudy.experiment.rows import Records
 from gdstudy.study.config import Study
-from gdstudy.views.board import PROGRESS, write_curves
+from gdstudy.views.board import PROGRESS
+from gdstudy.views.cards import described
 from gdstudy.views.complete import Complete, Tag
-from gdstudy.views.events import Events, Growing
+from gdstudy.views.events import Events
+from gdstudy.views.growing import Growing
 from gdstudy.views.summary import Curve
 
 # Seconds between two writes, at least, and for which stored batches are read at once; the share of the time that all of
@@ -115,7 +117,7 @@ class Live:
                 found[self._run_dir / folder].append((tag, Curve(**{k: v[new] for k, v in vars(curve).items()})))
         for folder, some in found.items():
             events = Events(begins=False)
-            write_curves(events, some)
+            events.add_curves(some)
             if any(events):
                 self.files.add(folder, events)
 
@@ -128,11 +130,7 @@ class Live:
         self._last = steps, gone
         summary = Summary()
         for name, value in values.items():
-            said = SummaryMetadata(
-                summary_description=DESCRIPTIONS[name],
-                plugin_data=SummaryMetadata.PluginData(plugin_name="scalars"),
-                data_class="DATA_CLASS_SCALAR",  # else the data server forgets the description
-            )
+            said = described(DESCRIPTIONS[name], "scalars", "DATA_CLASS_SCALAR")
             summary.value.add(tag=f"progress/{name}", simple_value=value, metadata=said)
         events, folder, step = Events(begins=False), self._run_dir / PROGRESS, int(gone)
         if step > self.files.after(folder, "progress/cells"):

@@ -18,6 +18,7 @@ from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.views.claims import RULES
 from gdstudy.views.claims.bibliography import reference, works
 from gdstudy.views.claims.rule import HOLDS, VERDICTS, Claim
+from gdstudy.views.layout import address
 from gdstudy.views.summary import representative_sizes, select
 from gdstudy.views.sweeps import Sweep, sweeps
 
@@ -39,8 +40,9 @@ def report(run: Run, folder: Path, table: str = "results.csv") -> str:
     lines += [
         f"\nresults   {folder / table} and batches/",
         f"figures   {folder / 'figures'}",
-        f"browse    tensorboard --logdir {folder}",
-        "          then open http://localhost:6006/?smoothing=0#timeseries",
+        f"browse    tensorboard --logdir {folder} --samples_per_plugin images=100",
+        f"          then open {address(run)}",
+        "          and untick “Ignore outliers in chart scaling” in its settings, which cuts the spike off",
     ]
     return "\n".join(lines)
 

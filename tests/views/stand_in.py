@@ -17,6 +17,7 @@ class Training:
     start: str = "own"
     momentum: float = 0.0
     n_hidden: tuple | None = None
+    preprocess: str = "same"
 
     @property
     def plain(self):
@@ -26,7 +27,8 @@ class Training:
 def study(run, **trainings):
     """The run's study with these trainings, the first of them the main one."""
     others = {name: vars(training) for name, training in trainings.items() if name != "gd"}
-    return SimpleNamespace(seeds=run.study.seeds, intercept=False, trained=trainings, trainings=others)
+    same = {key: getattr(run.study, key) for key in ("seeds", "n_train", "preprocess", "ablations")}
+    return SimpleNamespace(**same, intercept=False, trained=trainings, trainings=others)
 
 
 def with_second(run, name, **settings):

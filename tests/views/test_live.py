@@ -26,9 +26,9 @@ from gdstudy.study.groups import Ablations, GDExact, Ridge, Synthetic, Training
 from gdstudy.study.values import Levels
 from gdstudy.sweep.reading import load_run, load_study, read_batch
 from gdstudy.train import resume_study, run_study
-from gdstudy.views import complete, events, figures, live
+from gdstudy.views import complete, figures, growing, live
 from gdstudy.views.board import write_board
-from gdstudy.views.events import Growing
+from gdstudy.views.growing import Growing
 from gdstudy.views.live import Live
 
 STUDIES = {
@@ -189,7 +189,7 @@ def test_in_whatever_order_batches_come_steps_increase_and_no_n_is_shown_before_
         assert_each_step_once(found)
         for dataset in load_study(readouts).names:
             due = complete_before_a_gap(order[: k + 1], batches, dataset)
-            points = found.get((f"{dataset}/min_norm", "sweep/test_mse"), [])
+            points = found.get((f"{dataset}/min_norm", f"sweep/test_mse/{dataset}"), [])
             assert [n for n, _ in points] == due
     at_its_end = written_at_its_end(readouts, tmp_path / "other")
     curves = {key: some for key, some in at_its_end.items() if not key[1].startswith("final/")}
@@ -221,10 +221,10 @@ def test_batches_of_other_workers_are_shown_when_stored_and_seen(readouts, finis
     watch._read = lambda number, tables: None if hidden[0] else reads(number, tables)
     watch.stored(batches[0])
     watch.look(1, 0)
-    assert ("student_teacher/min_norm", "sweep/test_mse") not in raw(tmp_path / "live")
+    assert ("student_teacher/min_norm", "sweep/test_mse/student_teacher") not in raw(tmp_path / "live")
     hidden[0] = False
     watch.look(2, 0)
-    assert ("student_teacher/min_norm", "sweep/test_mse") in raw(tmp_path / "live")
+    assert ("student_teacher/min_norm", "sweep/test_mse/student_teacher") in raw(tmp_path / "live")
     assert told == []
 
 
@@ -268,7 +268,7 @@ def test_a_run_that_was_cut_off_has_each_step_once_when_it_is_resumed(stored, re
 
 def test_what_fails_is_told_once_and_stops_no_training(readouts, finished, tmp_path, monkeypatch, capsys):
     """A disk that is full in the middle of a write."""
-    writes, append = itertools.count(), events.append
+    writes, append = itertools.count(), growing.append
 
     def full(path, content):
         if next(writes) != 3:
@@ -402,7 +402,7 @@ def test_a_tensorboard_that_is_open_all_the_time_shows_points_before_the_end_and
                 patch.setattr(Live, "stored", cut)
                 with pytest.raises(KeyboardInterrupt):
                     run_study(STUDIES["readouts"], run)
-            assert "sweep/test_mse" in early[0]["run/student_teacher/gd"]
+            assert "sweep/test_mse/student_teacher" in early[0]["run/student_teacher/gd"]
             assert {"progress/cells", "progress/train_mse"} <= early[0]["run/progress"].keys()
             assert "seconds" in early[0]["run/progress"]["progress/cells"]["description"]
             resume_study(run)

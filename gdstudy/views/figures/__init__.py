@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -19,6 +20,7 @@ from gdstudy.views.figures import (
     bottlenecks,
     errors,
     feature_maps,
+    moving,
     regularised,
     spectra,
     superposition,
@@ -61,6 +63,18 @@ FIGURES: dict[str, Callable[[Run], Figure | None]] = {
     "superposition_grid": superposition.superposition_grid,
     "superposition_optimisation": superposition.superposition_optimisation,
 }
+
+# Those that move with training time: each gives t and pixels.
+MOVING: dict[str, Callable[[Run], Iterator[tuple[int, np.ndarray]]]] = {"test_mse": moving.test_error_at_t}
+
+
+def shows(name: str) -> str:
+    """What a figure shows, in a sentence or two."""
+    draw = FIGURES.get(name) or MOVING[name]
+    if isinstance(draw, partial):
+        facts = ABLATIONS[draw.keywords["name"]]
+        return facts.of_gd if draw.func is ablations.ablation_trained else facts.question
+    return " ".join((inspect.getdoc(draw) or name).split("\n\n")[0].split())
 
 
 def draw_figures(run: Run) -> Iterator[tuple[str, np.ndarray, bytes, bytes]]:

@@ -1,0 +1,61 @@
+"""Figures that move with training time: a picture for each t, which TensorBoard's slider goes through."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from gdstudy.experiment.tables import Run
+from gdstudy.views.figures.axes import shared_legend
+from gdstudy.views.figures.curves import draw
+from gdstudy.views.figures.labels import axis_label
+from gdstudy.views.figures.panels import Panel, against_n, swept, trained_panels
+from gdstudy.views.figures.style import EXACT, STYLE, TEST, grid
+from gdstudy.views.summary import Curve, by_size, by_size_after
+
+
+def test_error_at_t(run: Run) -> Iterator[tuple[int, np.ndarray]]:
+    """Test MSE against N after t steps of the main training, in front of all other t and of its limit X⁺y.
+
+    Gives t = 1, 3, 10, 32, … and (H, W, 3) uint8 pixels; nothing where nothing was trained at several N.
+    """
+    shown = trained_panels(run)
+    if not swept(shown):
+        return
+    steps = _half_decades(max(int(panel.curves["step"].max()) for panel in shown))
+    with matplotlib.rc_context(STYLE):
+        columns = min(len(shown), 2)  # as wide as a card of TensorBoard can show it
+        figure, grid_of_axes = grid("t = 1", columns, -(-len(shown) // columns), height=2.9)
+        axes, after = grid_of_axes.ravel()[: len(shown)], []
+        for spare in grid_of_axes.ravel()[len(shown) :]:
+            spare.remove()
+        for axis, panel in zip(axes, shown, strict=True):
+            after.append(by_size_after(panel.curves, "test_mse", steps))
+            _draw_behind(axis, panel, after[-1])
+        label = f"{shown[0].who} after t steps"
+        lines = [draw(axis, a[0], label, TEST, 0, linewidth=2.4) for axis, a in zip(axes, after, strict=True)]
+        shared_legend(figure, *axes)
+        canvas = FigureCanvasAgg(figure)
+        for k, t in enumerate(steps):
+            figure.suptitle(f"How far is the spike after t = {t:,} steps?")
+            for line, a in zip(lines, after, strict=True):
+                line.set_data(a[k].x, a[k].median)
+            canvas.draw()
+            figure.set_layout_engine("none")  # nothing is to move but the curve
+            yield int(t), np.array(canvas.buffer_rgba(), dtype=np.uint8)[..., :3]
+
+
+def _half_decades(last: int) -> np.ndarray:
+    """1, 3, 10, 32, … and the last."""
+    return np.unique(np.r_[np.round(10 ** np.arange(0, np.log10(last), 0.5)), last].astype(int))
+
+
+def _draw_behind(axis: Axes, panel: Panel, after: list[Curve]) -> None:
+    for curve in after:
+        draw(axis, curve, "other t", "0.8", band=0, linewidth=0.8)
+    draw(axis, by_size(panel.exact, "test_mse"), "t = ∞, X⁺y", band=0, **EXACT)
+    against_n(axis, panel, axis_label("test_mse", "median test MSE"))
