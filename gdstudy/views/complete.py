@@ -12,7 +12,7 @@ import pandas as pd
 from pandas import DataFrame
 
 from gdstudy.experiment.plan import Batch
-from gdstudy.experiment.rows import Records
+from gdstudy.experiment.rows import Columns, Records
 from gdstudy.experiment.tables import Run, frame, joined
 from gdstudy.study.config import Study
 from gdstudy.study.models import MODELS, REFERENCES
@@ -72,6 +72,8 @@ class Complete:
         }
         self._rows: defaultdict[tuple[Part, Widths, int], list[dict[str, DataFrame]]] = defaultdict(list)
         self._whole: list[tuple[Part, Widths, int]] = []
+        # The stack under way, its estimators, and the tags of theirs whose steps are sizes.
+        self._stack: tuple[tuple[int, tuple[str, ...]] | None, set[Tag]] = (None, set())
 
     def tables(self, batch: Batch) -> list[str]:
         """The tables of a batch that are to be read: none where no curve is of its cells."""
@@ -111,7 +113,9 @@ class Complete:
         if not rows:
             return
         results = joined("results", [tables["results"] for some in rows.values() for tables in some])
-        for tag, line, curve in self._curves(results, None):
+        of_sizes = set()
+        for tag, line, curve in self._curves(results, frame("curves", [])):
+            of_sizes.add(tag)
             line.held.append((tag, curve))
         for part, widths, n in rows:
             for line in self._lines[part]:
@@ -122,7 +126,9 @@ class Complete:
                 yield from line.released()
         steps = [tables for key, some in rows.items() if self._shows_steps(*key) for tables in some]
         if checkpoints := [tables["curves"] for tables in steps if "curves" in tables]:
-            yield from self._against_steps([tables["results"] for tables in steps], checkpoints)
+            rows_there = joined("results", [tables["results"] for tables in steps])
+            found = self._curves(rows_there, joined("curves", checkpoints))
+            yield from ((tag, curve) for tag, _, curve in found if tag not in of_sizes)
 
     def of_stack(self, batch: Batch, records: Records) -> Iterator[tuple[Tag, Curve]]:
         """Curves against the steps of a training under way, of those N of which all seeds are in its stack.
@@ -132,25 +138,24 @@ class Complete:
         part, widths = _part(batch), _widths(batch)
         cells = Counter(n for n, _ in batch.cells)
         whole = [n for n in cells if cells[n] == self._cells[part, widths, n] and self._shows_steps(part, widths, n)]
-        if whole and records.results and records.curves:
-            results, curves = frame("results", records.results), frame("curves", records.curves)
-            here = [rows[rows["n_train"].isin(whole)] for rows in (results, curves)]
-            yield from self._against_steps(here[:1], here[1:], but=REFERENCES if len(batch.trained) > 1 else ())
-
-    def _against_steps(
-        self, results: Sequence[DataFrame], curves: Sequence[DataFrame], but: Container[str] = ()
-    ) -> Iterator[tuple[Tag, Curve]]:
-        """What there is with checkpoints and is not without them, of all estimators but these."""
-        rows = joined("results", results)
-        of_sizes = {tag for tag, _, _ in self._curves(rows, None)}
-        found = self._curves(rows, joined("curves", curves), but)
-        return ((tag, curve) for tag, _, curve in found if tag not in of_sizes)
+        if not (whole and records.results and records.curves):
+            return
+        results = joined("results", [frame("results", _of(records.results, whole))])
+        key = batch.number, tuple(results["estimator"].cat.categories)
+        if self._stack[0] != key:
+            self._stack = key, {tag for tag, _, _ in self._curves(results, frame("curves", []))}
+        curves = joined("curves", [frame("curves", _of(records.curves, whole))])
+        for tag, _, curve in self._curves(results, curves, but=REFERENCES if len(batch.trained) > 1 else ()):
+            if tag not in self._stack[1]:
+                yield tag, curve
 
     def _curves(
-        self, results: DataFrame, curves: DataFrame | None, but: Container[str] = ()
+        self, results: DataFrame, curves: DataFrame, but: Container[str] = ()
     ) -> Iterator[tuple[Tag, _Line, Curve]]:
-        """The curves that rows of some sizes give, each with the line it lies on."""
-        curves = frame("curves", []) if curves is None else curves
+        """The curves that rows of some sizes give, each with the line it lies on.
+
+        Those against the steps of training are those that there are not without checkpoints.
+        """
         run = Run(self._study, results, curves, frame("arrays", []), planned=self._planned)
         for one in (one for one in series(run) if one.estimator not in but):
             lines = self._lines[(*one.sweep.seen, one.sweep.model.name)]
@@ -161,6 +166,15 @@ class Complete:
 
 def _part(batch: Batch) -> Part:
     return batch.dataset, batch.preprocess, batch.input_noise, batch.model
+
+
+def _of(groups: Sequence[Columns], sizes: Sequence[int]) -> list[Columns]:
+    """The rows of some N."""
+    here = [np.isin(group["n_train"], sizes) for group in groups]
+    return [
+        {name: value[kept] if isinstance(value, np.ndarray) else value for name, value in group.items()}
+        for group, kept in zip(groups, here, strict=True)
+    ]
 
 
 def _widths(batch: Batch) -> Widths:
