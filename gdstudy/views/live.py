@@ -24,9 +24,9 @@ from gdstudy.views.events import Events
 from gdstudy.views.growing import Growing
 from gdstudy.views.summary import Curve
 
-# Seconds between two writes, at least, and for which stored batches are read at once; the share of the time that all of
-# it may take.
-PAUSE, AT_ONCE, SHARE = 2.0, 0.5, 0.02
+# Seconds between two writes, at least, and for which stored batches are read at once. All of it may take CREDIT
+# seconds, and this share of the time (Arrow's threads come on top of it).
+PAUSE, AT_ONCE, CREDIT, SHARE = 2.0, 0.5, 0.5, 0.01
 _SAID = "The step of this card is the number of seconds since this process took up the run. "
 DESCRIPTIONS = {
     "cells": f"{_SAID}Cells that are finished: trained in this run, or stored before.",
@@ -62,7 +62,7 @@ class Live:
         self._so_far: Callable[[], Records] | None = None  # of a checkpoint that is not shown yet
         self._train_mse = np.nan
         self._began = clock()
-        self._next = self._began + PAUSE
+        self._next, self._spent = self._began + PAUSE, 0.0
         self._last = 0, 0.0  # steps taken and seconds gone at the last point
         self._failed = False
 
@@ -85,7 +85,8 @@ class Live:
             why = " ".join(f"{type(error).__name__}: {error}".split())
             self._tell(f"TensorBoard shows nothing more until the run ends ({why[:200]}); the run goes on")
         end = self._clock()
-        self._next = end + max(PAUSE, (end - now) / SHARE)
+        self._spent += end - now
+        self._next = max(end + PAUSE, self._began + (self._spent - CREDIT) / SHARE)
 
     def _write(self, cells: int, steps: int, now: float) -> None:
         self._read_stored(now)
