@@ -11,18 +11,23 @@ import sys
 from importlib import import_module
 
 from gdstudy.study.console import prepare, say, tell
+from gdstudy.study.errors import StudyError, suggestion
 from gdstudy.study.version import __version__
 
 COMMANDS = {
-    "train": "run a study, beside its closed form: gdstudy train --config linear.yaml",
+    "train": "run a study, beside its closed form: gdstudy train linear.yaml",
     "resume": "finish what is missing of a run: gdstudy resume RUN_DIR",
     "extend": "add seeds or sizes to a run: gdstudy extend RUN_DIR --seeds 100",
     "merge": "make one run of shards, or of runs with other seeds: gdstudy merge NEW_DIR RUN_DIR…",
+    "runs": "list runs: how far each is, what it found, its size: gdstudy runs",
     "figures": "redraw a run's figures: gdstudy figures RUN_DIR",
     "diagnose": "say what is wrong with your own data, if anything: gdstudy diagnose data.csv --target y",
+    "completion": 'complete commands and options with Tab: eval "$(gdstudy completion bash)" (or zsh, tcsh)',
 }
 # Where a command is not the module of its name: a function of the package has it.
-_MODULES = {"diagnose": "diagnosis"}
+MODULES = {"diagnose": "diagnosis"}
+# Commands that are an option of train.
+OF_TRAIN = ("resume", "extend")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -30,21 +35,37 @@ def main(argv: list[str] | None = None) -> int:
     prepare()
     name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
     if name in ("-h", "--help"):
-        lines = [f"  {command:<10}{text}" for command, text in COMMANDS.items()]
-        say("\n".join(["usage: gdstudy COMMAND …; `gdstudy COMMAND --help` says more", *lines]))
+        say(_help())
         return 0
     if name == "--version":
         say(f"gdstudy {__version__}")
         return 0
     if name not in COMMANDS:
-        tell(f"gdstudy: unknown command {name[:60]!r}; known: {', '.join(COMMANDS)}")
+        study = f"; to run a study: gdstudy train {name[:60]}" if name.endswith((".yaml", ".yml")) else ""
+        known = f"{suggestion(name[:60], COMMANDS)}; known: {', '.join(COMMANDS)}"
+        tell(f"gdstudy: unknown command {name[:60]!r}{study or known}")
         return 2
-    if name in ("resume", "extend"):
+    if name in OF_TRAIN:
         if not rest or rest[0] in ("-h", "--help"):
             say(f"usage: gdstudy {name} RUN_DIR [--quiet]\n\n{COMMANDS[name]}")
             return 0 if rest else 2
         name, rest = "train", [f"--{name}", *rest]
-    return int(import_module(f"gdstudy.{_MODULES.get(name, name)}").main(rest))
+    return int(import_module(f"gdstudy.{MODULES.get(name, name)}").main(rest))
+
+
+def _help() -> str:
+    """Commands, and the studies that come with the package, a line each."""
+    from gdstudy.study.parser import known_configs
+
+    try:
+        studies = known_configs()
+    except (OSError, StudyError):
+        studies = {}
+    width = max(map(len, [*COMMANDS, *studies]))
+    lines = ["usage: gdstudy COMMAND …; `gdstudy COMMAND --help` says more", "", "commands"]
+    lines += [f"  {command:<{width}}  {text}" for command, text in COMMANDS.items()]
+    lines += ["", "studies, for `gdstudy train`", *(f"  {name:<{width}}  {text}" for name, text in studies.items())]
+    return "\n".join(lines)
 
 
 def command() -> None:

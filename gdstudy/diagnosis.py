@@ -190,17 +190,22 @@ def main(argv: list[str] | None = None) -> int:
     )
 
 
+def parser() -> FileParser:
+    found = FileParser(PROG, "Say what is wrong with a linear regression problem, if anything, and what to do.")
+    found.add_argument("data", help="a file (csv, tsv, parquet, feather, npz, …), openml:NAME or a built-in data set")
+    found.add_argument("--test", metavar="FILE", help="rows to measure the fits on, of the same columns")
+    found.add_argument("--intercept", action="store_true", help="fit one; else it is tested whether one is missing")
+    found.add_argument("--steps", default="1e5", help="of gradient descent that you are ready to take (default: 1e5)")
+    found.add_argument("--figure", type=Path, metavar="FILE.png", help="draw errors against N, mode and t (or .pdf)")
+    found.add_argument("--csv", type=Path, metavar="FILE.csv", help="write the table of errors")
+    return found
+
+
 def _command(argv: list[str] | None) -> None:
-    parser = FileParser(PROG, "Say what is wrong with a linear regression problem, if anything, and what to do.")
-    parser.add_argument("data", help="a file (csv, tsv, parquet, feather, npz, …), openml:NAME or a built-in data set")
-    parser.add_argument("--test", metavar="FILE", help="rows to measure the fits on, of the same columns")
-    parser.add_argument("--intercept", action="store_true", help="fit one; else it is tested whether one is missing")
-    parser.add_argument("--steps", default="1e5", help="of gradient descent that you are ready to take (default: 1e5)")
-    parser.add_argument("--figure", type=Path, metavar="FILE.png", help="draw errors against N, mode and t (or .pdf)")
-    parser.add_argument("--csv", type=Path, metavar="FILE.csv", help="write the table of errors")
-    options = parser.parse_args(argv)
+    reading = parser()
+    options = reading.parse_args(argv)
     entries = [entry for entry in (options.data, options.test) if entry is not None]
-    _run(options, [parser.source(options, entry) for entry in entries])
+    _run(options, [reading.source(options, entry) for entry in entries])
 
 
 def _run(options: Any, sources: list[Source]) -> None:

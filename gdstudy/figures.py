@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from gdstudy.command import run_command
 from gdstudy.study.console import say
 from gdstudy.study.errors import StudyError
-from gdstudy.study.parser import Parser
+from gdstudy.study.options import Parser
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,10 +54,14 @@ def main(argv: list[str] | None = None) -> int:
     return run_command(PROG, lambda: _command(argv))
 
 
+def parser() -> Parser:
+    found = Parser(prog=PROG, description="Redraw a run's figures from stored results.")
+    found.add_argument("run_dir", type=Path, help="a run's folder, such as runs/linear/20260101-120000")
+    return found
+
+
 def _command(argv: list[str] | None) -> None:
-    parser = Parser(prog=PROG, description="Redraw a run's figures from stored results.")
-    parser.add_argument("run_dir", type=Path, help="a run's folder, such as runs/linear/20260101-120000")
-    run_dir = parser.parse_args(argv).run_dir
+    run_dir = parser().parse_args(argv).run_dir
     names = redraw(run_dir)
     say(f"{len(names)} figures (PNG and PDF) in {run_dir / 'figures'}")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gdstudy.command import run_command
 from gdstudy.study.console import say, tell
-from gdstudy.study.parser import Parser
+from gdstudy.study.options import Parser
 
 PROG = "gdstudy.merge"
 
@@ -54,12 +54,16 @@ def main(argv: list[str] | None = None) -> int:
     return run_command(PROG, lambda: _command(argv))
 
 
+def parser() -> Parser:
+    found = Parser(prog=PROG, description="Make one run of shards of a study, or of runs with other seeds or sizes.")
+    found.add_argument("new_dir", type=Path, help="a new or empty folder")
+    found.add_argument("run_dirs", type=Path, nargs="+", metavar="run_dir", help="folders of runs; they stay")
+    found.add_argument("--quiet", action="store_true", help="Say nothing but errors.")
+    return found
+
+
 def _command(argv: list[str] | None) -> None:
-    parser = Parser(prog=PROG, description="Make one run of shards of a study, or of runs with other seeds or sizes.")
-    parser.add_argument("new_dir", type=Path, help="a new or empty folder")
-    parser.add_argument("run_dirs", type=Path, nargs="+", metavar="run_dir", help="folders of runs; they stay")
-    parser.add_argument("--quiet", action="store_true", help="Say nothing but errors.")
-    options = parser.parse_args(argv)
+    options = parser().parse_args(argv)
     merge_runs(options.new_dir, options.run_dirs, options.quiet)
 
 

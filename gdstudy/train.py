@@ -22,7 +22,8 @@ from gdstudy.study.config import GROWS, HOW, Study
 from gdstudy.study.console import one_line, say, tell
 from gdstudy.study.errors import StudyError, shown
 from gdstudy.study.groups import GROUPS
-from gdstudy.study.parser import StudyParser, as_dict, as_yaml, changed, study_of
+from gdstudy.study.options import StudyParser
+from gdstudy.study.parser import as_dict, as_yaml, changed, study_of
 from gdstudy.study.seeds import Shard
 from gdstudy.study.version import __version__
 from gdstudy.sweep.folder import check_folder, clear_remains, remedy
@@ -189,9 +190,9 @@ def _finish(
         store.close()
 
 
-def _how(parser: StudyParser, arguments: Sequence[str]) -> dict[str, Any]:
+def _how(reading: StudyParser, arguments: Sequence[str]) -> dict[str, Any]:
     """The keys that may be given beside --resume or --extend. StudyError for others: what a run is, it says itself."""
-    options, changes = parser.read(arguments)
+    options, changes = reading.read(arguments)
     allowed = HOW if options.extend is None else (*HOW, *GROWS)
     others = [f"--{key}" for key in changes if key.partition(".")[0] not in allowed]
     if options.extend is not None:
@@ -215,23 +216,23 @@ def run_name(config: str | Path) -> str:
     return name
 
 
-def _parser() -> StudyParser:
-    parser = StudyParser(PROG, "Train by gradient descent from zero, beside the closed form X⁺y, for every N.")
+def parser() -> StudyParser:
+    found = StudyParser(PROG, "Train by gradient descent from zero, beside the closed form X⁺y, for every N.")
     told = "A new or empty folder; default runs/<config>/<YYYYmmdd-HHMMSS>."
-    parser.add_argument("--run_dir", metavar="DIR", help=told)
-    parser.add_argument("--resume", metavar="RUN_DIR", help="Finish what is missing of a run.")
+    found.add_argument("--run_dir", metavar="DIR", help=told)
+    found.add_argument("--resume", metavar="RUN_DIR", help="Finish what is missing of a run.")
     told = "Add seeds or sizes to a run: --seeds, --n_train, --n_parameters, --n_hidden, each with what it has."
-    parser.add_argument("--extend", metavar="RUN_DIR", help=told)
+    found.add_argument("--extend", metavar="RUN_DIR", help=told)
     told = "Only every N-th batch, beginning with the K-th; several shards may share a --run_dir. See gdstudy merge."
-    parser.add_argument("--shard", metavar="K/N", help=told)
+    found.add_argument("--shard", metavar="K/N", help=told)
     told = "Stop after so long, such as 25m, 90s or 2h, to --resume later; exit status 75 then."
-    parser.add_argument("--stop_after", metavar="TIME", help=told)
-    parser.add_argument("--quiet", action="store_true", help="Say nothing but errors.")
-    parser.add_argument("--print_config", action="store_true", help="Print the whole resolved study and stop.")
+    found.add_argument("--stop_after", metavar="TIME", help=told)
+    found.add_argument("--quiet", action="store_true", help="Say nothing but errors.")
+    found.add_argument("--print_config", action="store_true", help="Print the whole resolved study and stop.")
     told = "Print cells, batches, memory, disk and time that it would take, and stop."
-    parser.add_argument("--dry_run", action="store_true", help=told)
-    parser.add_argument("--version", action="version", version=f"gdstudy {__version__}")
-    return parser
+    found.add_argument("--dry_run", action="store_true", help=told)
+    found.add_argument("--version", action="version", version=f"gdstudy {__version__}")
+    return found
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -244,18 +245,18 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _command(arguments: list[str]) -> None:
-    parser = _parser()
-    options, study = parser.study(arguments)
+    reading = parser()
+    options, study = reading.study(arguments)
     deadline = Deadline.of(options.stop_after)
     if options.extend is not None:
-        given = _how(parser, arguments)
+        given = _how(reading, arguments)
         grow = {key: given.pop(key) for key in GROWS if key in given}
         resume_study(options.extend, options.quiet, deadline=deadline, how=given, grow=grow)
     elif options.resume is not None:
-        how = _how(parser, arguments)
+        how = _how(reading, arguments)
         resume_study(options.resume, options.quiet, deadline=deadline, how=how, shard=options.shard)
     elif study is None:
-        raise StudyError("--config is missing: name a study, such as --config linear.yaml, or a run to --resume")
+        raise StudyError("no study is named; give one, such as --config linear.yaml, or a run to --resume")
     elif options.print_config:
         say(as_yaml(study), end="")
     elif options.dry_run:

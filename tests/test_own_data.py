@@ -58,8 +58,8 @@ def test_files_are_studied_as_any_other_data(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert "clinic.csv: left out 1 of 40 rows, which lack a value (most in column 'b')" in err
     assert "clinic.csv: left out 1 column of texts: site (file.categories=one_hot keeps them)" in err
-    assert re.search(r"clinic  \(P = 4; .*\n +N +test MSE, X⁺y +accuracy, X⁺y +GD +accuracy", out)
-    assert re.search(r"probe  \(P = 4; .*\n +N +test MSE, X⁺y +GD +distance", out)
+    assert re.search(r"clinic  \(P = 4; .*\n +N +converged +test MSE, X⁺y +accuracy, X⁺y +GD +accuracy", out)
+    assert re.search(r"probe  \(P = 4; .*\n +N +converged +test MSE, X⁺y +GD +GD − X⁺y +distance", out)
     rows = load_results("mine")
     assert set(rows["dataset"]) == {"probe", "clinic"}
     shares = rows[rows["dataset"] == "clinic"][["train_accuracy", "test_accuracy"]]

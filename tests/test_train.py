@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from gdstudy import load_curves, load_results
@@ -40,7 +41,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "--config is missing"),
+        ([], "no study is named"),
         (
             ["--config", "nowhere.yaml"],
             "'nowhere.yaml' is no file here or in configs/ (did you mean linear.yaml?); known studies: autoencoder",
@@ -113,6 +114,35 @@ def test_help_names_every_key_with_its_default_at_once():
     for key in (*readouts, *autoencoders):
         assert f"--{key}" in text
     assert "2/σ₁²" in text
+
+
+def test_help_is_grouped_and_says_what_each_option_takes():
+    text = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, check=True).stdout
+    headings = re.findall(r"^([a-z].*):$", text, re.MULTILINE)
+    assert headings[1:5] == ["data", "models and sizes", "what is fitted", "how it is computed and kept"]
+    assert "--gd.dtype float64|float32" in text
+    assert "<class" not in text
+
+
+def test_a_study_can_be_named_without_its_option(capsys):
+    for named in (
+        ["small.yaml", "--seeds", "2"],
+        ["--seeds", "2", "small.yaml"],
+        ["--config", "small.yaml", "--seeds", "2"],
+    ):
+        assert main([*named, "--print_config"]) == 0
+        assert yaml.safe_load(capsys.readouterr().out)["seeds"] == 2
+    for twice in (["small.yaml", "hidden.yaml"], ["--config", "small.yaml", "hidden.yaml"]):
+        assert main(twice) == 2
+        assert ".yaml'" in capsys.readouterr().err
+
+
+def test_auto_is_the_device_that_is_here_and_a_run_keeps_it(tmp_path, capsys):
+    assert main(["small.yaml", "--device", "auto", "--seeds", "1", "--run_dir", "run"]) == 0
+    kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["device"]
+    assert kept == ("cuda" if torch.cuda.is_available() else "cpu")
+    err = capsys.readouterr().err
+    assert re.search(r"^6 cells in \d batch(es)?; about \S+ MB on the disk, where \S+ GB are free$", err, re.MULTILINE)
 
 
 def test_help_and_config_import_no_torch_and_no_scikit_learn():

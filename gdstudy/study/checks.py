@@ -66,8 +66,8 @@ def _of_names(study: Study) -> Iterator[str]:
                 yield f"{key}: unknown {shown(name)}{suggestion(name, known)}; known: {listed(known)}"
         if len(set(names)) < len(names):
             yield f"{key}={shown(names)} names one twice; keep one"
-    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", study.device):
-        yield f"device={shown(study.device)} must be cpu, cuda or cuda:<number>"
+    if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", study.device):
+        yield f"device={shown(study.device)} must be cpu, cuda, cuda:<number> or auto"
     if study.executor.scheduler and study.executor.kind != "dask":
         yield "executor.scheduler is of Dask; write executor.kind=dask as well, or leave it out"
     if not re.fullmatch(r"((tcp|tls|ucx|ws|wss)://[^\s/]+)?", study.executor.scheduler):

@@ -79,7 +79,7 @@ class Study:
     """More trainings by name, each with the keys of `gd` in which it differs, such as {adam: {optimizer: adam,
     step_size: 0.01}}. The name is its estimator in tables and figures."""
     device: str = "cpu"
-    """Where to train: cpu, cuda, cuda:1, …"""
+    """Where to train: cpu, cuda, cuda:1, …; auto: on a GPU if one is here. A run keeps what it began on."""
     threads: Threads = Threads("auto")
     """Threads of PyTorch: `auto` (one for small cells, more while that is measured to be faster) or so many."""
     batch_cells: int = 1000
@@ -147,6 +147,13 @@ class Study:
 
 # Keys that say how a run is computed or shown, and not what it is: they may differ when it is resumed.
 HOW: tuple[str, ...] = ("executor", "csv_rows", "save_every")
+# Keys by what they are about, as --help lists them; those of groups have headings of their own.
+TOPICS = {
+    "data": ("datasets", "files", "input_noise", "preprocess", "intercept", "fingerprints"),
+    "models and sizes": ("models", "n_train", "n_parameters", "n_hidden", "seeds"),
+    "what is fitted": ("estimators", "trainings"),
+    "how it is computed and kept": ("device", "threads", "batch_cells", "save_every", "memory", "csv_rows"),
+}
 # Keys in which a run can grow.
 GROWS = ("n_train", "n_parameters", "n_hidden", "seeds")
 

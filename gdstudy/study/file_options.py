@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from gdstudy.study.parser import Parser, every_option, read_option, study_of
+from gdstudy.study.options import Parser, every_option
+from gdstudy.study.parser import read_option, study_of
 from gdstudy.study.sources import Source, format_of
 
 _GROUP = "file."

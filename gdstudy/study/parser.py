@@ -1,22 +1,17 @@
-"""From YAML files and options to a checked Study, and back to YAML. Imports neither torch nor scikit-learn."""
+"""From YAML to a checked Study, and back. Imports neither torch nor scikit-learn."""
 
 from __future__ import annotations
 
-import argparse
-import ast
 import copy
-import inspect
 import re
-import textwrap
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 
-from gdstudy.study.config import MAPPINGS, Study, every_key, kinds, refuse_unknown, unknown_key
-from gdstudy.study.console import one_line, say
+from gdstudy.study.config import Study, kinds, refuse_unknown
+from gdstudy.study.console import one_line
 from gdstudy.study.errors import StudyError, shown, suggestion
 from gdstudy.study.groups import GROUPS
 from gdstudy.study.seeds import Seeds
@@ -24,9 +19,8 @@ from gdstudy.study.values import Columns, Levels, Sizes
 
 # A study is a page of text; what is larger or deeper was not written by hand.
 MOST_BYTES, MOST_DEEP = 1 << 16, 8
-
-
-# YAML
+_PACKAGE = Path(__file__).parent.parent
+_FOLDERS = (Path("configs"), _PACKAGE / "configs", _PACKAGE.parent / "configs")
 
 
 class _Loader(yaml.SafeLoader):
@@ -110,21 +104,25 @@ def read_yaml(path: Path, content: bytes | None = None) -> dict[str, Any]:
 
 def find_config(name: str | Path) -> Path:
     """A config file by path, or by bare name in ./configs/ or among the studies that come with the package."""
-    package = Path(__file__).parent.parent
-    places = [
-        Path(name),
-        Path("configs") / name,
-        package / "configs" / name,
-        package.parent / "configs" / name,
-    ]
-    for path in places:
+    for path in (Path(name), *(folder / name for folder in _FOLDERS)):
         if path.is_file():
             return path
-    shipped = sorted({p.name for place in places[1:] for p in place.parent.glob("*.yaml")})
+    shipped = sorted({path.name for folder in _FOLDERS for path in folder.glob("*.yaml")})
     raise StudyError(
         f"config {shown(str(name))} is no file here or in configs/{suggestion(str(name), shipped)}; "
         f"known studies: {', '.join(shipped) or 'none'}"
     )
+
+
+def known_configs() -> dict[str, str]:
+    """File name → first line of each study in ./configs/ and of those that come with the package, by name."""
+    found = {path.name: path for folder in reversed(_FOLDERS) for path in folder.glob("*.yaml")}
+    titles = {}
+    for name, path in sorted(found.items()):
+        with path.open("rb") as file:
+            line = file.readline(MOST_BYTES).decode("utf-8-sig", "replace")
+        titles[name] = line.removeprefix("#").strip() if line.startswith("#") else ""
+    return titles
 
 
 def read_study(path: str | Path) -> Study:
@@ -166,67 +164,6 @@ def as_yaml(study: Study) -> str:
     return yaml.dump(as_dict(study), Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=None)
 
 
-# Options
-
-
-class Parser(argparse.ArgumentParser):
-    """The options of a command: every complaint one line, every print to a stream that may be anything."""
-
-    def error(self, message: str) -> NoReturn:
-        raise StudyError(one_line(message))
-
-    def _print_message(self, message: str, file: Any = None) -> None:
-        say(message, end="")
-
-
-class StudyParser(Parser):
-    """The options of a command that takes a study: every key of its YAML."""
-
-    def __init__(self, prog: str, description: str) -> None:
-        usage = f"{prog} --config FILE [--KEY VALUE …]"
-        super().__init__(prog=prog, usage=usage, description=description, allow_abbrev=False)
-        self.add_argument("--config", metavar="FILE", help="The study, a YAML file; bare names are found in configs/.")
-        groups: dict[str, Any] = {}
-        for key, default, text in every_option():
-            group = key.rpartition(".")[0]
-            if group not in groups:
-                about = inspect.getdoc(GROUPS[group]) if group else inspect.getdoc(Study)
-                groups[group] = self.add_argument_group(group or "keys of a study", about)
-            said = f"{text} (default: {default})".replace("%", "%%")
-            groups[group].add_argument(f"--{key}", dest=key, metavar="VALUE", help=said)
-
-    def read(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
-        """The other options of the command, and key → value of those of the study."""
-        rest: list[str] = []
-        changes: dict[str, Any] = {}
-        of_trainings: dict[str, Any] = {}  # single keys, put in after `--trainings` as a whole
-        pending = iter(arguments)
-        for argument in pending:
-            name, equals, text = argument.removeprefix("--").partition("=")
-            if argument.startswith("--") and any(name.startswith(f"{mapping}.") for mapping in MAPPINGS):
-                # One name of a mapping: --gd.optimizer_options.eps 1e-6, --trainings.adam.step_size 0.01
-                kept = of_trainings if name.startswith("trainings.") else changes
-                kept[name] = read_option(name, text if equals else next(pending, ""))
-            else:
-                rest.append(argument)
-        options, unknown = self.parse_known_args(rest)
-        if unknown and unknown[0].startswith("--"):
-            raise unknown_key(unknown[0][2:].partition("=")[0])
-        if unknown:
-            raise StudyError(f"unexpected {shown(unknown[0])}; options are written --key value")
-        for key in every_key():
-            if (given := vars(options).pop(key)) is not None:
-                changes[key] = read_option(key, given)
-        return options, changes | of_trainings
-
-    def study(self, arguments: Sequence[str]) -> tuple[argparse.Namespace, Study | None]:
-        """The other options of the command, and the study of its --config as the options change it, if any."""
-        options, changes = self.read(arguments)
-        if options.config is None:
-            return options, None
-        return options, study_of(changed(read_yaml(find_config(options.config)), changes))
-
-
 def changed(values: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a study with those of single keys, `group.key` or `group.key.name`, put in their place."""
     values = copy.deepcopy(values)
@@ -256,35 +193,3 @@ def read_option(key: str, text: str) -> Any:
             return text
         problem = getattr(error, "problem", None) or "no text"
         raise StudyError(f"{key}: {shown(text)} is not valid YAML: {problem}") from None
-
-
-def every_option() -> Iterator[tuple[str, Any, str]]:
-    """(key, default as it is written, text) of each key of a study, those of groups as `group.key`."""
-    defaults = as_dict(Study())
-    for key, text in _texts(Study).items():
-        if key not in GROUPS:
-            yield key, _written(defaults[key]), text
-    for group, kind in GROUPS.items():
-        for key, text in _texts(kind).items():
-            yield f"{group}.{key}", _written(defaults[group][key]), text
-
-
-def _written(value: Any) -> str:
-    """A default as one would write it."""
-    if isinstance(value, list | dict):
-        return yaml.safe_dump(value, default_flow_style=True, allow_unicode=True).strip()
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value) or "[]"
-
-
-@cache
-def _texts(kind: type) -> dict[str, str]:
-    """The text below each field of a dataclass."""
-    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-    assert isinstance(definition, ast.ClassDef)
-    texts = {}
-    for field, text in zip(definition.body, definition.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
-            texts[ast.unparse(field.target)] = " ".join(str(text.value.value).split())
-    return texts

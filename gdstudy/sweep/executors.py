@@ -198,23 +198,42 @@ def _processes(workers: int, device: str, job: Job) -> Iterator[Pool]:
 # Dask
 
 
+ANSWER_SECONDS = 30.0  # in which a scheduler answers
+
+
+def check_executor(asked: groups.Executor) -> None:
+    """StudyError where Dask is asked for and not installed, or its scheduler does not answer."""
+    if asked.kind == "dask":
+        try:
+            from distributed import Client
+        except ImportError:
+            raise StudyError("executor.kind=dask: Dask is not installed; pip install 'gdstudy[dask]'") from None
+        if asked.scheduler:
+            with _client(Client, asked.scheduler):
+                pass
+
+
 @contextmanager
 def _dask(asked: groups.Executor, study: Study, job: Job) -> Iterator[Pool]:
     """The workers of a scheduler, or of a cluster on this machine that ends with the run."""
-    try:
-        import dask
-        from distributed import Client, LocalCluster
-        from distributed.scheduler import KilledWorker
-    except ImportError:
-        raise StudyError("executor.kind=dask: Dask is not installed; pip install 'gdstudy[dask]'") from None
+    import dask
+    from distributed import Client, LocalCluster
+    from distributed.scheduler import KilledWorker
+
     # A cluster of our own reports each death of a worker, and they are counted as those of processes are.
     own = {"distributed.scheduler.allowed-failures": 0, "distributed.admin.large-graph-warning-threshold": "1GB"}
     with dask.config.set(own), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        cluster = None
+        cluster, wanted = None, asked.workers.value or _default_workers(study)
         if not asked.scheduler:
-            workers = asked.workers.value or _default_workers(study)
-            cluster = LocalCluster(workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL)
+            cluster = LocalCluster(wanted, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL)
+
+        def workers() -> int:
+            there = sum(client.nthreads().values())
+            if cluster is not None and there < wanted:
+                cluster.scale(wanted)  # it gives up a worker that takes long to come back, as on a busy machine
+            return there
+
         try:
             with _client(Client, cluster or asked.scheduler) as client:
                 executor = client.get_executor(pure=False)
@@ -222,7 +241,7 @@ def _dask(asked: groups.Executor, study: Study, job: Job) -> Iterator[Pool]:
                 held = client.submit(_same, job, pure=False)
                 yield Pool(
                     submit=lambda batches: executor.submit(compute_apart, held, batches),
-                    workers=lambda: sum(client.nthreads().values()),
+                    workers=workers,
                     died=(KilledWorker,),
                     # A task that only waited for a worker that died is told so too: each counts for half.
                     deaths=0.5 if cluster is not None else 1,  # other schedulers try several times before they say so
@@ -239,7 +258,7 @@ def _same(job: Job) -> Job:
 @contextmanager
 def _client(connect: Callable[..., Any], where: Any) -> Iterator[Any]:
     try:
-        client = connect(where, timeout=30, set_as_default=False)
+        client = connect(where, timeout=ANSWER_SECONDS, set_as_default=False)
     except (OSError, ValueError) as error:
         raise StudyError(
             f"executor.scheduler={where}: no Dask scheduler answers ({one_line(error)[:200]}); start `dask scheduler` "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -12,13 +12,13 @@ import numpy as np
 
 from gdstudy.data.dataset import Dataset
 from gdstudy.experiment.driver import run_batch
-from gdstudy.experiment.plan import LARGE_NUMBERS, Batch, bytes_of, check_memory, n_starts
+from gdstudy.experiment.plan import LARGE_NUMBERS, Batch, bytes_of, check_memory
 from gdstudy.experiment.rows import Columns
 from gdstudy.study.config import Study
-from gdstudy.study.estimators import asked_for
 from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
 from gdstudy.study.values import Threads, in_bytes
+from gdstudy.sweep.disk import disk_bytes, runs_of
 from gdstudy.sweep.machine import available_memory
 from gdstudy.training.arguments import log_spaced
 
@@ -31,9 +31,8 @@ _TRIES, _SHORT, _SEEN = 3, 0.5, 0.3
 _OUTPUTS = 4
 # They are trained for few steps, and for as many more as take about so many seconds in all.
 _FEW_STEPS, _MANY_STEPS, _SECONDS = 10, 10_000, 1.5
-# Bytes of a row in the store and in results.csv, of a run's figures and TensorBoard, and seconds of drawing for each
-# data set and model; all measured, and rough (tests/sweep/test_forecast.py).
-_RESULT_BYTES, _CURVE_BYTES, _SHOWN_BYTES, _DRAWING = 450, 90, 3 * 10**6, 3.0
+# Seconds of drawing for each data set and model; measured, and rough (tests/sweep/test_forecast.py).
+_DRAWING = 3.0
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,7 @@ def forecast(study: Study, datasets: Mapping[tuple[str, str, float], Dataset]) -
         batches=len(batches),
         memory=max(bytes_of(study, batch) for batch in batches),
         available=available,
-        disk=sum(_disk(study, batch) for batch in batches) + _SHOWN_BYTES,
+        disk=disk_bytes(study, batches),
         seconds=(closed, trained, _DRAWING * (1 + len(kinds))),
         steps=min(steps, most),
         most=most,
@@ -216,22 +215,5 @@ def _expected(training: Training, rows: Columns) -> float:
     return float(np.where(running, np.minimum(training.steps, step + left), step).mean())
 
 
-def _runs(study: Study, batch: Batch) -> Iterator[tuple[Training, int]]:
-    """Trainings of a batch, and how many rows of each cell they leave."""
-    for name, levels in batch.trained:
-        training = study.trained[name]
-        yield training, len(levels) * n_starts(MODELS[batch.model], training.restarts)
-
-
 def _most_steps(study: Study, batch: Batch) -> float:
-    return float(sum(len(batch.cells) * training.steps * runs for training, runs in _runs(study, batch)))
-
-
-def _disk(study: Study, batch: Batch) -> int:
-    """Bytes of a batch in the store and in results.csv, at most."""
-    rows = len(batch.closed) + sum(len(form.levels_in(study)) for form in asked_for(study))
-    curves = 0
-    for training, runs in _runs(study, batch):
-        rows += 2 * runs
-        curves += len(log_spaced(training.steps, training.checkpoints_per_decade))
-    return len(batch.cells) * (rows * _RESULT_BYTES + curves * _CURVE_BYTES)
+    return float(sum(len(batch.cells) * training.steps * runs for training, runs in runs_of(study, batch)))

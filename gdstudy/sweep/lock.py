@@ -74,6 +74,18 @@ def hold(run_dir: Path, shard: Shard | None = None) -> Held:
     return Held(lock, f"{LOCK}{own}", writer.name)
 
 
+def writer_of(run_dir: Path) -> str | None:
+    """Who writes a run just now, as it is said; None where nobody does. Nothing is made or changed."""
+    batches = run_dir / BATCHES
+    for name in sorted(os.listdir(batches)):
+        if name == LOCK or _OF_SHARD.fullmatch(name):
+            try:
+                _take(run_dir, name.removeprefix(LOCK)).release()
+            except StudyError:
+                return _said_of(batches / f"{WRITER}{name.removeprefix(LOCK)}")
+    return None
+
+
 def _excluded(batches: Path, shard: Shard | None) -> list[str]:
     """What is added to `lock` in the names of those that nobody else may hold beside this one."""
     found = [match for match in map(_OF_SHARD.fullmatch, sorted(os.listdir(batches))) if match]
@@ -87,16 +99,18 @@ def _take(run_dir: Path, suffix: str) -> FileLock:
     try:
         lock.acquire()
     except Timeout:
-        check_file(writer)
-        who = _first_bytes(writer).decode("utf-8", "replace").strip() if writer.is_file() else "another process"
+        who = _said_of(writer)
         shard = f" (shard {suffix[1:].replace('-', '/')})" if suffix else ""
         raise StudyError(f"{run_dir} is being written by {who}{shard}; wait until it ends, or stop it") from None
     return lock
 
 
-def _first_bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(300)
+def _said_of(writer: Path) -> str:
+    check_file(writer)
+    if not writer.is_file():
+        return "another process"
+    with writer.open("rb") as file:
+        return file.read(300).decode("utf-8", "replace").strip()
 
 
 def _lock(path: Path, timeout: float) -> FileLock:

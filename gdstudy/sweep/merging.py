@@ -49,8 +49,8 @@ class _Run:
 
     def parts(self, batch: Batch) -> list[tuple[Part, pa.Table]]:
         """The parts of one of its batches, `results` last. Damaged where one is not as it was written."""
-        facts = {"study": self.study, "cells": cells_of(batch)}
-        results, *others = parts_of(self.folder / BATCHES, batch.number, **facts)
+        batches, cells = self.folder / BATCHES, cells_of(batch)
+        results, *others = parts_of(batches, batch.number, study=self.study, cells=cells)
         return [(part, part.read()) for part in (*others, results)]
 
 

@@ -50,6 +50,10 @@ def _schema(table: str) -> pa.Schema:
 SCHEMAS = {table: _schema(table) for table in TABLES}
 
 
+# Path → its inode, size and time of change when it was looked through, and bytes in memory (`Part.decoded`).
+Whole = dict[Path, tuple[tuple[int, int, int], int]]
+
+
 class Damaged(Exception):
     """A part that cannot be used, and has to be computed again: one line that names it."""
 
@@ -154,21 +158,26 @@ class Part:
                 raise Damaged(f"{self.path}: damaged (an array has another shape)")
 
 
-def open_part(path: Path, table: str, **expected: str) -> Part:
+def open_part(path: Path, table: str, whole: Whole | None = None, **expected: str) -> Part:
     """A part of this table with the expected facts, without its rows. Damaged where it is another or none.
 
-    StudyError for a part of another schema, which is not damaged: it is to be read by the version that wrote it.
+    whole: files that were found as they were sealed, and are not looked through again while they stay as they are; this
+    one is added if it is. StudyError for a part of another schema, which is not damaged: it is to be read by the
+    version that wrote it.
     """
     check_file(path)
     if path.is_dir():
         raise StudyError(f"{path} is a folder, where a part of the run should be; remove it, then --resume")
     with _explained(path):
-        size = path.stat().st_size
-        if not _is_whole(path, size):
+        found = path.stat()
+        size, state = found.st_size, (found.st_ino, found.st_size, found.st_mtime_ns)
+        known, decoded = (whole or {}).get(path, (None, 0))
+        if known != state and not _is_whole(path, size):
             raise Damaged(f"{path}: damaged (its checksum is another)")
         file = pq.ParquetFile(path, page_checksum_verification=True)
         said = {key.decode(): value.decode() for key, value in (file.metadata.metadata or {}).items()}
-        columns, decoded = file.schema_arrow.remove_metadata(), _decoded(path, size, file, table)
+        columns = file.schema_arrow.remove_metadata()
+        decoded = decoded if known == state else _decoded(path, size, file, table)
     facts = {name.removeprefix(_PREFIX): value for name, value in said.items() if name.startswith(_PREFIX)}
     if (schema := facts.get("schema", SCHEMA)) != SCHEMA:
         raise StudyError(
@@ -181,6 +190,8 @@ def open_part(path: Path, table: str, **expected: str) -> Part:
     if columns != SCHEMAS[table]:
         raise Damaged(f"{path}: damaged (its columns are not those of {table})")
     check_size(path, decoded, size)
+    if whole is not None:
+        whole[path] = state, decoded
     return Part(path, table, facts, file, size, decoded)
 
 

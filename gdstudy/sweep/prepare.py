@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -11,6 +12,7 @@ from gdstudy.experiment.plan import check_memory
 from gdstudy.study.config import Study
 from gdstudy.study.errors import StudyError
 from gdstudy.study.optimizers import OPTIMIZERS
+from gdstudy.sweep.executors import check_executor
 from gdstudy.sweep.machine import available_memory, n_cores
 from gdstudy.sweep.run import load_datasets, resolved
 from gdstudy.sweep.worker import Variety
@@ -24,8 +26,9 @@ def prepared(
 
     given: data sets from Python. earlier: what the study was before it grew.
     """
-    _check_device(study)
+    study = _with_device(study)
     _check_optimizer(study)
+    check_executor(study.executor)
     study, read = resolved(study, quiet, given)
     check_memory(study, _memory_of_a_worker(study), earlier)
     return study, load_datasets(study, quiet, read)
@@ -39,11 +42,17 @@ def _memory_of_a_worker(study: Study) -> int | None:
     return available // (1 if where.kind == "in_process" else where.workers.value or n_cores())
 
 
-def _check_device(study: Study) -> None:
+def _with_device(study: Study) -> Study:
+    """The study on a device that is there; StudyError where the one it names is not."""
+    if study.device == "auto":
+        return replace(study, device="cuda" if torch.cuda.is_available() else "cpu")
     if study.device != "cpu":
         index = int(study.device.partition(":")[2] or 0)
         if index >= torch.cuda.device_count():
-            raise StudyError(f"device={study.device!r}: {torch.cuda.device_count()} CUDA devices are here; use cpu")
+            raise StudyError(
+                f"device={study.device!r}: {torch.cuda.device_count()} CUDA devices are here; use cpu, or auto"
+            )
+    return study
 
 
 def _check_optimizer(study: Study) -> None:

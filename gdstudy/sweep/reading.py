@@ -24,52 +24,79 @@ from gdstudy.sweep.folder import BATCHES, check_run, whole_file
 from gdstudy.sweep.generations import cells_of, generations, planned
 from gdstudy.sweep.identity import identity
 from gdstudy.sweep.mapped import mapped_frame
-from gdstudy.sweep.parts import Damaged, Part, as_arrow, as_frame, check_size, open_part, part_numbers, part_path
+from gdstudy.sweep.parts import Damaged, Part, Whole, as_arrow, as_frame, check_size, open_part, part_numbers, part_path
 
 _NEVER_EMPTY = ("n_train", "n_parameters", "input_noise")  # others have no seed, as theory
 # Rows of a table that is held in memory (results: some 300 bytes each), and that are written to results.csv at once.
 MOST_ROWS, _CSV_ROWS = 10**6, 1 << 17
 
 
-def parts_of(batches: Path, number: int, tables: Iterable[str] = TABLES, **expected: str) -> list[Part]:
+def parts_of(
+    batches: Path, number: int, tables: Iterable[str] = TABLES, whole: Whole | None = None, **expected: str
+) -> list[Part]:
     """The parts of a batch of these tables, `results` first and always, opened.
 
-    Damaged where one is missing, or another than expected.
+    whole: files whose checksums are known to be right. Damaged where one is missing, or another than expected.
     """
-    results = open_part(part_path(batches, number, "results"), "results", batch=str(number), **expected)
+    results = open_part(part_path(batches, number, "results"), "results", whole, batch=str(number), **expected)
     others = set(results.facts.get("tables", "").split()) & set(tables) - {"results"}
     facts = {"batch": str(number), **expected}
-    return [results, *(open_part(part_path(batches, number, table), table, **facts) for table in sorted(others))]
+    return [results, *(open_part(part_path(batches, number, table), table, whole, **facts) for table in sorted(others))]
 
 
-def _read(run_dir: str | Path, *tables: str, columns: Iterable[str] | None = None, **only: str) -> list[pd.DataFrame]:
-    """Tables of a run, each in the order of its keys, in one pass over its parts. StudyError for a damaged part.
+class _Stored:
+    """The parts of a run, as often as they are read: it is planned, and each is looked through for damage, once."""
 
-    columns: those that are read, default all. only: the text that a column is to hold.
-    """
-    run_dir = Path(run_dir)
-    batches = check_run(run_dir)
-    found: dict[str, list[pa.Table]] = {table: [] for table in tables}
-    size = decoded = 0
-    with _explained(run_dir, batches):
-        for parts in _opened(run_dir, tables):
-            for part in parts:
-                if part.table in found:
-                    size, decoded = size + part.size, decoded + part.decoded
-                    check_size(part.path, decoded, size)
-                    read = part.read(columns)
-                    for name, value in only.items():
-                        read = read.filter(pc.field(name) == value)
-                    found[part.table].append(read)
-        return [in_order(as_frame(table, read)) for table, read in found.items()]
+    def __init__(self, run_dir: str | Path) -> None:
+        self.run_dir = Path(run_dir)
+        self.batches, self._study = check_run(self.run_dir), identity(self.run_dir)
+        self.stages = generations(self.run_dir)
+        self._cells = {batch.number: cells_of(batch) for batch in planned(self.stages)}
+        self._whole: Whole = {}
 
+    def opened(self, tables: Iterable[str]) -> Iterator[Part]:
+        """The parts of these tables. Damaged where one, or `results` beside it, is not what its run plans."""
+        for number in part_numbers(self.batches):
+            cells = self._cells.get(number, "none")
+            for part in parts_of(self.batches, number, tables, self._whole, study=self._study, cells=cells):
+                if part.table in tables:
+                    yield part
 
-def _opened(run_dir: Path, tables: Iterable[str]) -> Iterator[list[Part]]:
-    """The parts of each batch that is there, opened. Damaged where one holds what its run does not plan."""
-    batches, study = check_run(run_dir), identity(run_dir)
-    cells = {batch.number: cells_of(batch) for batch in planned(generations(run_dir))}
-    for number in part_numbers(batches):
-        yield parts_of(batches, number, tables, study=study, cells=cells.get(number, "none"))
+    def read(self, *tables: str, columns: Iterable[str] | None = None, **only: str) -> list[pd.DataFrame]:
+        """Tables, each in the order of its keys, in one pass. StudyError for a damaged part.
+
+        columns: those that are read, default all. only: the text that a column is to hold.
+        """
+        found: dict[str, list[pa.Table]] = {table: [] for table in tables}
+        size = decoded = 0
+        with _explained(self.run_dir, self.batches):
+            for part in self.opened(tables):
+                size, decoded = size + part.size, decoded + part.decoded
+                check_size(part.path, decoded, size)
+                read = part.read(columns)
+                for name, value in only.items():
+                    read = read.filter(pc.field(name) == value)
+                found[part.table].append(read)
+            return [in_order(as_frame(table, read)) for table, read in found.items()]
+
+    def mapped(self, table: str) -> tuple[pd.DataFrame, Callable[[], None]]:
+        """The same of a table that is too large for memory (`gdstudy.sweep.mapped`)."""
+
+        def read(columns: Iterable[str]) -> Iterator[pa.Table]:
+            parts = self.opened([table])
+            for part in tqdm(parts, desc=f"reading {table}", unit="batch", disable=None, leave=False, delay=2):
+                yield part.read(columns)
+
+        with _explained(self.run_dir, self.batches):
+            return mapped_frame(table, read, self.run_dir)
+
+    def rows(self, *tables: str) -> dict[str, int]:
+        """How many of each table, as the parts say."""
+        rows = dict.fromkeys(tables, 0)
+        with _explained(self.run_dir, self.batches):
+            for part in self.opened(tables):
+                rows[part.table] += part.file.metadata.num_rows
+        return rows
 
 
 @contextmanager
@@ -81,32 +108,6 @@ def _explained(run_dir: Path, batches: Path) -> Iterator[None]:
         raise StudyError(f"{error}; --resume {run_dir} computes it again") from None
     except ValueError as error:
         raise StudyError(f"{batches}: damaged ({error}); restore it from a copy, or run the study anew") from None
-
-
-def _mapped(run_dir: Path, table: str) -> tuple[pd.DataFrame, Callable[[], None]]:
-    """The same of a table that is too large for memory (`gdstudy.sweep.mapped`)."""
-    batches = check_run(run_dir)
-
-    def read(columns: Iterable[str]) -> Iterator[pa.Table]:
-        for parts in tqdm(
-            _opened(run_dir, [table]), desc=f"reading {table}", unit="batch", disable=None, leave=False, delay=2
-        ):
-            for part in parts:
-                if part.table == table:
-                    yield part.read(columns)
-
-    with _explained(run_dir, batches):
-        return mapped_frame(table, read, run_dir)
-
-
-def _rows_of(run_dir: Path, *tables: str) -> dict[str, int]:
-    """Rows of tables, as their parts say."""
-    batches, rows = check_run(run_dir), dict.fromkeys(tables, 0)
-    with _explained(run_dir, batches):
-        for parts in _opened(run_dir, tables):
-            for part in parts:
-                rows[part.table] += part.file.metadata.num_rows
-    return rows
 
 
 def read_batch(batches: Path, number: int, tables: Sequence[str]) -> dict[str, pd.DataFrame] | None:
@@ -130,17 +131,17 @@ def load_results(
     """
     only = {} if estimator is None else {"estimator": estimator}
     if columns is None:
-        return _read(run_dir, "results", **only)[0]
+        return _Stored(run_dir).read("results", **only)[0]
     known = [column.name for column in TABLES["results"]]
     for name in columns:
         if name not in known:
             raise StudyError(f"load_results: no column {shown(name)} in table results{suggestion(name, known)}")
-    return _read(run_dir, "results", columns=dict.fromkeys([*ORDER, *columns]), **only)[0][list(columns)]
+    return _Stored(run_dir).read("results", columns=dict.fromkeys([*ORDER, *columns]), **only)[0][list(columns)]
 
 
 def load_curves(run_dir: str | Path) -> pd.DataFrame:
     """Table `curves` of a run: trained cells at their checkpoints beside the exact iterate, ordered by cell and t."""
-    return _read(run_dir, "curves")[0]
+    return _Stored(run_dir).read("curves")[0]
 
 
 def load_arrays(run_dir: str | Path) -> pd.DataFrame:
@@ -151,7 +152,7 @@ def load_arrays(run_dir: str | Path) -> pd.DataFrame:
     superposition `weight`, `hidden` data points, `data_point_dimensions` and `feature_dimensions`. StudyError where
     there is no run.
     """
-    return _read(run_dir, "arrays")[0]
+    return _Stored(run_dir).read("arrays")[0]
 
 
 def load_study(run_dir: str | Path) -> Study:
@@ -184,17 +185,18 @@ def load_run(run_dir: str | Path) -> Run:
 
 
 def _tables(run_dir: Path) -> Run:
-    rows = _rows_of(run_dir, "results", "curves")
+    stored = _Stored(run_dir)
+    rows = stored.rows("results", "curves")
     held = [*(table for table in rows if rows[table] <= MOST_ROWS), "arrays"]
-    tables = dict(zip(held, _read(run_dir, *held), strict=True))
-    mapped = {table: _mapped(run_dir, table) for table in rows if table not in held}
+    tables = dict(zip(held, stored.read(*held), strict=True))
+    mapped = {table: stored.mapped(table) for table in rows if table not in held}
     tables |= {table: found for table, (found, _) in mapped.items()}
 
     def release() -> None:
         for _, give_back in mapped.values():
             give_back()
 
-    return Run(load_study(run_dir), **tables, release=release)
+    return Run(stored.stages[-1], **tables, release=release)
 
 
 def _check_known(path: Path, column: str, values: pd.Series, known: set[Any]) -> None:

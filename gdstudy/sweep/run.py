@@ -21,6 +21,7 @@ from gdstudy.study.console import tell
 from gdstudy.study.ending import NEVER, Deadline
 from gdstudy.study.entries import code
 from gdstudy.study.errors import StudyError, Unfinished
+from gdstudy.sweep.disk import said_of_size
 from gdstudy.sweep.executors import Pool, pool_of
 from gdstudy.sweep.progress import Observer, Progress
 from gdstudy.sweep.store import Store
@@ -89,6 +90,8 @@ def run_missing(
     finished = store.finished(batches, tell)
     missing = [batch for batch in batches if batch.number not in finished]
     job = Job(study, datasets, store.facts, store.batches, store.token)
+    if not quiet:
+        tell(said_of_size(study, batches, len(missing), store.run_dir))
     with (
         Progress(study, batches, quiet, deadline, observer=observer) as progress,
         pool_of(study, job, executor) as pool,

@@ -24,7 +24,7 @@ _STEPS = {
 _BESIDE = {
     "ablation": "X⁺y, and X⁺y with one factor of the error taken away or made worse, at the strongest level studied.",
     "theory": "X⁺y beside the exact expected error; where that is infinite, next to N = P, it has no point.",
-    "quartiles": "Quartile over seeds, for the margin charts of Custom Scalars; an infinite one is shown at the median.",
+    "quartiles": "Quartile over seeds, for margin charts in Custom Scalars; an infinite one is shown at the median.",
 }
 _SCALE = "the variance of Y (over mean Y² in a study that centres Y nowhere: 1 is the error of an output of 0)"
 _OTHERS = {

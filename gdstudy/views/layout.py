@@ -26,8 +26,8 @@ _QUESTIONS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 _STEP = {"n_train": "N", "n_parameters": "P", "n_hidden": "hidden width", LOG_TIME: "100·log10 t"}
 _SAID = {
-    f"{LOG}{SHARE}test_mse": "log10(test MSE / var Y)",
-    f"{SHARE}test_mse": "test MSE / var Y",
+    f"{LOG}{SHARE}test_mse": "log10 of the relative test MSE",
+    f"{SHARE}test_mse": "relative test MSE",
     f"{LOG}distance": "log10 of the distance to the limit",
     "fraction_converged": "share of cells converged",
 }

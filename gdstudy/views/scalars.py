@@ -7,7 +7,7 @@ what a value is, `cards` says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -32,6 +32,7 @@ PARTS = ("smallest_singular_value", "variance_mean_of_squares", "bias_mean_of_sq
 # Of an autoencoder: what it stores. Of ridge and the exact iterate.
 DIMENSIONS = ("data_point_dimension", "feature_dimension", "weight_norm")
 OF_CLOSED_FORMS = ("weight_norm", "penalty", "loo_mse")
+_LEVELS = 5  # of a closed form, at most
 # Where N is swept, P, or the hidden width.
 _SUFFIXES = {"n_train": "", "n_parameters": "_p", "n_hidden": "_hidden"}
 
@@ -72,18 +73,19 @@ class Series:
 def series(run: Run) -> Iterator[Series]:
     """All of a run; several have the same folder where it sweeps several sizes.
 
-    Of the levels of an ablation the strongest is shown, of X⁺y on the data as the study has them.
+    Of the levels of an ablation the strongest is shown, of X⁺y on the data as the study has them; of those of ridge and
+    the exact iterate a few: TensorBoard selects none of more than 40 runs.
     """
     scales = _scales(run)
     for sweep in sweeps(run):
         scale = scales.get(sweep.seen[0], np.nan)
         for (estimator, ablation, level), rows in groups(sweep.results, "estimator", "ablation", "level"):
             one = Series(_folder(sweep, estimator, ablation, level), sweep, estimator, ablation, rows, scale)
-            if ablation != "none":
-                if _is_shown(sweep, estimator, ablation, level):
-                    yield one
+            if not _is_shown(sweep, estimator, ablation, level):
                 continue
             yield one
+            if ablation != "none":
+                continue
             if sweep.size == "n_train" and estimator in sweep.study.trained and len(sweep.checkpoints):
                 for n in followed(sweep):
                     if len(here := select(rows, n_train=n)):
@@ -123,10 +125,19 @@ def band_tags(sweep: Sweep) -> tuple[str, str]:
 
 
 def _is_shown(sweep: Sweep, estimator: str, ablation: str, level: float) -> bool:
-    levels = [x for name, x in sweep.study.ablations.levels(sweep.seen[0]) if name == ablation]
+    if ablation == "none":
+        return bool(np.isnan(level)) or level in _few(CLOSED_FORMS[estimator].levels_in(sweep.study))
+    levels = [x for name, x in sweep.study.ablations.levels(sweep.seen[0]) if name == ablation and x is not None]
     strongest = min if ABLATIONS[ablation].weakest_last else max
     as_they_are = sweep.seen[1] == sweep.study.preprocess
-    return as_they_are and estimator in REFERENCES and (levels == [None] or level == strongest(levels))  # type: ignore[type-var]
+    return as_they_are and estimator in REFERENCES and (not levels or level == strongest(levels))
+
+
+def _few(levels: Sequence[float | None]) -> list[float]:
+    """Both ends and some between, evenly."""
+    known = sorted(level for level in levels if level is not None)
+    places = np.linspace(0, len(known) - 1, min(len(known), _LEVELS)).round().astype(int)
+    return [known[place] for place in places]
 
 
 def _folder(sweep: Sweep, estimator: str, ablation: str, level: float) -> Path:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import textwrap
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +17,10 @@ from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.views.claims import RULES
 from gdstudy.views.claims.bibliography import reference, works
 from gdstudy.views.claims.rule import HOLDS, VERDICTS, Claim
+from gdstudy.views.closing import closing_table
 from gdstudy.views.layout import address
-from gdstudy.views.summary import representative_sizes, select
+from gdstudy.views.summary import select
 from gdstudy.views.sweeps import Sweep, sweeps
-
-# What a closed form is called in a column's head.
-_REFERENCES = {"min_norm": "X⁺y", "pca": "PCA", "reduced_rank": "best map"}
-_WIDEST = 110  # letters of a table's columns
 
 
 def report(run: Run, folder: Path, table: str = "results.csv") -> str:
@@ -35,7 +31,7 @@ def report(run: Run, folder: Path, table: str = "results.csv") -> str:
     lines: list[str] = []
     for sweep in sweeps(run):
         if sweep.size != "n_hidden":
-            lines += ["", *_table(sweep, _columns(sweep) if sweep.model.has_threshold else _losses(sweep))]
+            lines += ["", *closing_table(sweep)]
             lines += _warnings(sweep)
     lines += [
         f"\nresults   {folder / table} and batches/",
@@ -45,108 +41,6 @@ def report(run: Run, folder: Path, table: str = "results.csv") -> str:
         "          and untick “Ignore outliers in chart scaling” in its settings, which cuts the spike off",
     ]
     return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class _Column:
-    """head, width, format of a number, and the number at a size."""
-
-    head: str
-    width: int
-    form: str
-    number: Callable[[int], float]
-
-
-def _median(sweep: Sweep, table: DataFrame, value: str) -> Callable[[int], float]:
-    return lambda size: sweep.at(table, size, value)
-
-
-def _columns(sweep: Sweep) -> list[_Column]:
-    """The closed form's error and, of each training, its own and how far it came; of the first alone where all do not
-    fit. Then errors of the other closed forms, as many as fit."""
-    error, said = ("relative_test_mse", "lost") if sweep.model.autoencoder else ("test_mse", "test MSE")
-    name = "X⁺X" if sweep.model.autoencoder and sweep.reference == "min_norm" else _REFERENCES[sweep.reference]
-    columns = [_Column(f"{said}, {name}", 16, ".4g", _median(sweep, sweep.rows, error))]
-    if sweep.classes:
-        columns += [_Column(f"accuracy, {name}", 16, ".3f", _median(sweep, sweep.rows, "test_accuracy"))]
-    each = [
-        [
-            _Column(_heading(name), max(12, len(name) + 2), ".4g", _median(sweep, rows, error)),
-            *([_Column("accuracy", 10, ".3f", _median(sweep, rows, "test_accuracy"))] if sweep.classes else []),
-            *_progress(sweep, rows),
-        ]
-        for name, rows in sweep.by_training.items()
-    ]
-    if sum(column.width for group in (columns, *each) for column in group) > _WIDEST:
-        each = [*each[:1], *(group[:1] for group in each[1:])]
-    shown = [column for group in (columns, *each) for column in group]
-    for (form, level), rows in sweep.beside.items():  # as many as fit
-        head = form.named(level) if form.levels else form.name
-        shown += [_Column(head, max(12, len(head) + 2), ".4g", _median(sweep, rows, error))]
-        if sweep.classes:
-            shown += [_Column("accuracy", 10, ".3f", _median(sweep, rows, "test_accuracy"))]
-    fits = sum(column.width for column in shown)
-    while fits > _WIDEST and len(shown) > len(columns) + sum(map(len, each)):
-        fits -= shown.pop().width
-    return shown
-
-
-def _heading(training: str) -> str:
-    """A training as its column is called."""
-    return {"gd": "GD"}.get(training, training)
-
-
-def _progress(sweep: Sweep, trained: DataFrame) -> list[_Column]:
-    columns = [
-        _Column("distance", 11, ".1e", _median(sweep, trained, "distance")),
-        _Column("converged", 11, ".0%", lambda size: _share(sweep, trained, size, "converged")),
-    ]
-    if sweep.reference == "min_norm" and trained["steps_to_tolerance"].notna().any():
-        columns += [_Column("steps left", 12, ".2g", _median(sweep, trained, "steps_to_tolerance"))]
-    return columns
-
-
-def _losses(sweep: Sweep) -> list[_Column]:
-    """Losses are 1 for an output of zero. D·N/m: median dimensionality of data points over that of all alike, m/N."""
-    rows, m = sweep.rows, int(sweep.first("n_hidden"))
-    others = [
-        _Column(_heading(name), max(12, len(name) + 2), ".4g", _median(sweep, table, "relative_test_mse"))
-        for name, table in list(sweep.by_training.items())[1:]
-    ]
-    return [
-        _Column("test loss", 12, ".4g", _median(sweep, rows, "relative_test_mse")),
-        _Column("train loss", 12, ".4g", _median(sweep, rows, "relative_train_mse")),
-        _Column("‖W‖", 9, ".3g", _median(sweep, rows, "weight_norm")),
-        _Column("D·N/m", 9, ".2f", lambda n: sweep.at(rows, n, "data_point_dimension") * max(1, n / m)),
-        *others,
-    ]
-
-
-def _share(sweep: Sweep, rows: DataFrame, size: int, status: str) -> float:
-    return float((select(rows, **{sweep.size: size})["status"] == status).mean())
-
-
-def _table(sweep: Sweep, columns: list[_Column]) -> list[str]:
-    other = "P" if sweep.size == "n_train" else "N"
-    swept = "N" if other == "P" else "P"
-    name = sweep.dataset if sweep.model.regression else f"{sweep.dataset}, {sweep.model.name}"
-    hidden = f", {sweep.first('n_hidden'):.0f} hidden" if sweep.model.layered else ""
-    held = f"{other} = {sweep.threshold}" if sweep.model.has_threshold else f"n = {sweep.threshold} inputs"
-    lines = [f"{name}  ({held}{hidden}; medians over {len(sweep.study.seeds)} seeds)"]
-    lines += [f"{swept:>9}" + "".join(f"{column.head:>{column.width}}" for column in columns)]
-    for size in _sizes(sweep):
-        mark = "<" if size < sweep.threshold else "=" if size == sweep.threshold else ">"
-        numbers = "".join(f"{column.number(size):>{column.width}{column.form}}" for column in columns)
-        lines += [f"{size:>5} {mark} {other}{numbers}" if sweep.model.has_threshold else f"{size:>9}{numbers}"]
-    return lines
-
-
-def _sizes(sweep: Sweep) -> list[int]:
-    """Below, at and above the threshold; where it is elsewhere, at the ends and at the worst."""
-    if sweep.model.has_threshold:
-        return representative_sizes(sweep.rows[sweep.size].to_numpy(), sweep.threshold)
-    curve = sweep.median(sweep.rows)
-    return sorted({int(curve.x[0]), int(curve.x[curve.median.argmax()]), int(curve.x[-1])})
 
 
 def _warnings(sweep: Sweep) -> list[str]:

@@ -49,7 +49,7 @@ BAD = [
         "estimators: unknown 'sgd' (did you mean gd?); known: min_norm, gd, theory",
     ),
     (READOUTS, {"estimators": ["gd"]}, "estimators=['gd'] must include min_norm, what the others are compared with"),
-    (READOUTS, {"device": "tpu"}, "device='tpu' must be cpu, cuda or cuda:<number>"),
+    (READOUTS, {"device": "tpu"}, "device='tpu' must be cpu, cuda, cuda:<number> or auto"),
     (READOUTS, {"gd": {"ablations": ["dropout"]}}, "gd.ablations: unknown 'dropout'; known: singular_value_cutoff,"),
     (
         READOUTS,

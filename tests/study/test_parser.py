@@ -14,7 +14,8 @@ from gdstudy.study.config import Study, kinds
 from gdstudy.study.datasets import DATASETS
 from gdstudy.study.errors import StudyError
 from gdstudy.study.groups import GROUPS
-from gdstudy.study.parser import StudyParser, find_config, read_study, read_yaml
+from gdstudy.study.options import StudyParser
+from gdstudy.study.parser import find_config, read_study, read_yaml
 from gdstudy.study.seeds import Seeds
 from gdstudy.study.values import Columns, Levels, Memory, Sizes, StepSize, Ternary, Threads
 

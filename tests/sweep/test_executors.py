@@ -4,8 +4,11 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
+import distributed
 import pandas as pd
 import pytest
 
@@ -14,7 +17,9 @@ from gdstudy.study.config import Study
 from gdstudy.study.errors import StudyError
 from gdstudy.study.groups import Ablations, Executor, Training
 from gdstudy.study.values import Levels
-from gdstudy.sweep import worker
+from gdstudy.sweep import executors, run, worker
+from gdstudy.sweep.executors import Pool
+from gdstudy.sweep.worker import compute_apart
 from gdstudy.train import main
 
 
@@ -124,6 +129,58 @@ def test_a_run_goes_on_with_another_executor_but_not_as_another_study(tmp_path, 
         pd.testing.assert_frame_equal(table, before, check_exact=True)
     assert main(["--resume", str(run), "--seeds", "7"]) == 2
     assert "leave out --seeds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("patience", "said"), [(0.0, 1), (30.0, 0)])
+def test_that_there_are_no_workers_is_said_once_and_not_at_once(patience, said, tmp_path, monkeypatch, capsys):
+    absent = iter([0] * 5)  # looks at which none is there
+    monkeypatch.setattr(run, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(run, "PATIENCE", patience)
+    monkeypatch.setattr(run, "pool_of", partial(later, absent=absent))
+    run_study(small(trainings={}, ablations=Ablations(), gd=Training(steps=5)), tmp_path / "run")
+    assert capsys.readouterr().err.count("waiting for workers") == said
+
+
+@contextmanager
+def later(study, job, executor, absent):
+    with ThreadPoolExecutor(1) as threads:
+        yield Pool(partial(threads.submit, compute_apart, job), lambda: next(absent, 1))
+
+
+def test_without_a_scheduler_that_answers_there_is_one_line_and_no_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(executors, "ANSWER_SECONDS", 0.2)
+    monkeypatch.chdir(tmp_path)
+    asked = ["--executor.kind", "dask", "--executor.scheduler", "tcp://127.0.0.1:9"]
+    assert main(["linear.yaml", "--seeds", "1", *asked, "--run_dir", "run"]) == 2
+    assert "executor.scheduler=tcp://127.0.0.1:9: no Dask scheduler answers" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_local_dask_workers_that_were_given_up_are_begun_again(tmp_path, monkeypatch):
+    """As Dask does with one that takes longer to come back than it waits."""
+    clusters, done = [], run.Tasks.done
+
+    class Kept(distributed.LocalCluster):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            clusters.append(self)
+
+    async def give_up():
+        for name in list(clusters[0].workers):
+            await clusters[0].workers.pop(name).close()
+
+    def then_none(tasks, batch, seconds):
+        done(tasks, batch, seconds)
+        if len(clusters) == 1:
+            clusters[0].sync(give_up)
+            clusters.append(None)
+
+    monkeypatch.setattr(distributed, "LocalCluster", Kept)
+    monkeypatch.setattr(run.Tasks, "done", then_none)
+    study = small(trainings={}, ablations=Ablations(), gd=Training(steps=20))
+    folder = run_study(replace(study, executor=Executor(kind="dask", workers=1)), tmp_path / "run")
+    assert len(clusters) == 2
+    assert len(list((folder / "batches").glob("*.results.parquet"))) == 12
 
 
 # Workers that die. The code runs in a process of its own: it is imported by its workers.

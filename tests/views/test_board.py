@@ -18,6 +18,7 @@ from gdstudy.sweep.reading import load_run
 from gdstudy.train import run_study
 from gdstudy.views.board import write_board
 from gdstudy.views.cards import description
+from gdstudy.views.figures.moving import error_at_t
 from gdstudy.views.scalars import _band, _in_log_time, series
 from gdstudy.views.summary import Curve, by_size, by_step, select
 
@@ -154,6 +155,8 @@ def test_figures_that_depend_on_time_are_sequences_along_t(run_dir):
     frames = loaded(run_dir).Images("figures_over_t/test_mse")
     assert [frame.step for frame in frames] == [1, 3, 10, 32, 100, 316, 1000, 2000]
     assert len({frame.encoded_image_string for frame in frames}) == len(frames)
+    run = load_run(run_dir)
+    assert list(error_at_t(replace(run, curves=run.curves.iloc[:0]))) == []  # nothing was trained
 
 
 def test_custom_scalars_are_laid_out_by_question(run_dir, paper_run):
@@ -163,13 +166,13 @@ def test_custom_scalars_are_laid_out_by_question(run_dir, paper_run):
         assert all(category.title.endswith("?") for category in layout.category)
         margins = [chart.margin.series[0] for chart in layout.category[0].chart]
         assert len(margins) == 2  # a data set each
-        wanted = {tag for series in margins for tag in (series.value, series.lower, series.upper)}
+        wanted = {tag for margin in margins for tag in (margin.value, margin.lower, margin.upper)}
         lines = {tag for category in layout.category for chart in category.chart for tag in chart.multiline.tag}
         tags = {tag for run in runs_of(folder).values() for tag in run}
         assert wanted <= tags
         assert all(any(re.match(pattern, tag) for tag in tags) for pattern in lines)
-        for series in margins:  # of one run, as the chart wants them, and of several, which it overlays
-            assert sum({series.value, series.lower, series.upper} <= run.keys() for run in runs_of(folder).values()) > 2
+        for margin in margins:  # of one run, as the chart wants them, and of several, which it overlays
+            assert sum({margin.value, margin.lower, margin.upper} <= run.keys() for run in runs_of(folder).values()) > 2
 
 
 def test_hparams_have_a_row_for_each_training_below_at_and_above_the_threshold(run_dir):

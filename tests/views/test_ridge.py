@@ -11,11 +11,11 @@ from gdstudy.study.estimators import CLOSED_FORMS
 from gdstudy.study.groups import GDExact, Ridge, Training
 from gdstudy.sweep.reading import load_run
 from gdstudy.train import run_study
-from gdstudy.views.scalars import _folder
 from gdstudy.views.claims import decide
 from gdstudy.views.claims.ridge import RIDGE
 from gdstudy.views.claims.rule import CANNOT_TELL, DOES_NOT_HOLD, HOLDS
 from gdstudy.views.figures import FIGURES
+from gdstudy.views.scalars import _folder
 from gdstudy.views.summary import closed_forms, select
 from gdstudy.views.sweeps import sweeps
 from gdstudy.views.terminal import report

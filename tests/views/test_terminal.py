@@ -33,7 +33,22 @@ def said(autoencoder_run, tmp_path_factory):
 def numbers(lines):
     """{size: its numbers} of a table's rows."""
     rows = (re.match(r" *(\d+)(?: [<=>] \w)? +(?!of )(.*)", line) for line in lines[2:])
-    return {int(row[1]): [float(word.rstrip("%")) for word in row[2].split()] for row in rows if row}
+    return {int(row[1]): [number(word) for word in re.split(r"  +", row[2].strip())] for row in rows if row}
+
+
+def number(text):
+    """What stands in a column: a number, (low, high) of quartiles, or None for `-`."""
+    if text == "-":
+        return None
+    found = [float(word.rstrip("%")) for word in text.split(" to ")]
+    return tuple(found) if len(found) > 1 else found[0]
+
+
+def quartiles(values, digits=1):
+    """The same of quartiles as they are written."""
+    low, high = np.quantile(values, [0.25, 0.75])
+    low, high = (float(f"{value:.{digits - 1}e}") for value in (low, high))
+    return low if low == high else (low, high)
 
 
 def test_superposition_has_a_table_of_its_own_at_its_ends_and_its_worst(said, autoencoder_run):
@@ -82,14 +97,17 @@ def test_closed_forms_are_called_what_they_are(said):
 def test_an_autoencoders_numbers_are_shares_of_its_inputs(said, autoencoder_run):
     tables, _ = said("bottleneck")
     (lines,) = tables["power_law", "bottleneck"]
-    assert lines[0] == "power_law, bottleneck  (P = 8, 2 hidden; medians over 3 seeds)"
+    said = "medians over 3 seeds; differences and distances within each cell: quartiles"
+    assert lines[0] == f"power_law, bottleneck  (P = 8, 2 hidden; {said})"
     results = select(autoencoder_run("bottleneck").results, input_noise=0, model="bottleneck", n_hidden=2)
-    for n, (closed, trained, distance, converged) in numbers(lines).items():
+    for n, (converged, closed, trained, difference, distance) in numbers(lines).items():
+        lost = {}
         for value, estimator in ((closed, "pca"), (trained, "gd")):
             rows = select(results, estimator=estimator, n_train=n)
-            lost = np.median(rows["test_mse"] / rows["target_mean_square"])
-            assert value == pytest.approx(lost, rel=1e-3)
-        assert distance == pytest.approx(np.median(rows["distance"]), rel=0.05)
+            lost[estimator] = (rows["test_mse"] / rows["target_mean_square"]).set_axis(rows["seed"])
+            assert value == pytest.approx(np.median(lost[estimator]), rel=1e-3)
+        assert difference == quartiles(lost["gd"] - lost["pca"])
+        assert distance == quartiles(rows["distance"])
         assert converged == 100 * np.mean(rows["status"] == "converged")
 
 
@@ -138,33 +156,53 @@ def test_cells_that_diverged_are_counted_with_what_to_do(name, estimator, remedy
 def test_a_regression_is_reported_as_before(run_dir, tmp_path):
     run = load_run(run_dir)
     text = report(run, tmp_path)
-    assert "student_teacher  (P = 20; medians over 4 seeds)" in text
+    assert "student_teacher  (P = 20; medians over 4 seeds; " in text
     assert "test MSE, X⁺y" in text
     assert "lost" not in text
     (line,) = (line for line in text.splitlines() if line.startswith("   20 = P"))
     rows = select(run.results, dataset="student_teacher", estimator="min_norm", n_train=20)
-    assert float(line.split()[3]) == pytest.approx(np.median(rows["test_mse"]), rel=1e-3)
+    assert float(line.split()[4]) == pytest.approx(np.median(rows["test_mse"]), rel=1e-3)
+
+
+def test_what_is_compared_is_compared_within_each_cell(run_dir, tmp_path):
+    """GD twice as bad as X⁺y in three cells of four, and half as bad in one: not a median beside a median."""
+    run = load_run(run_dir)
+    here = (run.results["dataset"] == "student_teacher") & (run.results["n_train"] == 20)
+    here &= (run.results["ablation"] == "none").to_numpy()
+    trained, closed = (run.results[here & (run.results["estimator"] == name)] for name in ("gd", "min_norm"))
+    factors = np.array([2.0, 2.0, 2.0, 0.5])
+    results = run.results.copy()
+    results.loc[trained.index, "test_mse"] = closed["test_mse"].to_numpy() * factors[trained["seed"]]
+    results.loc[trained.index, "status"] = "converged"
+    results.loc[trained.index[0], "status"] = "max_steps"
+    results.loc[trained.index, "steps_to_tolerance"] = [7e4, 0, 0, 0]
+    (line,) = (text for text in report(replace(run, results=results), tmp_path).splitlines() if "   20 = P" in text)
+    converged, _, _, difference, _, left = (number(word) for word in re.split(r"  +", line.strip())[1:])
+    assert converged == 75
+    assert difference == (62.5, 100)  # of −50 %, 100 %, 100 % and 100 %
+    assert left == 7e4
 
 
 def test_every_training_has_its_columns_and_of_many_all_but_the_first_have_their_errors(run_dir, tmp_path):
     two = with_second(load_run(run_dir), "adam", optimizer="adam")
     two.results.loc[two.results["estimator"] == "adam", "test_mse"] *= 2
-    progress = ["distance", "converged", "steps left"]
+    progress = ["distance", "steps left"]
 
     def table(run):
         lines = report(run, tmp_path).splitlines()
-        (row,) = (line.split()[3:] for line in lines if line.startswith("   20 = P"))
+        (row,) = (re.split(r"  +", line.strip())[1:] for line in lines if line.startswith("   20 = P"))
         return re.split(r"  +", lines[2].strip()), row
 
     head, row = table(two)
-    assert head == ["N", "test MSE, X⁺y", "GD", *progress, "adam", *progress]
-    assert float(row[5]) == pytest.approx(2 * float(row[1]), rel=1e-3)
+    assert head[:6] == ["N", "converged", "test MSE, X⁺y", "GD", "GD − X⁺y", *progress[:1]]
+    assert head[-1] == "adam"  # all of its columns are too wide
+    assert float(row[-1]) == pytest.approx(2 * float(row[2]), rel=1e-3)
     two.study.trained["third"] = replace(two.study.trained["gd"])
     rows = select(two.results, estimator="gd").assign(estimator="third")
     three = replace(two, results=joined(two.results, rows))
     head, row = table(three)
-    assert head == ["N", "test MSE, X⁺y", "GD", *progress, "adam", "third"]
-    assert row[5:] == [row[5], row[1]]
+    assert head == ["N", "converged", "test MSE, X⁺y", "GD", "GD − X⁺y", *progress, "adam", "third"]
+    assert row[6:] == [row[6], row[2]]
 
 
 def test_warnings_name_the_training_and_its_key_where_there_are_several(run_dir, tmp_path):

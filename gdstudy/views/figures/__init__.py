@@ -65,7 +65,7 @@ FIGURES: dict[str, Callable[[Run], Figure | None]] = {
 }
 
 # Those that move with training time: each gives t and pixels.
-MOVING: dict[str, Callable[[Run], Iterator[tuple[int, np.ndarray]]]] = {"test_mse": moving.test_error_at_t}
+MOVING: dict[str, Callable[[Run], Iterator[tuple[int, np.ndarray]]]] = {"test_mse": moving.error_at_t}
 
 
 def shows(name: str) -> str:

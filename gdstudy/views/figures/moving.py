@@ -8,6 +8,8 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from gdstudy.experiment.tables import Run
 from gdstudy.views.figures.axes import shared_legend
@@ -18,7 +20,7 @@ from gdstudy.views.figures.style import EXACT, STYLE, TEST, grid
 from gdstudy.views.summary import Curve, by_size, by_size_after
 
 
-def test_error_at_t(run: Run) -> Iterator[tuple[int, np.ndarray]]:
+def error_at_t(run: Run) -> Iterator[tuple[int, np.ndarray]]:
     """Test MSE against N after t steps of the main training, in front of all other t and of its limit X⁺y.
 
     Gives t = 1, 3, 10, 32, … and (H, W, 3) uint8 pixels; nothing where nothing was trained at several N.
@@ -29,7 +31,7 @@ def test_error_at_t(run: Run) -> Iterator[tuple[int, np.ndarray]]:
     steps = _half_decades(max(int(panel.curves["step"].max()) for panel in shown))
     with matplotlib.rc_context(STYLE):
         columns = min(len(shown), 2)  # as wide as a card of TensorBoard can show it
-        figure, grid_of_axes = grid("t = 1", columns, -(-len(shown) // columns), height=2.9)
+        figure, grid_of_axes = grid(" ", columns, -(-len(shown) // columns), height=2.9)
         axes, after = grid_of_axes.ravel()[: len(shown)], []
         for spare in grid_of_axes.ravel()[len(shown) :]:
             spare.remove()
@@ -39,14 +41,28 @@ def test_error_at_t(run: Run) -> Iterator[tuple[int, np.ndarray]]:
         label = f"{shown[0].who} after t steps"
         lines = [draw(axis, a[0], label, TEST, 0, linewidth=2.4) for axis, a in zip(axes, after, strict=True)]
         shared_legend(figure, *axes)
-        canvas = FigureCanvasAgg(figure)
-        for k, t in enumerate(steps):
-            figure.suptitle(f"How far is the spike after t = {t:,} steps?")
-            for line, a in zip(lines, after, strict=True):
-                line.set_data(a[k].x, a[k].median)
-            canvas.draw()
-            figure.set_layout_engine("none")  # nothing is to move but the curve
-            yield int(t), np.array(canvas.buffer_rgba(), dtype=np.uint8)[..., :3]
+        yield from _frames(figure, list(zip(axes, lines, after, strict=True)), steps)
+
+
+def _frames(
+    figure: Figure, moving: list[tuple[Axes, Line2D, list[Curve]]], steps: np.ndarray
+) -> Iterator[tuple[int, np.ndarray]]:
+    """One drawing of all that stays, and on it of each t the curve and the title: a tenth of the time."""
+    canvas, title = FigureCanvasAgg(figure), figure.suptitle("How far is the spike after t steps?")
+    canvas.draw()  # where everything lies
+    figure.set_layout_engine("none")
+    for artist in (title, *(line for _, line, _ in moving)):
+        artist.set_animated(True)
+    canvas.draw()
+    behind = canvas.copy_from_bbox(figure.bbox)
+    for k, t in enumerate(steps):
+        canvas.restore_region(behind)
+        title.set_text(f"How far is the spike after t = {t:,} steps?")
+        figure.draw_artist(title)
+        for axis, line, after in moving:
+            line.set_data(after[k].x, after[k].median)
+            axis.draw_artist(line)
+        yield int(t), np.array(canvas.buffer_rgba(), dtype=np.uint8)[..., :3]
 
 
 def _half_decades(last: int) -> np.ndarray:

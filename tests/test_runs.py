@@ -1,0 +1,69 @@
+"""`gdstudy runs`: status, study and headline of each run; folders that are none, or damaged, stop nothing."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from gdstudy import load_results
+from gdstudy.runs import main
+from gdstudy.sweep.lock import gate, hold
+from gdstudy.views.summary import select
+
+
+@pytest.fixture
+def folder(run_dir, tmp_path):
+    shutil.copytree(run_dir, tmp_path / "runs" / "small" / "a")
+    return tmp_path / "runs"
+
+
+def said(folder, capsys):
+    assert main([str(folder)]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_finished_run_has_its_medians_at_the_threshold(folder, capsys):
+    lines = said(folder, capsys).splitlines()
+    assert lines[0].startswith(f"{folder / 'small' / 'a'}  finished, ")
+    rows = select(load_results(folder / "small" / "a"), dataset="student_teacher", n_train=20, ablation="none")
+    closed, trained = (np.median(select(rows, estimator=name)["test_mse"]) for name in ("min_norm", "gd"))
+    expected = f"median test MSE at N = P = 20: X⁺y {closed:.4g}, gd {trained:.4g}"
+    assert f"    student_teacher, linear: {expected}" in lines
+
+
+def test_a_run_that_lacks_batches_says_how_to_go_on(folder, capsys):
+    run = folder / "small" / "a"
+    next((run / "batches").glob("*.results.parquet")).unlink()
+    line = said(folder, capsys).splitlines()[0]
+    assert "finished" not in line
+    assert f"go on with: gdstudy resume {run}" in line
+
+
+def test_a_run_that_is_being_written_says_by_whom_and_nothing_is_changed(folder, capsys):
+    run = folder / "small" / "a"
+    held = hold(run)
+    before = sorted(path.name for path in (run / "batches").iterdir())
+    assert "being written by process " in said(folder, capsys)
+    held.release()
+    assert "being written" not in said(folder, capsys)
+    assert sorted(path.name for path in (run / "batches").iterdir()) == before
+    with gate(run):  # it is free
+        pass
+
+
+def test_damaged_and_foreign_folders_are_named_and_the_others_listed(folder, capsys):
+    shutil.copytree(folder / "small" / "a", folder / "small" / "b")
+    (folder / "small" / "b" / "batches" / "study.yaml").write_bytes(b"\0")
+    (folder / "empty" / "batches").mkdir(parents=True)
+    (folder / "small" / "a" / "summary.csv").write_text("estimator\n\x1b[31mmin_norm\n")
+    text = said(folder, capsys)
+    assert f"{folder / 'empty'}  cannot be read" in text
+    assert f"{folder / 'small' / 'b'}  cannot be read" in text
+    assert f"{folder / 'small' / 'a'}  finished" in text
+    assert "\x1b" not in text
+
+
+def test_no_runs_and_no_folder(tmp_path, capsys):
+    assert "no run is in" in said(tmp_path, capsys)
+    assert main([str(tmp_path / "none")]) == 2
+    assert "there is no folder" in capsys.readouterr().err
