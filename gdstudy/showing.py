@@ -1,8 +1,9 @@
-"""The end of a run: what is stored becomes figures, TensorBoard, results.csv, claims, a page and a closing table."""
+"""What a run shows: TensorBoard while it goes on; at its end figures, tables, claims, a page and a closing table."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,13 @@ from gdstudy.figures import redraw
 from gdstudy.report import PAGE, drawn_figures, short_name
 from gdstudy.study.console import say, tell
 from gdstudy.sweep.folder import CONFIG, write_whole
-from gdstudy.sweep.reading import export_csv, load_run, shown_whole
+from gdstudy.sweep.reading import export_csv, load_run, read_batch, shown_whole
 from gdstudy.views.board import write_board
 from gdstudy.views.claims import decide
+from gdstudy.views.events import Write
+from gdstudy.views.growing import Growing, append
 from gdstudy.views.html import run_page
+from gdstudy.views.live import Live
 from gdstudy.views.quartiles import summarised
 from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text, report
 
@@ -22,21 +26,33 @@ if TYPE_CHECKING:
     from gdstudy.sweep.store import Store
 
 
-def show(store: Store, csv_rows: int, quiet: bool) -> None:
-    """Figures, TensorBoard, summary.csv, claims, report.html, results.csv if it has csv_rows rows at most, and the
-    closing table.
-
-    For who holds the run.
-    """
-    if not quiet:
-        tell("drawing figures, writing tables …")
-    folder = store.run_dir
-
+def _writer(store: Store) -> Write:
     def write(path: Path, content: bytes) -> None:
         store.check_place()  # before a folder is made
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
 
+    return write
+
+
+def live(store: Store, quiet: bool) -> Live | None:
+    """Shows the run of a store in TensorBoard while it goes on; None for a shard, which has not all seeds of any N."""
+    if store.shard is not None:
+        return None
+    files = Growing(_writer(store), append)
+    read = partial(read_batch, store.batches)
+    return Live(store.run_dir, store.study, store.planned(), files, read, (lambda line: None) if quiet else tell)
+
+
+def show(store: Store, csv_rows: int, quiet: bool, begun: Growing | None = None) -> None:
+    """Figures, TensorBoard, summary.csv, claims, report.html, results.csv if it has csv_rows rows at most, and the
+    closing table.
+
+    For who holds the run. begun: what TensorBoard's files hold already.
+    """
+    if not quiet:
+        tell("drawing figures, writing tables …")
+    folder, write = store.run_dir, _writer(store)
     store.check_place()
     run = load_run(folder)
     with ThreadPoolExecutor(1) as beside:  # Arrow leaves Python to the figures
@@ -55,7 +71,7 @@ def show(store: Store, csv_rows: int, quiet: bool) -> None:
         markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
         texts = {"config": f"```yaml\n{(folder / CONFIG).read_text('utf-8')}\n```"}
         run.release()
-        write_board(folder, texts | ({"claims": markdown} if claims else {}), run, images, write)
+        write_board(folder, texts | ({"claims": markdown} if claims else {}), run, images, write, begun)
         run.release()
         write(folder / PAGE, run_page(short_name(folder), run, summary, claims, drawn_figures(folder)))
         run.release()

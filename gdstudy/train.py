@@ -161,23 +161,20 @@ def _finish(
     executor: Executor | None,
 ) -> None:
     """Everything after the run has begun: train, export, draw, report (unless other shards run); then let it go."""
-    from gdstudy.showing import said_of_shard, show
+    from gdstudy.showing import live, said_of_shard, show
     from gdstudy.sweep.run import run_missing
 
     try:
-        run_missing(study, datasets, store, quiet, deadline, executor)
+        watch = live(store, quiet)
+        run_missing(study, datasets, store, quiet, deadline, executor, watch)
         if (shard := store.shard) is not None:
             stored, of = store.take_over()
             if not quiet:
-                from gdstudy.showing import said_of_shard
-
                 say(said_of_shard(shard, stored, of, store))
             if store.shard is not None:
                 return
         try:
-            from gdstudy.showing import show
-
-            show(store, study.csv_rows, quiet)
+            show(store, study.csv_rows, quiet, watch.files if watch is not None else None)
         except OSError as error:
             store.check_place()
             why = f"{store.run_dir}: {one_line(error)}; all that was trained is kept"

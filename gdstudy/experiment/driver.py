@@ -38,10 +38,13 @@ _OF_CURVES = {column.name for column in TABLES["curves"]}
 
 class Monitor(Protocol):
     """Who watches. start: so many cells are about to be trained for so many steps. check(cell-steps taken, cells still
-    running): called many times a second while they are."""
+    running): called many times a second while they are. measured: a checkpoint was, in a training without ablation;
+    until the next call so_far() gives its checkpoints and, where there is nothing to choose from several starts, what
+    is known of results: closed forms, and a row of the training for each of its cells that says no more than which."""
 
     def start(self, cells: int, steps: int) -> None: ...
     def check(self, cell_steps: int, running: int) -> None: ...
+    def measured(self, so_far: Callable[[], Records]) -> None: ...
 
 
 class Task(Protocol):
@@ -121,7 +124,8 @@ class _Runs:
         task = self.cells.task(training, UNABLATED)
         several = n_starts(MODELS[self.batch.model], training.restarts)
         for number in range(len(starts), several):
-            train = partial(self._train, task, training, number, self.everything, curves=True)
+            so_far = partial(self._so_far, records.results if several == 1 else None, name, task)
+            train = partial(self._train, task, training, number, self.everything, so_far)
             starts.append(self.journal.start(train))
         trained, kept = self._best(task, [start.end for start in starts[:several]])
         for number, start in enumerate(starts[:several]):
@@ -143,10 +147,27 @@ class _Runs:
         self._done.append((same, []))
         return self._done[-1][1]
 
-    def _train(self, task: Task, training: Training, number: int, cells: Tensor, curves: bool = False) -> Start:
-        """Train some cells from the start of this number, with their checkpoints where curves are wanted."""
+    def _so_far(self, closed: list[Columns] | None, name: str, task: Task, curves: list[Columns]) -> Records:
+        """What a `Monitor` is given of a training under way. closed: rows of closed forms, None: of several starts."""
+        rows = [{**one, "estimator": name} for one in curves]
+        if closed is None:
+            return Records([], rows)
+        exact = any(column.startswith("exact_") for column in rows[-1])
+        names = (name, f"{name}_closed_form") if exact else (name,)
+        cells = {**identity(self.batch, (UNABLATED,)), **task.columns, "status": Status.RUNNING.word}
+        return Records([*closed, *({**cells, "estimator": one} for one in names)], rows)
+
+    def _train(
+        self,
+        task: Task,
+        training: Training,
+        number: int,
+        cells: Tensor,
+        so_far: Callable[[list[Columns]], Records] | None = None,
+    ) -> Start:
+        """Train some cells from the start of this number; with their checkpoints where it can be said how far it is."""
         checkpoints = [training.steps]
-        if curves:
+        if so_far is not None:
             checkpoints = log_spaced(training.steps, training.checkpoints_per_decade)
         descent = self.journal.descent(self.everything)
         if self.monitor is not None:
@@ -155,11 +176,13 @@ class _Runs:
         state: State | None = None
         check = self.monitor.check if self.monitor else None
         for state in task.states(number, checkpoints, cells, check, descent):
-            if curves:
+            if so_far is not None:
                 rows, arrays = self._checkpoint(task, descent.running, state)
                 descent.curves.append((descent.running, rows))
                 descent.arrays += arrays
                 descent.running = descent.running[state.status.cpu()[descent.running] == Status.RUNNING]
+                if self.monitor is not None:
+                    self.monitor.measured(partial(so_far, [rows for _, rows in descent.curves]))
         assert state is not None  # there is always a last checkpoint
         end = Trained(state.W, state.steps.cpu(), state.gradient_norm.cpu(), state.status.cpu())
         return Start(end, descent.curves, descent.arrays)

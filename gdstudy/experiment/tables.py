@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import union_categoricals
 
-from gdstudy.study.columns import TABLES
+from gdstudy.study.columns import ORDER, TABLES
 from gdstudy.study.config import Study
+
+_TEXTS = {table: [column.name for column in columns if column.kind == "text"] for table, columns in TABLES.items()}
 
 
 # Compared by identity: what is computed from a run can be kept beside it.
@@ -20,6 +23,8 @@ class Run:
 
     release: gives back the memory of what was looked at, where tables are larger than it; they stay as they are.
     made_by: what computed them, such as a package → its versions.
+    planned: where only some rows are there, a row for each size (n_train, n_parameters, n_hidden) and estimator that
+    every data set and model is to have once all are; None: all are.
     """
 
     study: Study
@@ -28,6 +33,7 @@ class Run:
     arrays: pd.DataFrame
     release: Callable[[], None] = field(default=lambda: None, repr=False)
     made_by: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
+    planned: pd.DataFrame | None = None
 
 
 def frame(table: str, groups: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -46,6 +52,21 @@ def frame(table: str, groups: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         lengths.append(max(one_each, default=1))
     found = {c.name: _JOINED[c.kind]([group.get(c.name) for group in groups], lengths) for c in columns}
     return pd.DataFrame(found)
+
+
+def joined(table: str, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Parts of a table, at least one, as one in the order of its keys; texts are categories in alphabetical order."""
+    found = pd.concat([part.drop(columns=_TEXTS[table]) for part in parts], ignore_index=True)
+    for name in _TEXTS[table]:
+        found[name] = union_categoricals([part[name] for part in parts], sort_categories=True)
+    return in_order(found[[column.name for column in TABLES[table]]])
+
+
+def in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows in the order of their keys (`ORDER`)."""
+    keys = [table[name].cat.codes if table[name].dtype == "category" else table[name] for name in reversed(ORDER)]
+    order = np.lexsort([key.to_numpy() for key in keys])
+    return table.take(order).reset_index(drop=True)
 
 
 def _pieces(values: Sequence[Any], lengths: Sequence[int], dtype: type, empty: Any) -> np.ndarray:

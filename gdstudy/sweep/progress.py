@@ -7,10 +7,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Protocol
 
 from tqdm import tqdm
 
 from gdstudy.experiment.plan import Batch, budget
+from gdstudy.experiment.rows import Records
 from gdstudy.study.config import Study
 from gdstudy.study.console import tell
 from gdstudy.study.ending import NEVER, Deadline
@@ -31,13 +33,24 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
 
+class Observer(Protocol):
+    """Who shows a run while it goes on. stored: a batch is in the store, from before or from now on. under_way: a batch
+    is trained in this process, and what it is `so_far` (the Monitor of `experiment.driver`). look: called often, with
+    the cells that are finished and the steps that were taken in this process. None of them is to raise what should not
+    end the run."""
+
+    def stored(self, batch: Batch) -> None: ...
+    def under_way(self, batch: Batch, so_far: Callable[[], Records]) -> None: ...
+    def look(self, cells: int, steps: int) -> None: ...
+
+
 class Progress:
     """One bar: share of the expected work that is done, trainings finished, GD steps a second, time gone and left.
 
     Off a terminal, a plain line every ten seconds. Of every batch skip says that it was stored before, or end that it
     is computed and stored, in so many seconds. For a batch of this process begin comes before, and start and check (the
     Monitor of `experiment.driver`) meanwhile; of those of other processes nothing else is known, `workers` of them
-    are computed at once. `clock`: seconds, never going back.
+    are computed at once. `clock`: seconds, never going back. observer: is told all that, also where quiet.
     """
 
     def __init__(
@@ -47,8 +60,10 @@ class Progress:
         quiet: bool,
         deadline: Deadline = NEVER,
         clock: Callable[[], float] = time.monotonic,
+        observer: Observer | None = None,
     ) -> None:
-        self._deadline = deadline
+        self._deadline, self._observer = deadline, observer
+        self._batch: Batch | None = None  # that is computed in this process
         self.quiet, self._clock, self._workers = quiet, clock, 1
         self._cells = {batch.number: budget(study, batch)[0] for batch in batches}
         self.n_cells = sum(self._cells.values())
@@ -68,14 +83,17 @@ class Progress:
     def workers(self, number: int) -> None:
         """So many batches are computed at once."""
         self._workers = number
+        self._look()
 
     def skip(self, batch: Batch) -> None:
         self.finished += self._cells[batch.number]
+        if self._observer is not None:
+            self._observer.stored(batch)
         if self._remaining is not None:
             self._remaining.skip(batch)
 
     def begin(self, batch: Batch) -> None:
-        self._under_way = 0
+        self._under_way, self._batch = 0, batch
         if self._remaining is not None:
             self._remaining.begin(batch, self._clock())
 
@@ -95,11 +113,20 @@ class Progress:
         if self._remaining is not None:
             self._remaining.check(cell_steps, running, self._clock())
             self._show()
+        self._look()
+
+    def measured(self, so_far: Callable[[], Records]) -> None:
+        """A checkpoint of the batch that was begun."""
+        if self._observer is not None and self._batch is not None:
+            self._observer.under_way(self._batch, so_far)
 
     def end(self, batch: Batch, seconds: float) -> None:
         """The batch is computed, in so many seconds, and stored."""
         self.finished += self._cells[batch.number] - self._under_way
         self._under_way = 0
+        if self._observer is not None:
+            self._observer.stored(batch)
+        self._look()
         if self._remaining is not None:
             self._remaining.end(batch, seconds, self._clock())
             self._show()
@@ -112,6 +139,10 @@ class Progress:
             left = self._remaining.seconds(now, self._workers)
         steps = f", {_rate(self.taken / max(gone, 1e-9))} steps/s" if self.taken else ""
         return f"{self.finished}/{self.n_cells} cells{steps}, {duration(gone)} gone, {duration(left)} left"
+
+    def _look(self) -> None:
+        if self._observer is not None:
+            self._observer.look(self.finished, self.taken)
 
     def _show(self) -> None:
         now = self._clock()

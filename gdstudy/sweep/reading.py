@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +15,7 @@ import pyarrow.csv
 from tqdm import tqdm
 
 from gdstudy.experiment.plan import producible, producible_levels
-from gdstudy.experiment.tables import Run
+from gdstudy.experiment.tables import Run, in_order
 from gdstudy.study.ablations import UNABLATED
 from gdstudy.study.columns import ORDER, TABLES
 from gdstudy.study.config import Study
@@ -80,7 +79,7 @@ class _Stored:
                 for name, value in only.items():
                     read = read.filter(pc.field(name) == value)
                 found[part.table].append(read)
-            return [_in_order(as_frame(table, read)) for table, read in found.items()]
+            return [in_order(as_frame(table, read)) for table, read in found.items()]
 
     def mapped(self, table: str) -> tuple[pd.DataFrame, Callable[[], None]]:
         """The same of a table that is too large for memory (`gdstudy.sweep.mapped`)."""
@@ -132,10 +131,13 @@ def _explained(run_dir: Path, batches: Path) -> Iterator[None]:
         raise StudyError(f"{batches}: damaged ({error}); restore it from a copy, or run the study anew") from None
 
 
-def _in_order(table: pd.DataFrame) -> pd.DataFrame:
-    keys = [table[name].cat.codes if table[name].dtype == "category" else table[name] for name in reversed(ORDER)]
-    order = np.lexsort([key.to_numpy() for key in keys])
-    return table.take(order).reset_index(drop=True)
+def read_batch(batches: Path, number: int, tables: Sequence[str]) -> dict[str, pd.DataFrame] | None:
+    """These tables of one batch, of those that it has; None where it is not there whole, as seen from this machine."""
+    try:
+        parts = [part for part in parts_of(batches, number, tables) if part.table in tables]
+        return {part.table: as_frame(part.table, [part.read()]) for part in parts}
+    except Damaged:
+        return None
 
 
 def load_results(

@@ -23,7 +23,7 @@ from gdstudy.study.entries import code
 from gdstudy.study.errors import StudyError, Unfinished
 from gdstudy.sweep.disk import said_of_size
 from gdstudy.sweep.executors import Pool, pool_of
-from gdstudy.sweep.progress import Progress
+from gdstudy.sweep.progress import Observer, Progress
 from gdstudy.sweep.store import Store
 from gdstudy.sweep.tasks import Tasks
 from gdstudy.sweep.work import expected_work
@@ -78,11 +78,13 @@ def run_missing(
     quiet: bool = False,
     deadline: Deadline = NEVER,
     executor: Executor | None = None,
+    observer: Observer | None = None,
 ) -> None:
     """Train and store every batch the store lacks; what it has and cannot use is named.
 
-    executor: computes them; default, what the study asks for. Stopped where the deadline passes first, StudyError where
-    a batch cannot be stored or the folder is gone, Unfinished where workers die of some batches.
+    executor: computes them; default, what the study asks for. observer: shows how far they are. Stopped where the
+    deadline passes first, StudyError where a batch cannot be stored or the folder is gone, Unfinished where workers die
+    of some batches.
     """
     batches = store.planned()
     finished = store.finished(batches, tell)
@@ -90,7 +92,10 @@ def run_missing(
     job = Job(study, datasets, store.facts, store.batches, store.token)
     if missing and not quiet:
         tell(said_of_size(study, batches, len(missing), store.run_dir))
-    with Progress(study, batches, quiet, deadline) as progress, pool_of(study, job, executor) as pool:
+    with (
+        Progress(study, batches, quiet, deadline, observer=observer) as progress,
+        pool_of(study, job, executor) as pool,
+    ):
         for batch in batches:
             if batch.number in finished:
                 progress.skip(batch)

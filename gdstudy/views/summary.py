@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -127,7 +128,7 @@ def over_seeds(x: np.ndarray, values: np.ndarray) -> Curve:
 def _quartiles(values: np.ndarray, ends: np.ndarray) -> np.ndarray:
     """(3, groups) of values that lie group by group. Ten times as fast as sorting them, for a million."""
     found = np.empty((len(QUANTILES), len(ends)))
-    for k, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+    for k, (start, end) in enumerate(pairwise([0, *ends])):
         places = [q * (end - start - 1) for q in QUANTILES]
         ranks = {min(int(place) + next_one, end - start - 1) for place in places for next_one in (0, 1)}
         part = np.partition(values[start:end], sorted(ranks))

@@ -63,6 +63,7 @@ class Sweep:
     size: the swept column; threshold: its value at N = P, or N where the hidden width is swept; rows: unablated closed
     form of what is trained (X⁺y; a bottleneck's best map), or what was trained where there is none; results: every
     estimator and ablation; checkpoints: of every training. Of autoencoders all have relative errors too.
+    sizes: those that are studied, ascending, be their rows there yet or not (`Run.planned`).
     """
 
     study: Study
@@ -72,6 +73,7 @@ class Sweep:
     rows: DataFrame
     results: DataFrame
     checkpoints: DataFrame
+    sizes: np.ndarray
 
     def first(self, column: str) -> float:
         """A value that all rows share."""
@@ -194,23 +196,55 @@ def sweeps(run: Run) -> tuple[Sweep, ...]:
 
     Hidden widths are held at the smallest; where several were studied, there is a sweep of them at the middle N.
     """
-    return tuple(sweep for (_, model), part in parts(run).items() for sweep in _sweeps_of(run.study, model, *part))
+    planned = {} if run.planned is None else dict(groups(run.planned, *SEEN, "model"))
+    return tuple(
+        sweep
+        for (seen, model), part in parts(run).items()
+        for sweep in _sweeps_of(run.study, model, *part, planned.get((*seen, model.name)))
+    )
 
 
-def _sweeps_of(study: Study, model: Model, results: DataFrame, curves: DataFrame) -> Iterator[Sweep]:
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """What is held along one size: the values of `others`. threshold, sizes: as of a `Sweep`. part, reference: rows of
+    the table that it was found in, of all estimators and of the one that says which sizes there are."""
+
+    size: str
+    others: dict[str, int]
+    threshold: int
+    sizes: np.ndarray
+    part: DataFrame
+    reference: DataFrame
+
+
+def cuts(study: Study, model: Model, planned: DataFrame) -> Iterator[Cut]:
+    """Along what a data set and model are shown. planned: rows of all their sizes and estimators."""
+    held = {name: _middle(np.unique(planned[name])) for name in ("n_train", "n_parameters")}
+    if model.layered:
+        held["n_hidden"] = int(planned["n_hidden"].min())
+    for size in held:
+        others = {name: value for name, value in held.items() if name != size}
+        part = select(planned, **others)
+        rows = _reference(part, list(study.trained))
+        if several(rows, size) or (size == "n_train" and not several(planned, "n_parameters")):
+            threshold = held["n_parameters" if size == "n_train" else "n_train"]
+            yield Cut(size, others, threshold, np.unique(rows[size]), part, rows)
+
+
+def _sweeps_of(
+    study: Study, model: Model, results: DataFrame, curves: DataFrame, planned: DataFrame | None
+) -> Iterator[Sweep]:
     if model.autoencoder:
         results = relative(results)
         curves = relative(curves, float(results["target_mean_square"].iloc[0]))
-    held = {name: _middle(np.unique(results[name])) for name in ("n_train", "n_parameters")}
-    if model.layered:
-        held["n_hidden"] = int(results["n_hidden"].min())
-    for size in held:
-        others = {name: value for name, value in held.items() if name != size}
-        part = select(results, **others)
-        rows = _reference(part, list(study.trained))
-        if several(rows, size) or (size == "n_train" and not several(results, "n_parameters")):
-            threshold = held["n_parameters" if size == "n_train" else "n_train"]
-            yield Sweep(study, model, size, threshold, rows, part, select(curves, **others))
+    for cut in cuts(study, model, results if planned is None else planned):
+        part, rows = cut.part, cut.reference
+        if planned is not None:
+            part = select(results, **cut.others)
+            rows = _reference(part, list(study.trained))
+        if len(rows):
+            here = select(curves, **cut.others)
+            yield Sweep(study, model, cut.size, cut.threshold, rows, part, here, cut.sizes)
 
 
 def _middle(values: np.ndarray) -> int:

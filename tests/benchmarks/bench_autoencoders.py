@@ -81,6 +81,9 @@ class Steps:
     def start(self, cells, steps):
         pass
 
+    def measured(self, so_far):
+        pass
+
     def check(self, cell_steps, running):
         self.taken += cell_steps
 

@@ -130,6 +130,9 @@ def test_a_training_beside_another_costs_what_is_not_shared(kind):
         def start(self, cells, steps):
             self.cells += cells
 
+        def measured(self, so_far):
+            pass
+
         def check(self, cell_steps, running):
             pass
 

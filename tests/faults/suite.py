@@ -28,9 +28,10 @@ from gdstudy.sweep import beginning
 from gdstudy.sweep.reading import load_run
 from gdstudy.sweep.store import Store
 from gdstudy.train import main
-from gdstudy.views import board, figures
+from gdstudy.views import board, figures, live
 
 tqdm.tqdm.monitor_interval = 0
+live.PAUSE, live.SHARE = 0.0, float("inf")  # what TensorBoard shows of a run that goes on is written at once
 pyarrow.set_cpu_count(1)
 STUDY = """
 datasets: [diabetes]
@@ -196,7 +197,7 @@ def begun_in_place(home, share, of):
 
 def events_kept(home, share, of):
     """Control: a board that is written beside what is left of the last."""
-    board._remove_events = lambda folder: None
+    board._remove_events = lambda folder, kept: None
     return killed(home, share, of)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gdstudy.experiment.tables import frame
+from gdstudy.experiment.tables import frame, in_order
 from gdstudy.study.columns import ORDER, TABLES
 from gdstudy.study.errors import StudyError
 from gdstudy.sweep import mapped, reading
@@ -63,7 +63,7 @@ def test_a_mapped_table_is_the_table(table, seed, tmp_path, monkeypatch):
     assert len(parts) == 7
     found, release = mapped_frame(table, read_from(parts), tmp_path)
     for _ in range(2):  # and still when its memory was given back
-        assert_same(found, reading._in_order(as_frame(table, parts)))
+        assert_same(found, in_order(as_frame(table, parts)))
         release()
     assert list(tmp_path.iterdir()) == []  # the scratch file has no name
     with pytest.raises(AssertionError):  # another order of rows would be found
