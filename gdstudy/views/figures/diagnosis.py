@@ -24,7 +24,7 @@ def draw_diagnosis(
 ) -> Figure:
     """Tables as of `Diagnosis`; at: the N of the threshold; budget: of steps; errors: of the best ridge and of null."""
     with matplotlib.rc_context(STYLE):
-        figure, ((of_n, by_mode, of_t),) = grid(title, 3, height=3.4)
+        figure, ((of_n, by_mode, of_t),) = grid(title, 3, height=2.6)
         _against_n(of_n, learning, at)
         _by_mode(by_mode, modes)
         _along_descent(of_t, path, budget, errors)
