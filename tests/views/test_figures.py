@@ -20,9 +20,9 @@ from gdstudy.sweep.reading import load_run
 from gdstudy.sweep.run import load_datasets, run_missing
 from gdstudy.sweep.store import Store
 from gdstudy.views import figures
-from gdstudy.views.figures.spectra import typical_seed
 from gdstudy.views.figures.ablations import drawn_levels
 from gdstudy.views.figures.axes import note_in, shared_legend
+from gdstudy.views.figures.spectra import typical_seed
 from gdstudy.views.figures.style import extent, grid, wrapped
 from gdstudy.views.summary import select
 

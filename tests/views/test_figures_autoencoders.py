@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 from conftest import stored
-from matplotlib.colors import to_rgba
 from legible import hindrances
+from matplotlib.colors import to_rgba
 from test_figures import DRAWN, every_figure, lines, outer, panels, shaded, strips
 from test_ridge import DRAWN_RIDGE
 

@@ -18,7 +18,6 @@ from gdstudy.views.figures.style import BLACK, BLUE, ROUNDING, ROWS, TOLERANCE, 
 from gdstudy.views.summary import by_size, groups
 from gdstudy.views.sweeps import main_training
 
-
 _MOST_LEVELS = 7
 
 
@@ -77,7 +76,7 @@ def _figure(shown: list[Panel], ablation: Ablation, question: str, trained: str 
 def _draw_levels(
     axis: Axes, panel: Panel, ablation: Ablation, value: str, colours: dict[float, Any], trained: str
 ) -> None:
-    """Medians of the drawn levels; quartiles of the strongest one and of nothing ablated: more would hide each other."""
+    """Medians of levels with a colour; quartiles of the strongest and of nothing ablated: more hide each other."""
     who = f"trained {panel.who}" if trained else "X⁺y"
     what = "ablated" if ablation.has_levels else ablation.name.replace("_", " ")
     levels = _levels(panel, ablation, trained or "min_norm")

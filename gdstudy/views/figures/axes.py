@@ -13,7 +13,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from gdstudy.views.figures.style import GREY, LINE, MEAN, ROUNDING, STYLE, extent, wrapped
+from gdstudy.views.figures.style import DPI, GREY, LINE, MEAN, ROUNDING, STYLE, extent, wrapped
 
 
 def threshold(axis: Axes, value: float, label: str = "threshold N = P") -> None:
@@ -25,9 +25,9 @@ def log_axes(axis: Axes, xlabel: str, ylabel: str) -> None:
 
 
 def count_ticks(axis: Axes, both: bool = False) -> None:
-    """1, 2, 5, 10, … rather than powers of ten along a counted quantity, x, or x and y; 1, 3, 10, … in narrow panels."""
+    """1, 2, 5, 10, … (in narrow panels 1, 3, 10, …) rather than powers of ten along what is counted: x, or both."""
     spec = axis.get_subplotspec()
-    narrow = spec is not None and axis.figure.bbox_inches.width / spec.get_gridspec().ncols < 2.5
+    narrow = spec is not None and axis.figure.bbox.width / spec.get_gridspec().ncols < 2.5 * DPI
     for scale in (axis.xaxis, axis.yaxis) if both else (axis.xaxis,):
         low, high = scale.get_view_interval()
         few = MaxNLocator(4, steps=[1, 2, 5, 10])

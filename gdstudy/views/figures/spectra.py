@@ -118,12 +118,11 @@ def shared_spectrum(run: Run) -> Figure | None:
         axis.set(yscale="log", xlabel="eigenvalue r (number)", ylabel="eigenvalue (squared units of X)")
         fit_y(axis)
         axis.set_title(f"{panel.title()}\nN = {', '.join(map(str, sizes))}")
-    shared_legend(
-        figure,
-        *axes[0],
-        note=f"Training rows of seed {seed}. All but |N − P| zeros are shared: the Gram matrix XXᵀ of the residuals of descent "
-        "is invertible where N ≤ P, the second-moment matrix XᵀX of its readouts where N ≥ P.",
+    note = (
+        f"Training rows of seed {seed}. All but |N − P| zeros are shared: the Gram matrix XXᵀ, by which the residuals of "
+        "descent fall, is invertible where N ≤ P, the second-moment matrix XᵀX where N ≥ P."
     )
+    shared_legend(figure, *axes[0], note=note)
     return figure
 
 
