@@ -119,7 +119,7 @@ def shared_spectrum(run: Run) -> Figure | None:
         fit_y(axis)
         axis.set_title(f"{panel.title()}\nN = {', '.join(map(str, sizes))}")
     note = (
-        f"Training rows of seed {seed}. All but |N − P| zeros are shared: the Gram matrix XXᵀ, by which the residuals of "
+        f"Training rows of seed {seed}. All but |N − P| zeros are shared: the Gram matrix XXᵀ, by which residuals of "
         "descent fall, is invertible where N ≤ P, the second-moment matrix XᵀX where N ≥ P."
     )
     shared_legend(figure, *axes[0], note=note)
