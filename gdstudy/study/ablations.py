@@ -40,7 +40,7 @@ ABLATIONS: dict[str, Ablation] = {
         Ablation(
             name="leading_modes",
             apply=f"{_FACTORS}leading_modes",
-            question="Does the divergence go when test features lie in the leading modes of the training features?",
+            question="Does the divergence go when test features lie in the leading training modes?",
             of_gd="Does the divergence of trained GD go when test features lie in the leading modes?",
             level="leading modes kept (number)",
             retrains=False,

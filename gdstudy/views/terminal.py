@@ -95,9 +95,11 @@ def claims_markdown(claims: list[Claim], title: str) -> str:
     for rule in RULES:
         rows = [claim for claim in claims if claim.claim == rule.claim]
         if rows:
-            lines += ["", f"**{rule.claim[0].upper()}{rule.claim[1:]}** ({rule.said_in}). Number: {rule.measure}.", ""]
+            check = "A check, not counted: at this level nothing is changed. " * rule.check
+            said = f"**{rule.claim[0].upper()}{rule.claim[1:]}** ({rule.said_in}). {check}Number: {rule.measure}."
+            lines += ["", said, ""]
             lines += [f"| data set | number | holds if {rows[0].threshold} |", "|---|---:|---|"]
-            lines += [f"| {_where(row)} | {row.number:.3g}{_cells(row)} | {_emphasis(row)} |" for row in rows]
+            lines += [f"| {_where(row)} | {row.number:.3g} | {_emphasis(row)}{_cells(row)} |" for row in rows]
     keys = {key for rule in RULES for key in rule.source if any(claim.claim == rule.claim for claim in claims)}
     lines += ["", "## References", "", *(f"- {reference(key)}" for key in works() if key in keys)]
     return "\n".join(lines) + "\n"
@@ -110,8 +112,9 @@ def claims_text(claims: list[Claim]) -> str:
         rows = [claim for claim in claims if claim.claim == rule.claim]
         if rows:
             held = sum(row.verdict == HOLDS for row in rows)
-            lines += [f"holds {held:>2} of {len(rows):<2} {rule.claim} ({rule.said_in}); {rows[0].threshold}:"]
-            numbers = [f"{_where(r)} {r.number:.3g}{_cells(r)}" + _unless_held(r) for r in rows]
+            verb = "check" if rule.check else "holds"
+            lines += [f"{verb} {held:>2} of {len(rows):<2} {rule.claim} ({rule.said_in}); {rows[0].threshold}:"]
+            numbers = [f"{_where(r)} {r.number:.3g}" + _unless_held(r) + _cells(r) for r in rows]
             lines += [textwrap.fill(", ".join(numbers), 110, initial_indent=" " * 15, subsequent_indent=" " * 15)]
     return "\n".join([*lines, _count(claims)])
 
@@ -138,7 +141,11 @@ def _emphasis(claim: Claim) -> str:
 
 
 def _count(claims: list[Claim]) -> str:
+    """Claims by their verdicts, and beside them how many checks hold."""
+    checks, claims = [c for c in claims if c.check], [c for c in claims if not c.check]
     counts = {verdict: sum(claim.verdict == verdict for claim in claims) for verdict in VERDICTS}
     if not counts[VERDICTS[-1]]:  # a run that could decide everything need not say so
         del counts[VERDICTS[-1]]
-    return f"{len(claims)} claims on data sets: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()) + "."
+    said = f"{len(claims)} claims on data sets: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()) + "."
+    held = sum(check.verdict == HOLDS for check in checks)
+    return said + (f" Beside them {held} of {len(checks)} checks hold." if checks else "")

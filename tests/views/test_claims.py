@@ -16,7 +16,7 @@ from gdstudy.views.claims.descent import DESCENT
 from gdstudy.views.claims.factors import FACTORS
 from gdstudy.views.claims.laws import LAWS
 from gdstudy.views.claims.least_squares import LEAST_SQUARES
-from gdstudy.views.claims.rule import CANNOT_TELL, DOES_NOT_HOLD, HOLDS, PARTLY, Bound
+from gdstudy.views.claims.rule import CANNOT_TELL, DOES_NOT_HOLD, HOLDS, PARTLY, Bound, percent
 from gdstudy.views.summary import select
 from gdstudy.views.sweeps import sweeps
 from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text
@@ -102,8 +102,62 @@ def test_the_run_keeps_its_claims_as_markdown_and_csv(paper_run, run):
     assert (paper_run / "claims.csv").read_text() == claims_csv(claims)
     markdown = (paper_run / "claims.md").read_text()
     assert markdown.count("\n| ") == len(claims) + len(OF_REGRESSIONS)  # and a head a claim
-    held = sum(c.verdict == HOLDS for c in claims)
-    assert f"{len(claims)} claims on data sets: {held} holds" in markdown
+    counted = [c for c in claims if not c.check]
+    held = sum(c.verdict == HOLDS for c in counted)
+    assert f"{len(counted)} claims on data sets: {held} holds" in markdown
+
+
+def test_what_is_true_where_nothing_is_changed_is_a_check_beside_the_claims(run):
+    claims = decide(run)
+    checks = [claim for claim in claims if claim.check]
+    assert {claim.claim for claim in checks} == {
+        "factor 2: the most modes leave the spike",
+        "adversarial test data of strength 0 change nothing (weakest)",
+        "adversarial training data of strength 0 change nothing (weakest)",
+    }
+    assert {claim.verdict for claim in checks} == {HOLDS}
+    said = f"{len(claims) - len(checks)} claims on data sets: "
+    assert f"{said}{sum(c.verdict == HOLDS for c in claims) - len(checks)} holds" in claims_text(claims)
+    assert f"{len(checks)} of {len(checks)} checks hold" in claims_text(claims)
+    # Control: one that fails is neither hidden nor counted as a claim.
+    ablated = (run.results["ablation"] == "adversarial_test").to_numpy()
+    worse = run.results["test_mse"].where(~ablated, 2 * run.results["test_mse"])
+    wrong = decide(replace(run, results=run.results.assign(test_mse=worse)))
+    assert f"{said}{sum(c.verdict == HOLDS for c in wrong if not c.check)} holds" in claims_text(wrong)
+    failed = sum(c.check and c.verdict != HOLDS for c in wrong)
+    assert failed == 2
+    assert f"{len(checks) - failed} of {len(checks)} checks hold" in claims_text(wrong)
+
+
+def test_where_singular_values_are_most_likely_smallest_is_a_share_of_seeds(run):
+    rows = select(run.results, dataset="diabetes", preprocess="none", estimator="min_norm", ablation="none")
+    smallest = [part.loc[part["smallest_singular_value"].idxmin(), "n_train"] for _, part in rows.groupby("seed")]
+    share = np.mean([abs(n - 10) <= 1 for n in smallest])
+    assert found(decide(run), "most likely smallest", "diabetes").number == share > 0.5
+    # Control: where N says nothing of singular values, the share is that of chance.
+    at_random = np.random.default_rng(0).permutation(rows["smallest_singular_value"])
+    shuffled = run.results.copy()
+    shuffled.loc[rows.index, "smallest_singular_value"] = at_random
+    assert found(decide(replace(run, results=shuffled)), "most likely smallest", "diabetes").number < share
+
+
+def test_verdicts_on_what_was_trained_say_how_much_of_it_converged(run):
+    claims, trained = decide(run), {rule.claim for rule in DESCENT}
+    status = select(run.results, dataset="diabetes", preprocess="standardize", estimator="gd", ablation="none")[
+        "status"
+    ]
+    share, cells = (status == "converged").mean(), len(status)
+    assert 0 < share < 1
+    for claim in claims:
+        assert bool(claim.cells) == (claim.claim in trained)  # and of closed forms nothing is said
+        if claim.claim in trained and claim.dataset == "diabetes+standardize":
+            assert claim.cells == f"{share:.0%} of {cells} cells converged"
+            assert f"| {claim.verdict} ({claim.cells}) |" in claims_markdown(claims, "t")
+
+
+def test_almost_all_and_almost_none_are_not_called_all_and_none():
+    shares = (0, 0.0003, 0.3, 0.9999, 1)
+    assert [percent(share) for share in shares] == ["0%", "<1%", "30%", ">99%", "100%"]
 
 
 # Verdicts that rounding alone would make

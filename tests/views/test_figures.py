@@ -6,9 +6,12 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+from legible import hindrances
 from matplotlib.colors import to_rgba
 from stand_in import with_second
 
+from gdstudy.data.loading import load_dataset
+from gdstudy.data.splits import split
 from gdstudy.figures import main, redraw
 from gdstudy.study.config import Study
 from gdstudy.study.groups import Ablations, Training
@@ -17,8 +20,10 @@ from gdstudy.sweep.reading import load_run
 from gdstudy.sweep.run import load_datasets, run_missing
 from gdstudy.sweep.store import Store
 from gdstudy.views import figures
+from gdstudy.views.figures.ablations import drawn_levels
+from gdstudy.views.figures.axes import note_in, shared_legend
 from gdstudy.views.figures.spectra import typical_seed
-from gdstudy.views.figures.style import grid
+from gdstudy.views.figures.style import extent, grid, wrapped
 from gdstudy.views.summary import select
 
 CUTOFFS, STRENGTHS = (0.01, 0.1, 1.0), (0.0, 10.0)
@@ -61,7 +66,9 @@ CLASSES = Study(
     seeds=2,
     gd=Training(steps=50, checkpoints_per_decade=1),
 )
-OF_ANY_LINEAR = {"divergence", "bias", "worst_mode", "smallest_singular_value", "singular_directions"}
+OF_ANY_LINEAR = {
+    *("divergence", "bias", "worst_mode", "smallest_singular_value", "singular_directions", "shared_spectrum"),
+}
 OF_TRAINED = {"mse_against_n", "test_mse_by_steps", "distance_by_steps"}
 DRAWN = {
     "linear": OF_ANY_LINEAR | OF_TRAINED,
@@ -107,8 +114,27 @@ def panels(figure):
     return [axis for axis in figure.axes if axis.get_label() != "<colorbar>"]
 
 
+def outer(axis):
+    """Axes of the same figure that say what a panel's axes are: the first in its row, the last in its column."""
+    here = axis.get_subplotspec()
+    cells = [(other, other.get_subplotspec()) for other in panels(axis.figure)]
+    row = [other for other, spec in cells if spec.rowspan == here.rowspan and spec.is_first_col()]
+    column = [other for other, spec in cells if spec.colspan == here.colspan and spec.is_last_row()]
+    return row[0] if not axis.get_ylabel() else axis, column[0] if not axis.get_xlabel() else axis
+
+
 def lines(axis, label):
     return [line for line in axis.lines if line.get_label() == label]
+
+
+def shaded(axis):
+    """Where the expectation is infinite."""
+    return [patch for patch in axis.patches if patch.get_label() == "expectation infinite"]
+
+
+def strips(axis):
+    """What is said of the lower edges of panels."""
+    return [patch.get_label() for patch in axis.patches if patch.get_label().startswith("zero")]
 
 
 @pytest.mark.parametrize("run", DRAWN)
@@ -130,16 +156,61 @@ def test_each_figure_asks_one_question_and_labels_every_axis_with_its_unit(drawn
     for key, figure in drawn.items():
         assert figure.get_suptitle().count("?") == 1, key
         for axis in panels(figure):
-            below = axis.get_subplotspec().rowspan.stop < axis.get_subplotspec().get_gridspec().nrows
-            shared = below and key[1].removesuffix("_trained") in figures.ABLATIONS  # the lower row says it
-            assert shared or "(" in axis.get_xlabel(), key
-            assert "(" in axis.get_ylabel(), key
+            left, below = outer(axis)
+            assert "(" in left.get_ylabel() or axis.name == "3d", key
+            assert "(" in below.get_xlabel() or axis.name == "3d", key
             assert axis.has_data(), key
         assert all(bar.get_ylabel() for bar in set(figure.axes) - set(panels(figure))), key
 
 
+def test_every_figure_can_be_read_at_the_width_of_a_card(drawn):
+    shown = {name: figure for (_, name), figure in drawn.items()}  # of each name one
+    assert {name: found for name, figure in shown.items() if (found := hindrances(figure))} == {}
+
+
+def panel_of_a_falling_line(**marks):
+    """A figure of one panel that can be read, but for what is asked for."""
+    with matplotlib.rc_context(figures.STYLE):
+        figure, ((axis,),) = grid("Does it fall?", 1)
+        axis.plot([0, 1], [1, 0], label="error")
+        axis.set(xlabel="N (rows)", ylabel="MSE (no unit)", xlim=(0, 1), ylim=(0, 1))
+        if "on_a_curve" in marks:
+            axis.text(0.5, 0.5, "zero up to rounding", ha="center")
+        if "beside_it" in marks:
+            note_in(axis, "nothing to see")
+        shared_legend(figure, axis)
+        if "long" in marks:
+            axis.set_ylabel("mean squared error over all rows that were not seen (squared units of Y)")
+        if "wide" in marks:
+            figure.set_figwidth(12)
+        if "ticks" in marks:
+            axis.set_xticks(np.linspace(0, 1, 40))
+    return figure
+
+
+@pytest.mark.parametrize(
+    ("mark", "said"),
+    [("on_a_curve", "crosses"), ("long", "leaves the figure"), ("wide", "pixels high"), ("ticks", "meets")],
+)
+def test_what_cannot_be_read_is_found(mark, said):
+    """Control of the test above."""
+    assert hindrances(panel_of_a_falling_line()) == []
+    assert any(said in found for found in hindrances(panel_of_a_falling_line(**{mark: True})))
+
+
+def test_lines_are_broken_before_brackets_or_between_words_and_never_in_an_equation():
+    assert wrapped("test MSE (squared units of Y)", 2.5) == "test MSE (squared units of Y)"
+    assert wrapped("test MSE (squared units of Y)", 1.6) == "test MSE\n(squared units of Y)"
+    for inches in (0.5, 1, 2):
+        lines = wrapped("Digits, k = 8 of them (N = P = 64)\nand more", inches).splitlines()
+        assert all(extent(line, 9) <= inches or " " not in line.replace(" = ", "=") for line in lines)
+        assert " ".join(lines) == "Digits, k = 8 of them (N = P = 64) and more"
+
+
 def test_axes_are_logarithmic_but_for_shares_and_pictures(drawn):
-    linear = {"accuracy", "worst_mode", "early_stopping", "singular_directions", "polynomial_fits"}
+    linear = {
+        *("accuracy", "worst_mode", "early_stopping", "singular_directions", "shared_spectrum", "polynomial_fits"),
+    }
     for (run, name), figure in drawn.items():
         if name not in linear:
             scales = {(axis.get_xscale(), axis.get_yscale()) for axis in panels(figure)}
@@ -156,7 +227,10 @@ def test_panels_stand_in_the_order_of_fig_1_with_readable_names(drawn):
 
 def test_thresholds_stand_at_n_equal_to_p(drawn):
     expected = {"linear": [20, 10], "ablated": [20, 10], "polynomial": [15], "features": [40, 40], "classes": [64]}
-    no_threshold = {"distance_by_steps", "early_stopping", "singular_directions", "polynomial_fits", "feature_grid"}
+    no_threshold = {
+        *("distance_by_steps", "early_stopping", "singular_directions", "shared_spectrum"),
+        *("polynomial_fits", "feature_grid"),
+    }
     for (run, name), figure in drawn.items():
         if name in no_threshold:
             continue
@@ -186,6 +260,15 @@ def test_a_level_has_one_colour_in_all_panels_which_the_bar_shows(name, drawn, r
     assert len({tuple(colour) for colour in colour_of.values()}) == len(levels)
 
 
+def test_of_many_levels_the_ends_of_every_panel_and_some_between_are_drawn(drawn):
+    seventeen, ten, few = (dict.fromkeys(map(float, levels)) for levels in (range(1, 18), range(1, 11), (5, 20, 25)))
+    assert drawn_levels([few, ten, seventeen]) == [1, 3, 5, 10, 13, 17, 25]
+    assert drawn_levels([{0.0: None, 0.1: None}, {3.0: None}]) == [0, 0.1, 3]  # few are all drawn
+    # Train errors are those of the same readout where test rows alone are changed.
+    assert len(panels(drawn["ablated", "leading_modes"])) == 2
+    assert len(panels(drawn["ablated", "singular_value_cutoff"])) == 4
+
+
 def test_drawn_medians_are_those_of_the_rows(drawn, runs):
     keys = {"dataset": "diabetes", "preprocess": "none", "estimator": "min_norm"}
     rows = select(runs["ablated"].results, **keys, ablation="singular_value_cutoff")
@@ -212,7 +295,7 @@ def test_bands_are_the_quartiles(drawn, runs):
 
 def test_the_exact_risk_is_drawn_where_there_is_one_and_its_infinity_is_shaded(drawn, runs):
     student, diabetes = panels(drawn["ablated", "divergence"])
-    (band,) = [patch for patch in student.patches if patch.get_label() == "expectation infinite"]
+    (band,) = shaded(student)
     assert (band.get_x(), band.get_x() + band.get_width()) == (19, 21)
     theory = select(runs["ablated"].results, estimator="theory")
     finite = np.isfinite(theory["test_mse"])
@@ -221,8 +304,8 @@ def test_the_exact_risk_is_drawn_where_there_is_one_and_its_infinity_is_shaded(d
     np.testing.assert_array_equal(np.concatenate([line.get_xdata() for line in exact]), theory["n_train"][finite])
     np.testing.assert_array_equal(np.concatenate([line.get_ydata() for line in exact]), theory["test_mse"][finite])
     assert "share its luck" in drawn["ablated", "divergence"].legends[0].get_title().get_text().replace("\n", " ")
-    assert not diabetes.patches
-    assert not panels(drawn["linear", "divergence"])[0].patches
+    assert not shaded(diabetes)
+    assert not shaded(panels(drawn["linear", "divergence"])[0])
 
 
 def test_what_is_zero_up_to_rounding_lies_on_the_lower_edge_and_is_called_so(drawn):
@@ -232,9 +315,9 @@ def test_what_is_zero_up_to_rounding_lies_on_the_lower_edge_and_is_called_so(dra
         assert bottom > 1e-10
         assert line.get_ydata()[-1] == bottom
         assert line.get_ydata()[0] > bottom
-        assert any("zero up" in text.get_text() for text in axis.texts)
+        assert strips(axis) == ["zero up to rounding"]
     # Negative control: not where nothing is zero.
-    assert not any(axis.texts for axis in panels(drawn["ablated", "smallest_singular_value"]))
+    assert not any(strips(axis) for axis in panels(drawn["ablated", "smallest_singular_value"]))
 
 
 def test_early_stopping_puts_gd_and_cutoffs_on_one_axis(drawn, runs):
@@ -262,7 +345,8 @@ def test_polynomials_of_enough_degrees_go_through_their_training_rows(drawn):
         gap = np.interp(rows.get_xdata(), fit.get_xdata(), fit.get_ydata()) - rows.get_ydata()
         # Between points of the grid a steep fit moves; most rows tell.
         assert (np.median(np.abs(gap)) < 0.02) == interpolates
-    assert any("clipped" in text.get_text() for text in at.texts)
+    assert "clipped" in at.get_title()
+    assert "clipped" not in below.get_title()
 
 
 def test_the_grid_shows_medians_where_they_belong(drawn, runs):
@@ -270,6 +354,40 @@ def test_the_grid_shows_medians_where_they_belong(drawn, runs):
     axis = next(a for a in panels(drawn["features", "feature_grid"]) if "ReLU" in a.get_title())
     image = axis.collections[0].get_array().reshape(2, 3)
     assert image[0, 1] == pytest.approx(np.log10(np.median(rows["test_mse"])))
+
+
+def test_both_gram_matrices_have_the_squared_singular_values_and_zeros_at_the_edge(drawn):
+    for k, (dataset, P) in enumerate((("student_teacher", 20), ("diabetes", 10))):
+        axis = panels(drawn["linear", "shared_spectrum"])[k]
+        X = load_dataset(dataset).X
+        bottom = axis.get_ylim()[0]
+        for n, place in ((P // 2, "N < P"), (P, "N = P"), (2 * P, "N > P")):
+            s = np.linalg.svd(X[split(len(X), n, 0)[0]], compute_uv=False)
+            for name, rows in (("XXᵀ", n), ("XᵀX", P)):
+                (line,) = lines(axis, f"{name}, {place}")
+                assert len(line.get_ydata()) == rows
+                np.testing.assert_allclose(line.get_ydata()[: len(s)], s**2, rtol=1e-8)
+                assert (line.get_ydata()[len(s) :] == bottom).all()
+        assert (s**2 > bottom).all()  # control: no other lies there
+        assert strips(axis) == ["zero up to rounding"]
+
+
+def test_a_spectrum_is_of_data_that_a_run_cannot_name_for_harm(runs):
+    """Neither files nor downloads are opened because a run's tables say so."""
+    run, spectrum = runs["linear"], figures.FIGURES["shared_spectrum"]
+    for name in ("california_housing", "/etc/passwd", "openml:iris"):
+        assert spectrum(replace(run, results=run.results.assign(dataset=name))) is None
+
+
+def test_singular_directions_show_every_training_row_and_vector(drawn):
+    for axis, n in zip(panels(drawn["linear", "singular_directions"]), (2, 3, 12), strict=True):
+        (rows,) = lines(axis, "training rows")
+        X = np.array(rows.get_data_3d()).T
+        assert X.shape == (n, 3)
+        _, s, Vt = np.linalg.svd(X, full_matrices=False)
+        bars = [*lines(axis, "other directions"), *lines(axis, "weakest direction")]
+        ends = np.array([np.array(bar.get_data_3d())[:, 1] for bar in bars])
+        np.testing.assert_allclose(np.abs(ends), np.abs(2 * s[:, None] * Vt / np.sqrt(n)))
 
 
 def test_the_seed_of_the_3d_picture_is_typical_of_all_three_panels():
@@ -349,4 +467,4 @@ def test_a_title_longer_than_its_figure_goes_on_below():
     short, long = (grid(title, 1)[0].get_suptitle() for title in ("Is it so?", "Is it so, and if not, " * 5 + "why?"))
     assert "\n" not in short
     assert len(long.splitlines()) > 1
-    assert max(map(len, long.splitlines())) <= 60
+    assert wrapped(long, 5.2, 11) == long

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 from conftest import stored
+from legible import hindrances
 from matplotlib.colors import to_rgba
-from test_figures import DRAWN, every_figure, lines, panels
+from test_figures import DRAWN, every_figure, lines, outer, panels, shaded, strips
 from test_ridge import DRAWN_RIDGE
 
 from gdstudy.study.config import Study
@@ -128,10 +129,16 @@ def test_each_figure_asks_one_question_and_labels_every_axis_with_its_unit(drawn
     for key, figure in drawn.items():
         assert figure.get_suptitle().count("?") == 1, key
         for axis in panels(figure):
-            assert "(" in axis.get_xlabel(), key
-            assert "(" in axis.get_ylabel(), key
+            left, below = outer(axis)
+            assert "(" in left.get_ylabel(), key
+            assert "(" in below.get_xlabel(), key
             assert axis.has_data(), key
         assert all(bar.get_ylabel() for bar in set(figure.axes) - set(panels(figure))), key
+
+
+def test_every_figure_can_be_read_at_the_width_of_a_card(drawn):
+    shown = {name: figure for (_, name), figure in drawn.items()}  # of each name one
+    assert {name: found for name, figure in shown.items() if (found := hindrances(figure))} == {}
 
 
 def test_axes_are_logarithmic_but_for_shares_and_pictures(drawn):
@@ -176,11 +183,11 @@ def test_errors_are_shares_of_the_inputs_energy(drawn, runs):
 
 def test_without_noise_the_expectation_is_zero_from_n_equal_to_p_and_nothing_is_shaded(drawn):
     digits, axis = panels(drawn["plain", "autoencoder"])
-    assert not axis.patches
+    assert not shaded(axis)
     exact = [line for line in axis.lines if line.get_linewidth() == 6]
     np.testing.assert_array_equal(np.concatenate([line.get_xdata() for line in exact]), [6, 12, 32, 64, 128])
     assert set(exact[1].get_ydata()) == {axis.get_ylim()[0]}
-    assert any("zero up" in text.get_text() for text in axis.texts)
+    assert strips(axis) == ["zero up to rounding or tolerance"]
     # Digits are no Gaussian: nothing is exact there.
     assert not [line for line in digits.lines if line.get_linewidth() == 6]
 
@@ -196,7 +203,7 @@ def test_with_noise_the_expectation_is_drawn_and_its_infinity_shaded(drawn, runs
     np.testing.assert_array_equal(np.concatenate([line.get_xdata() for line in exact]), theory["n_train"][finite])
     shares = (theory["test_mse"] / theory["target_mean_square"])[finite]
     np.testing.assert_array_equal(np.concatenate([line.get_ydata() for line in exact]), shares)
-    assert not digits.patches
+    assert not shaded(digits)
 
 
 @pytest.mark.parametrize("size", ["n_train", "n_parameters"])

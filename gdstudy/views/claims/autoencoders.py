@@ -135,6 +135,7 @@ AUTOENCODERS = (
         where="App. C (2), App. D",
         measure="largest |tr W − R|/N of converged cells",
         number=_trained_dimensions,
+        trained=True,
         bound=at_most(1e-4, partly=1e-2),
         about=lambda s: _is_linear(s) and not s.noisy and s.descends,
     ),

@@ -48,7 +48,7 @@ def _early(sweep: Sweep) -> float:
     return float(after.median[0]) / sweep.at(sweep.rows, sweep.threshold)
 
 
-_rule = partial(Rule, where="App. D", about=_descends)
+_rule = partial(Rule, where="App. D", about=_descends, trained=True)
 DESCENT = (
     _rule(
         claim="trained GD from zero ends at X⁺y",

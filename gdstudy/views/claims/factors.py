@@ -56,6 +56,7 @@ FACTORS = (
         measure=_AT_P,
         number=_left("leading_modes", np.max),
         bound=at_least(0.9, partly=0.5),
+        check=True,  # as many as there are take nothing away
     ),
     Rule(
         claim="factor 3: without residuals the spike goes",
@@ -78,6 +79,7 @@ FACTORS = (
         measure=_AT_P + ", minus 1",
         number=_changed("adversarial_test"),
         bound=at_most(1e-9, partly=0.1),
+        check=True,
     ),
     Rule(
         claim="adversarial training data, moved along u_R, raise the spike (strongest)",
@@ -92,5 +94,6 @@ FACTORS = (
         measure=_AT_P + ", minus 1",
         number=_changed("adversarial_train"),
         bound=at_most(1e-9, partly=0.1),
+        check=True,
     ),
 )

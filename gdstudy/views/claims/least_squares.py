@@ -20,6 +20,15 @@ def _offset(sweep: Sweep, value: str, extreme: Callable[[np.ndarray], np.intp]) 
     return float(abs(curve.x[extreme(curve.median)] - sweep.threshold))
 
 
+def _share_smallest_near(sweep: Sweep) -> float:
+    """Share of seeds whose smallest σ_R over all N stands at N = P or next to it."""
+    table = sweep.rows[["seed", sweep.size, "smallest_singular_value"]]
+    by_seed = table.pivot(index="seed", columns=sweep.size, values="smallest_singular_value")
+    if len(by_seed.columns) < 5 or sweep.threshold not in by_seed.columns:
+        return np.nan
+    return float((abs(by_seed.idxmin(axis=1) - sweep.threshold) <= 1).mean())
+
+
 def _median_at_threshold(value: Callable[[DataFrame], Series]) -> Callable[[Sweep], float]:
     return lambda sweep: float(value(select(sweep.rows, **{sweep.size: sweep.threshold})).median(skipna=False))
 
@@ -51,6 +60,13 @@ LEAST_SQUARES = (
         measure="distance from N = P of the smallest median σ_R, in rows or parameters",
         number=lambda s: _offset(s, "smallest_singular_value", np.argmin),
         bound=at_most(1, partly=3),
+    ),
+    Rule(
+        claim="the smallest non-zero singular value is most likely smallest near N = P",
+        where="Fig. 5, App. A",
+        measure="share of seeds whose σ_R is the smallest over all sizes within one row or parameter of N = P",
+        number=_share_smallest_near,
+        bound=at_least(0.5, partly=0.25),
     ),
     Rule(
         claim="prediction error = sum over modes + bias",

@@ -17,8 +17,9 @@ VERDICTS = (HOLDS, PARTLY, DOES_NOT_HOLD, CANNOT_TELL)
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim on one data set. number: what `measure` says; threshold: what it must meet to hold; cells: how many
-    the number speaks of, where it is of the converged ones only; reason: why a run cannot tell."""
+    """One claim on one data set. number: what `measure` says; threshold: what it must meet to hold; cells: of a claim
+    on what was trained, how many converged; reason: why a run cannot tell; check: it is of a level at which nothing is
+    changed, and says that study and code do what they should rather than that the paper is right."""
 
     claim: str
     source: str
@@ -30,6 +31,7 @@ class Claim:
     measure: str
     cells: str = ""
     reason: str = ""
+    check: bool = False
 
 
 # The values that a number is the largest of, and what rounding alone can make of each of them.
@@ -68,8 +70,10 @@ def is_regression(sweep: Sweep) -> bool:
 class Rule:
     """How a claim is decided. source: the keys in references.bib of who makes it, the last one with the place `where`
     it is made. number: from a sweep, NaN where the run cannot tell; measure: what it is; bound: what it must meet.
-    about: the sweeps it is a claim on. rounding: of an identity, which no computation meets exactly; where all values
-    that miss it are within rounding, the run cannot tell."""
+    about: the sweeps it is a claim on. trained: it speaks of what was trained, of which a verdict then says how much
+    converged. check: where nothing is changed nothing may change, which is not counted among the claims. rounding: of
+    an identity, which no computation meets exactly; where all values that miss it are within rounding, the run cannot
+    tell."""
 
     claim: str
     source: tuple[str, ...] = ("schaeffer2023",)  # the paper
@@ -78,6 +82,8 @@ class Rule:
     number: Callable[[Sweep], float]
     bound: Bound
     about: Callable[[Sweep], bool] = is_regression
+    trained: bool = False
+    check: bool = False
     rounding: Callable[[Sweep], Rounding] | None = None
 
     @property
@@ -95,16 +101,13 @@ class Rule:
         verdict, reason = self.bound.verdict(number), ""
         if verdict != HOLDS and (excuse := self._excuse(sweep)):
             verdict, reason = CANNOT_TELL, excuse
-        cells = ""
-        if "converged cells" in self.measure:
-            status = sweep.trained["status"]
-            cells = f"{int((status == 'converged').sum())} of {len(status)} cells"
+        cells = _converged(sweep) if self.trained else ""
         model = sweep.model.name
         if not sweep.model.regression:
             model += f", along {'P' if sweep.size == 'n_parameters' else 'N'}"
         bound = f"{self.bound.sense} {self.bound.holds:g}"
         said = (self.claim, self.said_in, sweep.dataset, model, number, bound, verdict, self.measure)
-        return Claim(*said, cells, reason)
+        return Claim(*said, cells, reason, self.check)
 
     def _excuse(self, sweep: Sweep) -> str:
         """What rounding can do, where it alone explains all values that miss the bound."""
@@ -114,6 +117,16 @@ class Rule:
         missed = values > self.bound.holds
         explained = missed.any() and (values[missed] <= bounds[missed]).all()
         return f"rounding alone can leave {bounds[missed].max():.2g}" if explained else ""
+
+
+def _converged(sweep: Sweep) -> str:
+    converged = sweep.trained["status"] == "converged"
+    return f"{percent(float(converged.mean()))} of {len(converged):,} cells converged"
+
+
+def percent(share: float) -> str:
+    """A share that is not all or nothing is not called so."""
+    return f"{share:.0%}" if share in (0, 1) or 0.005 <= share < 0.995 else "<1%" if share < 0.5 else ">99%"
 
 
 def spike(sweep: Sweep, of: DataFrame | None = None) -> float:

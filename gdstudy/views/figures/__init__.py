@@ -46,6 +46,7 @@ FIGURES: dict[str, Callable[[Run], Figure | None]] = {
     "worst_mode": errors.worst_mode,
     "smallest_singular_value": spectra.smallest_singular_value,
     "singular_directions": spectra.singular_directions,
+    "shared_spectrum": spectra.shared_spectrum,
     "polynomial_error": feature_maps.polynomial_error,
     "polynomial_fits": feature_maps.polynomial_fits,
     "feature_grid": feature_maps.feature_grid,

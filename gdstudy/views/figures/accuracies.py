@@ -25,7 +25,7 @@ def accuracy(run: Run) -> Figure | None:
     if not shown:
         return None
     figure, axes = grid(
-        "How many test rows are put in their class, and does stopping early help?", len(shown), height=2.9
+        "How many test rows are put in their class, and does stopping early help?", len(shown), height=2.4
     )
     for axis, sweep in zip(axes[0], shown, strict=True):
         if len(sweep.curves):

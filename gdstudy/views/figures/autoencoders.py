@@ -16,16 +16,15 @@ from pandas import DataFrame
 from gdstudy.experiment.tables import Run
 from gdstudy.study.datasets import known
 from gdstudy.study.models import MODELS
-from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, shared_legend, threshold
+from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, shared_legend, threshold, tidy
 from gdstudy.views.figures.curves import decades, draw, draw_at_steps, draw_expectation, draw_mean
 from gdstudy.views.figures.labels import data_label, main_label, most_steps, panel_title, sign
-from gdstudy.views.figures.style import BLUE, EXACT, FEATURES, LOST, ORANGE, OWN, ROUNDING, ROWS, TEST, TRAIN, grid
+from gdstudy.views.figures.style import BLUE, EXACT, FEATURES, LOST, ORANGE, OWN, ROWS, TEST, TOLERANCE, TRAIN, grid
 from gdstudy.views.summary import representative_sizes, select, several
 from gdstudy.views.sweeps import Sweep, sweeps
 
 _TEST, _TRAIN = "relative_test_mse", "relative_train_mse"
 _ZERO = 1e-10  # shares below this are zero up to rounding, or to the tolerance of training
-_ZERO_NOTE = ROUNDING + " or\ntolerance"
 _PICTURES = 4  # test rows that are pictured
 
 
@@ -52,11 +51,11 @@ def _model(sweep: Sweep) -> str:
     return "" if sweep.model.plain else sweep.model.label
 
 
-def _finish(axis: Axes, sweep: Sweep, left: bool = False) -> None:
-    """Axes, range and threshold of a panel of errors. left: a note is to stand there."""
+def _finish(axis: Axes, sweep: Sweep) -> None:
+    """Axes, range and threshold of a panel of errors."""
     along_n = sweep.size == "n_train"
     log_axes(axis, ROWS if along_n else FEATURES, LOST)
-    fit_y(axis, _ZERO, _ZERO_NOTE, left)
+    fit_y(axis, _ZERO, TOLERANCE)
     threshold(axis, sweep.threshold)
     count_ticks(axis)
 
@@ -71,7 +70,7 @@ def autoencoder(run: Run) -> Figure | None:
     shown = _linear(run, noisy=False)
     if not shown:
         return None
-    figure, axes = grid("Does a linear autoencoder diverge at N = P when nothing is noisy?", len(shown), height=3)
+    figure, axes = grid("Does a linear autoencoder diverge at N = P when nothing is noisy?", len(shown), height=2.4)
     for axis, sweep in zip(axes[0], shown, strict=True):
         for value, colour in ((_TEST, TEST), (_TRAIN, TRAIN)):
             name = "test" if value == _TEST else "train"
@@ -98,7 +97,7 @@ def denoising_autoencoder(run: Run) -> Figure | None:
         return None
     trained = [sweep.curves for sweep in shown if len(sweep.curves)]
     title = "Does a denoising autoencoder diverge at N = P, though no target is noisy?"
-    figure, axes = grid(title, len(shown), 2 if trained else 1, height=2.6)
+    figure, axes = grid(title, len(shown), 2 if trained else 1, height=2.2)
     for column, sweep in zip(axes.T, shown, strict=True):
         test = sweep.median(sweep.rows, _TEST)
         draw(column[0], test, "test, median and quartiles", TEST)
@@ -110,7 +109,7 @@ def denoising_autoencoder(run: Run) -> Figure | None:
             draw_at_steps(column[1], sweep.curves, _TEST, decades(trained), main_label(run.study))
             draw(column[1], test, "t = ∞, closed form X̃⁺X", band=0, **EXACT)
         for axis in column:
-            _finish(axis, sweep, left=True)
+            _finish(axis, sweep)
         column[0].set_title(panel_title(sweep.seen, sweep.threshold))
     note = "Above: the closed form X̃⁺X of noisy inputs X̃ and clean targets X. "
     if trained:
@@ -127,13 +126,13 @@ def random_feature_autoencoder(run: Run) -> Figure | None:
     trained = [sweep.curves for found in rows for sweep in found if len(sweep.curves)]
     condition = " without any noise" if not any(sweep.noisy for sweep in rows[0]) else ""
     title = f"Does an autoencoder with random features diverge{condition}?"
-    figure, axes = grid(title, max(map(len, rows)), len(rows), height=2.6)
+    figure, axes = grid(title, max(map(len, rows)), len(rows), height=2.2)
     for line, found in zip(axes, rows, strict=True):
         for axis, sweep in zip(line, found, strict=True):
             if trained:
                 draw_at_steps(axis, sweep.curves, _TEST, decades(trained), main_label(run.study), sweep.size)
             draw(axis, sweep.median(sweep.rows, _TEST), "t = ∞, closed form H⁺X, median and quartiles", **EXACT)
-            _finish(axis, sweep, left=True)
+            _finish(axis, sweep)
             held = f"P = {sweep.threshold}" if sweep.size == "n_train" else f"N = {sweep.threshold}"
             axis.set_title(f"{data_label(*sweep.seen)}\n{sweep.model.label}, {held}")
     note = "H: random features of the training rows." + (f" {main_label(run.study)}: medians." if trained else "")
@@ -146,7 +145,7 @@ def dimensions(run: Run) -> Figure | None:
     shown = _sweeps(run, "n_train")
     if not shown:
         return None
-    figure, axes = grid("Does the solution store data points or features?", len(shown), height=2.7)
+    figure, axes = grid("Does the solution store data points or features?", len(shown), height=2.3)
     kinds = (("data_point_dimension", "a data point, R/N", BLUE), ("feature_dimension", "a feature, R/P", ORANGE))
     for axis, sweep in zip(axes[0], shown, strict=True):
         own = sweep.trained  # the map itself is known of a linear one without noise
@@ -199,7 +198,6 @@ def reconstructions(run: Run) -> Figure | None:
     # Noisy inputs have clean targets, which are a row of pictures more.
     height = 2.9 if any(sweep.noisy for sweep, *_ in shown) else 2.3
     figure, axes = grid(title, max(map(len, sizes)), len(shown), height=height)
-    figure.set_figwidth(3.1 * len(axes[0]) + 1)
     for line, (sweep, side, pictures), studied in zip(axes, shown, sizes, strict=True):
         for axis in line[len(studied) :]:
             axis.remove()
@@ -209,6 +207,7 @@ def reconstructions(run: Run) -> Figure | None:
             axis.set_title(f"{name}\nN = {n} {sign(n, sweep.threshold)} P = {sweep.threshold}")
             if axis is not line[0]:
                 axis.set_yticklabels([])
+    tidy(figure, *figure.axes)
     return figure
 
 
@@ -226,7 +225,7 @@ def _draw_pictures(axis: Axes, sweep: Sweep, side: int, pictures: DataFrame) -> 
     axis.set_xticks([])
     what = known(sweep.seen[0]).label.lower()
     axis.set(
-        xlabel=f"test {what} of seed {sweep.study.seeds[0]} ({side}×{side} pixels)", ylabel="grey, 0 to 1 (no unit)"
+        xlabel=f"test {what} of seed {sweep.study.seeds[0]}\n({side}×{side} pixels)", ylabel="grey, 0 to 1 (no unit)"
     )
     axis.grid(False)
     axis.tick_params(length=0)

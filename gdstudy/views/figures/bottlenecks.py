@@ -49,7 +49,7 @@ def bottleneck_error(run: Run) -> Figure | None:
         return None
     widths = sorted({int(k) for _, rows in shown for k in np.unique(rows["n_hidden"])})
     colours = level_colours(widths)
-    figure, axes = grid("Does an autoencoder with a bottleneck diverge too?", len(shown), height=2.9)
+    figure, axes = grid("Does an autoencoder with a bottleneck diverge too?", len(shown), height=2.4)
     for axis, (seen, rows) in zip(axes[0], shown, strict=True):
         for k in widths:
             here = select(rows, n_hidden=k)
@@ -88,15 +88,14 @@ def bottleneck_modes(run: Run) -> Figure | None:
     shown = _modes(run)
     if not shown:
         return None
-    figure, axes = grid("When is each principal component learnt?", max(map(len, shown)), len(shown), height=2.6)
-    figure.set_figwidth(9)
+    figure, axes = grid("When is each principal component learnt?", max(map(len, shown)), len(shown), height=2.2)
     n_modes = max(int(tables[0]["n_hidden"].iloc[0]) for tables in shown)
     colours = level_colours(range(1, n_modes + 1))
     for line, tables in zip(axes, shown, strict=True):
         for axis, table in zip(line, tables, strict=True):
             _draw_modes(axis, table, colours, main_label(run.study))
             start, _ = _STARTS[MODELS[table["model"].iloc[0]].start]
-            axis.set_title(f"{_what(table)}: {start}")
+            axis.set_title(f"{_what(table)}\n{start}")
     level_bar(figure, axes, colours, "component, strongest first (number)")
     note = (
         "A, B: encoder and decoder; v: a component of the training inputs of seed "
@@ -135,7 +134,7 @@ def bottleneck_starts(run: Run) -> Figure | None:
     shown = _starts(run)
     if not shown:
         return None
-    figure, axes = grid("Does the start decide where a bottleneck ends?", len(shown), height=2.8)
+    figure, axes = grid("Does the start decide where a bottleneck ends?", len(shown), height=2.4)
     for axis, tables in zip(axes[0], shown, strict=True):
         last = max(table["step"].max() for table in tables.values())
         for start, (label, colour) in _STARTS.items():

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
-from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, note_in, shared_legend, threshold
+from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, shared_legend, threshold
+from gdstudy.views.figures.files import plain_ticks
 from gdstudy.views.figures.labels import axis_label
 from gdstudy.views.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, ROWS, STYLE, TIME, grid
 
@@ -24,11 +25,12 @@ def draw_diagnosis(
 ) -> Figure:
     """Tables as of `Diagnosis`; at: the N of the threshold; budget: of steps; errors: of the best ridge and of null."""
     with matplotlib.rc_context(STYLE):
-        figure, ((of_n, by_mode, of_t),) = grid(title, 3, height=3.4)
+        figure, ((of_n, by_mode, of_t),) = grid(title, 3, height=2.6)
         _against_n(of_n, learning, at)
         _by_mode(by_mode, modes)
         _along_descent(of_t, path, budget, errors)
         shared_legend(figure, of_n, by_mode, of_t)
+        plain_ticks(figure)
     return figure
 
 
@@ -45,9 +47,8 @@ def _against_n(axis: Axes, learning: DataFrame, at: int) -> None:
 def _by_mode(axis: Axes, modes: DataFrame) -> None:
     shares = modes["share"].to_numpy()
     r = np.arange(1, len(shares) + 1)
-    axis.set_title("Which modes carry the error of X⁺y?")
-    if not np.isfinite(shares).any():
-        note_in(axis, "the best fit leaves no residuals")
+    none = "" if np.isfinite(shares).any() else "\n(the best fit leaves no residuals)"
+    axis.set_title("Which modes carry the error?" + none)
     axis.bar(r, np.nan_to_num(shares), width=1, color=ORANGE, label="share of variance (Eqn. 1)")
     axis.set(xlabel="mode r (the strongest first)", ylabel="share of variance (no unit)", ylim=(0, None))
     scale = axis.twinx()
@@ -73,15 +74,15 @@ def _along_descent(axis: Axes, path: DataFrame, budget: int, errors: tuple[float
     axis.axhline(errors[0], color=GREEN, linewidth=1, label="ridge, best λ")
     axis.axhline(errors[1], color=GREY, linestyle="-.", linewidth=1, label="null")
     axis.axvline(budget, color=ORANGE, linestyle=(0, (1, 1)), linewidth=1.2, label="budget of steps")
-    axis.set_title("When would GD be stopped?")
+    axis.set_title("When is GD to stop?")
     _log_axes(axis, TIME, error.to_numpy())
 
 
 def _log_axes(axis: Axes, xlabel: str, errors: np.ndarray) -> bool:
-    """Log axes, or a note where no error is above zero."""
+    """Log axes, or a word in the title where no error is above zero."""
     if (errors > 0).any():
         log_axes(axis, xlabel, axis_label("test_mse", "MSE"))
         return True
     axis.set(xlabel=xlabel, ylabel=axis_label("test_mse", "MSE"))
-    note_in(axis, "all errors are zero")
+    axis.set_title(f"{axis.get_title()}\n(all errors are zero)")
     return False

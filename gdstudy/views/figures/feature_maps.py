@@ -18,7 +18,7 @@ from gdstudy.data.splits import split
 from gdstudy.experiment.tables import Run
 from gdstudy.study.config import Study
 from gdstudy.study.models import Model
-from gdstudy.views.figures.axes import cell_edges, count_ticks, fit_y, log_axes, note_in, shared_legend, threshold
+from gdstudy.views.figures.axes import cell_edges, count_ticks, fit_y, log_axes, shared_legend, threshold
 from gdstudy.views.figures.curves import draw, draw_mean
 from gdstudy.views.figures.labels import axis_label, data_label, main_label, sign
 from gdstudy.views.figures.style import BLUE, CHOSEN, EXACT, FEATURES, ORANGE, ROWS, TEST, TRAIN, grid
@@ -51,8 +51,7 @@ def polynomial_error(run: Run) -> Figure | None:
     shown = _polynomials(run)
     if not shown:
         return None
-    figure, axes = grid("Does a polynomial without noise diverge too?", len(shown), height=3.4)
-    figure.set_figwidth(max(7.5, 3.5 * len(shown)))
+    figure, axes = grid("Does a polynomial without noise diverge too?", len(shown), height=2.8)
     for axis, (n, (seen, _, rows)) in zip(axes[0], shown, strict=True):
         test = by_size(rows, "test_mse", size="n_parameters")
         draw(axis, test, "test, median and quartiles", TEST)
@@ -77,19 +76,19 @@ def polynomial_fits(run: Run) -> Figure | None:
     loaded = load_dataset(dataset, preprocess)
     seed = run.study.seeds[0]
     train, _ = split(len(loaded.X), n, seed)
-    figure, axes = grid("What do polynomials below, at and above the threshold look like?", len(widths), height=3)
-    figure.set_figwidth(3.8 * len(widths))
+    figure, axes = grid("What do polynomials below, at and above the threshold look like?", len(widths), height=2.4)
     for axis, P in zip(axes[0], widths, strict=True):
         features = partial(feature_map, model, P=P, seed=seed, intercept=run.study.intercept)
-        _draw_fit(axis, features, loaded, train, seed)
-        axis.set_title(f"P = {P} {sign(P, n)} N = {n}")
+        clipped = _draw_fit(axis, features, loaded, train, seed)
+        axis.set_title(f"P = {P} {sign(P, n)} N = {n}" + clipped)
     shared_legend(figure, *axes[0])
     return figure
 
 
 def _draw_fit(
     axis: Axes, features: Callable[[np.ndarray], np.ndarray], loaded: Dataset, train: np.ndarray, seed: int
-) -> None:
+) -> str:
+    """What to say of a fit that leaves the panel."""
     W = min_norm_solution(features(loaded.X[train]), loaded.Y[train])
     low, high = loaded.X.min(), loaded.X.max()
     x = np.linspace(low, high, 2001)[:, None]
@@ -101,8 +100,8 @@ def _draw_fit(
     reach = np.ptp(loaded.Y)
     bottom, top = loaded.Y.min() - 0.5 * reach, loaded.Y.max() + 0.5 * reach
     axis.set(xlabel="x (no unit)", ylabel="y (no unit)", ylim=(bottom, top))
-    if fit.min() < bottom or fit.max() > top:
-        note_in(axis, f"clipped: the fit\nreaches |y| = {np.abs(fit).max():.2g}")
+    outside = fit.min() < bottom or fit.max() > top
+    return f"\nclipped: the fit reaches |y| = {np.abs(fit).max():.2g}" if outside else ""
 
 
 def feature_grid(run: Run) -> Figure | None:
@@ -110,8 +109,11 @@ def feature_grid(run: Run) -> Figure | None:
     shown = [found for found in _maps(run) if several(found[2], "n_train", "n_parameters")]
     if not shown:
         return None
-    figure, axes = grid("Does the divergence follow N = P whichever is swept?", len(shown), height=2.7)
-    for axis, (seen, model, rows) in zip(axes[0], shown, strict=True):
+    across = min(len(shown), 2)
+    figure, axes = grid("Does the divergence follow N = P whichever is swept?", across, -(-len(shown) // across))
+    for axis in axes.flat[len(shown) :]:
+        axis.remove()
+    for axis, (seen, model, rows) in zip(axes.flat, shown, strict=False):
         exact = select(rows, estimator="min_norm")
         widths, sizes = np.unique(exact["n_parameters"]), np.unique(exact["n_train"])
         medians = np.array([by_size(part, "test_mse").median for _, part in groups(exact, "n_parameters")])
@@ -124,7 +126,7 @@ def feature_grid(run: Run) -> Figure | None:
         axis.grid(False)
         figure.colorbar(image, ax=axis, label="log₁₀ median test MSE", pad=0.02)
         axis.set_title(f"{data_label(*seen)}\n{model.label}")
-    shared_legend(figure, *axes[0])
+    shared_legend(figure, *axes.flat[: len(shown)])
     return figure
 
 
@@ -138,7 +140,7 @@ def feature_sweeps(run: Run) -> Figure | None:
     ]
     if not shown:
         return None
-    figure, axes = grid("Does the test error peak at N = P whichever is swept?", len(shown), 2, height=2.3)
+    figure, axes = grid("Does the test error peak at N = P whichever is swept?", len(shown), 2, height=2.2)
     for column, (seen, model, rows) in zip(axes.T, shown, strict=True):
         P, N = (nearest(np.unique(rows[name]), _TYPICAL) for name in ("n_parameters", "n_train"))
         fixed = (
@@ -151,7 +153,7 @@ def feature_sweeps(run: Run) -> Figure | None:
             fit_y(axis)
             threshold(axis, value)
             count_ticks(axis)
-        column[0].set_title(f"{data_label(*seen)}\n{model.label}, P = {P}")
+        column[0].set_title(f"{data_label(*seen)}\n{model.label}, P = {P}".replace(", ", "\n"))
         column[1].set_title(f"{model.label}, N = {N}")
     shared_legend(figure, *axes.flat)
     return figure

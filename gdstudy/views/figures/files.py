@@ -3,22 +3,45 @@
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator, MaxNLocator, NullLocator
 from PIL import Image
+
+_RAISED = str.maketrans("-−0123456789", "⁻⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+class Powers(LogFormatterSciNotation):
+    """`10⁻³` and `2×10⁻³` as letters: as formulas they take a sixth of the time of a drawing."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        formula = super().__call__(x, pos).replace(r"\times", "×")
+        plain = re.sub(r"\^\{(.*?)\}", lambda power: power[1].translate(_RAISED), formula)
+        return re.sub(r"\$|\\mathdefault|[{}]", "", plain)
+
+
+def plain_ticks(figure: Figure) -> None:
+    """On log axes powers of ten and, where there are few, twice and five times these, or even steps."""
+    for axis in figure.axes:
+        for scale, (low, high) in ((axis.xaxis, axis.get_xlim()), (axis.yaxis, axis.get_ylim())):
+            if scale.get_scale() == "log" and isinstance(scale.get_major_formatter(), LogFormatterSciNotation):
+                scale.set_major_formatter("{x:.4g}" if high < 8 * low and 0.01 < low < 1e3 else Powers())
+                if high < 8 * low:
+                    scale.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+                # Minor ticks over many decades say little, and take most of the time of a drawing.
+                several = high > 100 * low or high < 8 * low
+                scale.set_minor_locator(NullLocator() if several else LogLocator(subs=(2, 5)))
+                most = 2 if scale is axis.yaxis else 1  # decades in which twice and five times a power are named
+                scale.set_minor_formatter(Powers(minor_thresholds=(most, most)))
 
 
 def as_files(figure: Figure) -> tuple[np.ndarray, bytes, bytes]:
     """A figure as pixels (H, W, 3) uint8, as PNG and as PDF."""
-    for axis in figure.axes:
-        for scale, (low, high) in ((axis.xaxis, axis.get_xlim()), (axis.yaxis, axis.get_ylim())):
-            # Minor ticks over many decades say little, and take most of the time of a drawing.
-            if scale.get_scale() == "log" and high > 100 * low:
-                scale.set_minor_locator(NullLocator())
+    plain_ticks(figure)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     figure.set_layout_engine("none")  # the layout stands; PDF need not find it again

@@ -11,6 +11,7 @@ from pandas import DataFrame
 from gdstudy.experiment.tables import Run
 from gdstudy.study.config import Study
 from gdstudy.study.estimators import ClosedForm
+from gdstudy.study.models import Model
 from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, threshold
 from gdstudy.views.figures.curves import draw
 from gdstudy.views.figures.labels import main_label, panel_title, training_label
@@ -25,6 +26,7 @@ class Panel:
 
     study: Study
     seen: Seen
+    model: Model
     P: int
     rows: dict[tuple[str, str], DataFrame]
     curves: DataFrame
@@ -59,10 +61,10 @@ class Panel:
         return share * float(self.exact["test_mse"].min())
 
 
-def against_n(axis: Axes, panel: Panel, ylabel: str, floor: float = 0.0, note: str = ROUNDING) -> None:
+def against_n(axis: Axes, panel: Panel, ylabel: str, floor: float = 0.0, zero: str = ROUNDING) -> None:
     """Axes, range, threshold and title of a panel whose curves are drawn."""
     log_axes(axis, ROWS, ylabel)
-    fit_y(axis, floor, note)
+    fit_y(axis, floor, zero)
     threshold(axis, panel.P)
     count_ticks(axis)
     axis.set_title(panel.title())
@@ -82,7 +84,7 @@ def _all(run: Run) -> list[Panel]:
         if model.regression:
             rows = dict(groups(results, "estimator", "ablation"))
             P, of = int(results["n_parameters"].iloc[0]), select(curves, estimator=main_training(run.study))
-            found.append(Panel(run.study, seen, P, rows, of))
+            found.append(Panel(run.study, seen, model, P, rows, of))
     return found
 
 

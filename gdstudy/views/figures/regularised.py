@@ -35,7 +35,7 @@ def gd_exact_against_n(run: Run) -> Figure | None:
 
 
 def _against_n(shown: list[Panel], name: str, question: str) -> Figure:
-    figure, axes = grid(question, len(shown), height=2.9)
+    figure, axes = grid(question, len(shown), height=2.3)
     for axis, panel in zip(axes[0], shown, strict=True):
         levels = [key for key in panel.beside if key[0].name == name and key[0].levels]
         colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, max(len(levels), 1)))
@@ -61,7 +61,7 @@ def ridge_limit(run: Run) -> Figure | None:
     shown = _with(run, "ridge")
     if not shown or len(run.study.ridge.levels) < 2:
         return None
-    figure, axes = grid("Does ridge regression tend to X⁺y as λ → 0, from below?", len(shown), 2, height=2.5)
+    figure, axes = grid("Does ridge regression tend to X⁺y as λ → 0, from below?", len(shown), 2, height=2.1)
     for column, panel in zip(axes.T, shown, strict=True):
         for n in representative_sizes(panel.rows["ridge", "none"]["n_train"].to_numpy(), panel.P):
             colour, label = place(n, panel.P)

@@ -54,8 +54,7 @@ def superposition_loss(run: Run) -> Figure | None:
     if not shown:
         return None
     title = "Where between memorising and generalising is the test loss worst?"
-    figure, axes = grid(title, 3, len(shown), height=2.9)
-    figure.set_figwidth(10.5)
+    figure, axes = grid(title, 3, len(shown), height=2.3)
     for (loss, dimension, norm), sweep in zip(axes, shown, strict=True):
         rows, worst = sweep.rows, _worst(sweep.rows)
         m = int(sweep.first("n_hidden"))
@@ -93,7 +92,7 @@ def superposition_pictures(run: Run) -> Figure | None:
     sweep, pictures = found
     worst = _worst(sweep.rows[sweep.rows["n_train"].isin(pictures["n_train"])])
     sizes = sorted({int(pictures["n_train"].min()), worst, int(pictures["n_train"].max())})
-    figure, axes = grid("Do data points or features form polygons in the hidden plane?", len(sizes), 2, height=3.2)
+    figure, axes = grid("Do data points or features form polygons in the hidden plane?", len(sizes), 2, height=2.6)
     for column, n in zip(axes.T, sizes, strict=True):
         place = "the worst N" if n == worst else "few data" if n == sizes[0] else "many data"
         here = dict(zip(*(select(pictures, n_train=n)[name] for name in ("name", "value")), strict=True))
@@ -127,8 +126,7 @@ def superposition_grid(run: Run) -> Figure | None:
     ]
     if not shown:
         return None
-    figure, axes = grid("Does the peak move with the number of hidden units?", len(shown), height=3.2)
-    figure.set_figwidth(max(6.5, 4 * len(shown)))
+    figure, axes = grid("Does the peak move with the number of hidden units?", len(shown), height=2.6)
     for axis, (seen, rows) in zip(axes[0], shown, strict=True):
         widths, sizes = np.unique(rows["n_hidden"]), np.unique(rows["n_train"])
         medians = np.stack([by_size(part, _TEST).median for _, part in groups(rows, "n_hidden")])
@@ -150,8 +148,7 @@ def superposition_optimisation(run: Run) -> Figure | None:
     shown = [sweep for sweep in _sweeps(run) if sweep.other_step_sizes or sweep.restarted]
     if not shown:
         return None
-    figure, axes = grid("Is the peak an artefact of optimisation?", 2, len(shown), height=3.2)
-    figure.set_figwidth(9)
+    figure, axes = grid("Is the peak an artefact of optimisation?", 2, len(shown), height=2.6)
     for line, sweep in zip(axes, shown, strict=True):
         curves = _optimised(sweep)
         for axis, value in zip(line, (_TEST, _TRAIN), strict=True):

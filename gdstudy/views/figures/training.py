@@ -16,7 +16,7 @@ from gdstudy.views.figures.axes import fit_y, log_axes, shared_legend
 from gdstudy.views.figures.curves import decades, draw, draw_at_steps
 from gdstudy.views.figures.labels import axis_label, place
 from gdstudy.views.figures.panels import Panel, against_n, draw_chosen, panels, swept, trained_panels
-from gdstudy.views.figures.style import BLACK, BLUE, DPI, EXACT, ORANGE, ROUNDING, TEST, TIME, TRAIN, grid
+from gdstudy.views.figures.style import BLACK, BLUE, EXACT, ORANGE, TEST, TIME, TOLERANCE, TRAIN, WIDEST, blank, grid
 from gdstudy.views.summary import by_size, by_step, representative_sizes, select
 from gdstudy.views.sweeps import descends, main_training
 
@@ -30,7 +30,7 @@ def mse_against_n(run: Run) -> Figure | None:
     if not swept(shown):
         return None
     trained = "gradient descent from zero" if descends(run.study) else "what was trained"
-    figure, axes = grid(f"Does {trained} follow X⁺y, up to the divergence?", len(shown), height=2.7)
+    figure, axes = grid(f"Does {trained} follow X⁺y, up to the divergence?", len(shown), height=2.3)
     for axis, panel in zip(axes[0], shown, strict=True):
         for value, colour in (("test_mse", TEST), ("train_mse", TRAIN)):
             for (who, rows), line in zip(panel.trainings.items(), cycle(_LINES), strict=False):
@@ -38,7 +38,7 @@ def mse_against_n(run: Run) -> Figure | None:
                 draw(axis, by_size(rows, value), label, colour, linewidth=2, linestyle=line)
             draw(axis, by_size(panel.exact, value), "X⁺y", band=0, **EXACT)
         draw_chosen(axis, panel)
-        against_n(axis, panel, axis_label("test_mse", "MSE"), panel.floor(1e-6), ROUNDING + " or\ntolerance")
+        against_n(axis, panel, axis_label("test_mse", "MSE"), panel.floor(1e-6), TOLERANCE)
     shared_legend(figure, *axes[0])
     return figure
 
@@ -48,7 +48,7 @@ def test_mse_by_steps(run: Run) -> Figure | None:
     shown = trained_panels(run)
     if not swept(shown):
         return None
-    figure, axes = grid("How many steps until gradient descent shows the spike at N = P?", len(shown), height=2.7)
+    figure, axes = grid("How many steps until gradient descent shows the spike at N = P?", len(shown), height=2.3)
     steps = decades([panel.curves for panel in shown])
     for axis, panel in zip(axes[0], shown, strict=True):
         draw_at_steps(axis, panel.curves, "test_mse", steps, panel.who)
@@ -69,7 +69,7 @@ def distance_by_steps(run: Run) -> Figure | None:
         title = "How long until gradient descent reaches X⁺y, and as predicted?"
     elif not exact:
         title = f"How long until {shown[0].who} reaches X⁺y, if it does?"
-    figure, axes = grid(title, len(shown), height=2.7)
+    figure, axes = grid(title, len(shown), height=2.3)
     for axis, panel in zip(axes[0], shown, strict=True):
         sizes = representative_sizes(panel.curves["n_train"].to_numpy(), panel.P)
         for n in sizes:
@@ -81,7 +81,7 @@ def distance_by_steps(run: Run) -> Figure | None:
         limit = "X⁺y" if descends(run.study) or not exact else "limit"
         log_axes(axis, TIME, f"‖W_t − {limit}‖ / ‖{limit}‖ (no unit)")
         fit_y(axis, 1e-16)
-        axis.set_title(f"{panel.title()[:-1]}; N = {', '.join(map(str, sizes))})")
+        axis.set_title(f"{panel.title()}\nN = {', '.join(map(str, sizes))}")
     shared_legend(figure, *axes[0])
     return figure
 
@@ -104,15 +104,14 @@ def early_stopping(run: Run) -> Figure | None:
     shown = _cut_and_trained(run)
     if not shown:
         return None
-    figure = Figure(figsize=(max(2.9 * len(shown), 7) + 0.6, 6.4), layout="constrained", dpi=DPI)
-    figure.suptitle("Does stopping early act like a cutoff of singular values?")
-    cells = figure.add_gridspec(2, len(shown), height_ratios=(1, 1.25))
+    figure = blank("Does stopping early act like a cutoff of singular values?", WIDEST, 4.5)
+    cells = figure.add_gridspec(2, len(shown), height_ratios=(1, 1.1))
     top = figure.add_subplot(cells[0, :])
     _draw_filters(top)
     axes = [figure.add_subplot(cells[1, k]) for k in range(len(shown))]
     for axis, (panel, trained, cut) in zip(axes, shown, strict=True):
         _draw_cutoffs(axis, panel, trained, cut)
-    shared_legend(figure, *axes)
+    shared_legend(figure, top, *axes)
     return figure
 
 
@@ -130,7 +129,6 @@ def _draw_filters(axis: Axes) -> None:
     axis.set(xscale="log", xlabel="singular value σ/σ₁ (no unit)", ylabel="share of a mode learnt (no unit)")
     axis.set(xlim=(1e-3, 1), ylim=(-0.03, 1.05))
     axis.set_title("Filter factors 1 − (1 − σ²/σ₁²)ᵗ of gradient descent at η = 1/σ₁², and of hard cutoffs")
-    axis.legend(loc="upper left", ncols=2)
 
 
 def _draw_cutoffs(axis: Axes, panel: Panel, trained: DataFrame, cut: DataFrame) -> None:
