@@ -29,7 +29,7 @@ from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.status import WORDS, Status
-from gdstudy.training.arguments import log_spaced
+from gdstudy.study.values import log_spaced
 from gdstudy.training.descent import State
 from gdstudy.training.engine import Saver
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gdstudy.closed_form.leave_one_out import FOLDS, MOST_LEFT_OUT, gd_left_out
-from gdstudy.training.arguments import log_spaced
+from gdstudy.study.values import log_spaced
 
 _PER_DECADE = 8
 # Stopping must promise so much less error than going to the end: less is the noise of leaving rows out (of twelve data

@@ -22,7 +22,8 @@ from gdstudy.linalg.spectrum import Spectrum, spectrum
 from gdstudy.linalg.units import times_power_of_two
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.status import Status
-from gdstudy.training.arguments import check_tolerance, log_spaced
+from gdstudy.study.values import log_spaced
+from gdstudy.training.arguments import check_tolerance
 from gdstudy.training.descent import State, descend
 from gdstudy.training.gradient_descent import gradient_descent
 from gdstudy.training.modules import LinearReadout

@@ -277,3 +277,9 @@ def convert(kind: Any, value: Any) -> Any:
         return kind(value)
     parsers = {int: whole, float: real, list[str]: _names}
     return parsers[kind](value) if kind in parsers else kind.parse(value)
+
+
+def log_spaced(steps: int, per_decade: int) -> list[int]:
+    """Checkpoints 1 … steps, `per_decade` for each factor of ten (fewer where they coincide), the last included."""
+    exponents = range(math.ceil(math.log10(steps) * per_decade + 1e-9))
+    return sorted({round(10 ** (e / per_decade)) for e in exponents} | {steps})

@@ -12,8 +12,7 @@ from gdstudy.study.config import Study
 from gdstudy.study.estimators import asked_for
 from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
-from gdstudy.study.values import in_bytes
-from gdstudy.training.arguments import log_spaced
+from gdstudy.study.values import in_bytes, log_spaced
 
 # Bytes of a row in the store and in results.csv, of a checkpoint, and of what is shown of a run: figures, TensorBoard,
 # its page. All measured, and rough (tests/sweep/test_disk.py).

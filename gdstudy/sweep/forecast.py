@@ -17,10 +17,9 @@ from gdstudy.experiment.rows import Columns
 from gdstudy.study.config import Study
 from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
-from gdstudy.study.values import Threads, in_bytes
+from gdstudy.study.values import Threads, in_bytes, log_spaced
 from gdstudy.sweep.disk import disk_bytes, runs_of
 from gdstudy.sweep.machine import available_memory
-from gdstudy.training.arguments import log_spaced
 
 # Cells are timed for about so much work, multiplications of an SVD, to which each adds some. Steps are foretold of so
 # many cells.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numbers
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,12 +13,6 @@ from gdstudy.study.values import MOST_THREADS
 
 # A tolerance below so many eps of its dtype no gradient would meet.
 TOLERANCE_EPS = 100
-
-
-def log_spaced(steps: int, per_decade: int) -> list[int]:
-    """Checkpoints 1 … steps, `per_decade` for each factor of ten (fewer where they coincide), the last included."""
-    exponents = np.arange(0, np.log10(steps) * per_decade + 1e-9)
-    return sorted({round(10 ** (e / per_decade)) for e in exponents} | {steps})
 
 
 def check_checkpoints(checkpoints: Any) -> list[int]:

@@ -16,7 +16,7 @@ from gdstudy.study.models import MODELS
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.views.claims import RULES
 from gdstudy.views.claims.bibliography import reference, works
-from gdstudy.views.claims.rule import HOLDS, VERDICTS, Claim
+from gdstudy.views.claims.rule import HOLDS, VERDICTS, Claim, counted
 from gdstudy.views.closing import closing_table
 from gdstudy.views.layout import address
 from gdstudy.views.summary import select
@@ -142,10 +142,9 @@ def _emphasis(claim: Claim) -> str:
 
 def _count(claims: list[Claim]) -> str:
     """Claims by their verdicts, and beside them how many checks hold."""
-    checks, claims = [c for c in claims if c.check], [c for c in claims if not c.check]
-    counts = {verdict: sum(claim.verdict == verdict for claim in claims) for verdict in VERDICTS}
+    counts, checks = counted(claims)
+    total = sum(counts.values())
     if not counts[VERDICTS[-1]]:  # a run that could decide everything need not say so
         del counts[VERDICTS[-1]]
-    said = f"{len(claims)} claims on data sets: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()) + "."
-    held = sum(check.verdict == HOLDS for check in checks)
-    return said + (f" Beside them {held} of {len(checks)} checks hold." if checks else "")
+    said = f"{total} claims on data sets: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()) + "."
+    return f"{said} {checks}".rstrip()

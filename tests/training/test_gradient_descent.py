@@ -6,7 +6,7 @@ import torch
 from problems import ZOO, everywhere, of_spectrum
 
 from gdstudy import Status, gradient_descent, min_norm_solution
-from gdstudy.training.arguments import log_spaced
+from gdstudy.study.values import log_spaced
 
 
 def problem(n, P=10, k=1, seed=0):

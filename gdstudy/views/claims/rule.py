@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,15 @@ class Claim:
     cells: str = ""
     reason: str = ""
     check: bool = False
+
+
+def counted(claims: Sequence[Claim]) -> tuple[dict[str, int], str]:
+    """Verdict → how many claims have it, and beside them a sentence on the checks; empty where there is none."""
+    checks = [claim for claim in claims if claim.check]
+    verdicts = [claim.verdict for claim in claims if not claim.check]
+    held = sum(check.verdict == HOLDS for check in checks)
+    said = f"Beside them {held} of {len(checks)} checks hold." if checks else ""
+    return {verdict: verdicts.count(verdict) for verdict in VERDICTS}, said
 
 
 # The values that a number is the largest of, and what rounding alone can make of each of them.

@@ -13,7 +13,7 @@ from pandas import DataFrame
 from gdstudy.study.ablations import ABLATIONS
 from gdstudy.study.models import MODELS
 from gdstudy.study.status import WORDS, Status
-from gdstudy.views.claims import HOLDS, RULES, VERDICTS, Claim
+from gdstudy.views.claims import HOLDS, RULES, Claim
 from gdstudy.views.claims.bibliography import cited, works
 from gdstudy.views.closing import between, differences, landmarks, power, steps_left
 from gdstudy.views.figures import FIGURES
@@ -159,12 +159,6 @@ def _where(claim: Claim) -> str:
 
 def _number(claim: Claim) -> str:
     return f"{number(claim.number, '.3g')}{f' ({claim.cells})' if claim.cells else ''}"
-
-
-def counted(claims: Sequence[Claim]) -> dict[str, int]:
-    """Verdict → how many claims have it."""
-    counts = {verdict: sum(claim.verdict == verdict for claim in claims) for verdict in VERDICTS}
-    return {verdict: n for verdict, n in counts.items() if n or verdict == HOLDS}
 
 
 def references(claims: Sequence[Claim]) -> list[tuple[str, Any]]:

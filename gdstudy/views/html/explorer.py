@@ -13,7 +13,7 @@ from gdstudy.study.ablations import ABLATIONS
 from gdstudy.study.config import Study
 from gdstudy.study.estimators import CLOSED_FORMS
 from gdstudy.study.models import REFERENCES
-from gdstudy.training.arguments import log_spaced
+from gdstudy.study.values import log_spaced
 from gdstudy.views.closing import landmarks
 from gdstudy.views.figures.labels import axis_label, data_label, training_label
 from gdstudy.views.figures.style import FEATURES, LOST, ROWS

@@ -10,7 +10,7 @@ from pandas import DataFrame
 from gdstudy.experiment.tables import Run
 from gdstudy.study.columns import TABLES
 from gdstudy.study.parser import as_yaml
-from gdstudy.views.claims import Claim
+from gdstudy.views.claims.rule import HOLDS, Claim, counted
 from gdstudy.views.html import contents
 from gdstudy.views.html.described import described, question
 from gdstudy.views.html.embedded import page, table_data
@@ -44,6 +44,7 @@ def run_page(
     """
     shown, left_out = contents.pictures(figures)
     listed, rows_left_out = _listed(summary)
+    counts, checks = counted(claims)
     of_runs = [sweep for sweep in sweeps(run) if sweep.size != "n_hidden"]
     return page(
         "run.html.j2",
@@ -55,7 +56,8 @@ def run_page(
         landmarks=_THRESHOLD if any(s.model.has_threshold for s in of_runs) else "at both ends and at the worst",
         splits=len(run.study.seeds),
         errors=[table for sweep in of_runs for table in contents.errors_at_threshold(sweep)],
-        counts=contents.counted(claims),
+        counts={verdict: n for verdict, n in counts.items() if n or verdict == HOLDS},
+        checks=checks,
         claims=contents.decided(claims),
         certificates=[table for sweep in of_runs if (table := contents.certificates(sweep)) is not None],
         statuses=contents.statuses(run.results),
