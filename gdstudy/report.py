@@ -24,8 +24,8 @@ PAGE, COMPARISON = "report.html", "comparison.html"
 
 
 def short_name(run_dir: Path) -> str:
-    """What a run is called: `linear/20260101-120000`."""
-    return "/".join(run_dir.resolve().parts[-2:])
+    """What a run is called: `linear/20260101-120000`; what is no text in a path is a question mark."""
+    return "/".join(run_dir.resolve().parts[-2:]).encode("utf-8", "replace").decode()
 
 
 def drawn_figures(run_dir: Path) -> dict[str, bytes]:

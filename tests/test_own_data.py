@@ -73,8 +73,8 @@ def test_files_are_studied_as_any_other_data(tmp_path, capsys):
         .notna()
         .all(axis=None)
     )
-    assert {"sweep/test_accuracy", "sweep/train_accuracy"} <= tags("mine/clinic/min_norm")
-    assert any(re.fullmatch(r"convergence/N=\d+/test_accuracy", tag) for tag in tags("mine/clinic/gd_closed_form"))
+    assert {"sweep/test_accuracy/clinic", "sweep/train_accuracy/clinic"} <= tags("mine/clinic/min_norm")
+    assert "convergence/test_accuracy/clinic" in tags("mine/clinic/gd_closed_form")
     for estimator in ("gd", "gd_closed_form", "min_norm"):
         assert not [tag for tag in tags(f"mine/probe/{estimator}") if "accuracy" in tag]
     assert (tmp_path / "mine/figures/accuracy.png").is_file()

@@ -5,6 +5,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import readme_numbers
 
 from gdstudy.__main__ import COMMANDS, main
 from gdstudy.study.parser import known_configs
@@ -70,6 +71,16 @@ def test_the_list_of_studies_is_whole():
         short = stem.removesuffix("autoencoder").rstrip("_")
         assert name in PAGES["README.md"] or f"`{short}_…`" in PAGES["README.md"] or stem == "superposition_paper", name
         assert name in PAGES["configs/README.md"], name
+
+
+def test_another_number_in_the_table_is_found():
+    shown = readme_numbers.rows(PAGES["README.md"])
+    assert len(shown) == 6
+    assert readme_numbers.differences(shown, shown) == []
+    for place in range(3):
+        other = {key: list(numbers) for key, numbers in shown.items()}
+        other["diabetes", "10 = P"][place] *= 1.2
+        assert len(readme_numbers.differences(shown, other)) == 1
 
 
 def test_a_wrong_command_is_found(capsys):

@@ -62,6 +62,10 @@ class Growing:
             there.setdefault(tag, []).extend(more)
         self._files[folder] = path, there
 
+    def tags(self, folder: Path) -> set[str]:
+        """The tags that a folder's file has."""
+        return set(self._files[folder][1]) if folder in self._files else set()
+
     def after(self, folder: Path, tag: str) -> float:
         """The last step of a tag that is written."""
         there = self._files[folder][1].get(tag) if folder in self._files else None

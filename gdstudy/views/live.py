@@ -118,6 +118,7 @@ class Live:
                 found[self._run_dir / folder].append((tag, Curve(**{k: v[new] for k, v in vars(curve).items()})))
         for folder, some in found.items():
             events = Events(begins=False)
+            events.tags |= self.files.tags(folder)  # they are described there
             events.add_curves(some)
             if any(events):
                 self.files.add(folder, events)
