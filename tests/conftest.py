@@ -159,3 +159,15 @@ def autoencoder_run(tmp_path_factory):
     """Name of an `autoencoder_study` → its tables, made once; tests only read them."""
     folder = tmp_path_factory.mktemp("autoencoders")
     return functools.cache(lambda name: stored(autoencoder_study(name), folder / name))
+
+
+def without_views(monkeypatch):
+    """Figures, events and claims take most of the time, and are the same functions of the same tables: those that a
+    command would show are the last of the list that this gives."""
+    shown = []
+    monkeypatch.setattr("gdstudy.views.figures.FIGURES", {})
+    monkeypatch.setattr("gdstudy.showing.write_board", lambda *_, **__: None)
+    monkeypatch.setattr("gdstudy.showing.decide", lambda _: [])
+    monkeypatch.setattr("gdstudy.showing.run_page", lambda *_: b"")
+    monkeypatch.setattr("gdstudy.showing.report", lambda run, *_: shown.append(run) or "")
+    return shown

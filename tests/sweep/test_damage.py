@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import without_views
 from damages import damage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -42,18 +43,6 @@ def differ(found, table):
         return True
     plain = [name for name in table if name != "value"]
     return any(not found[name].equals(table[name]) for name in plain)
-
-
-def without_views(monkeypatch):
-    """Figures, events and claims take most of the time, and are the same functions of the same tables: those that a
-    command would show are the last of the list that this gives."""
-    shown = []
-    monkeypatch.setattr("gdstudy.views.figures.FIGURES", {})
-    monkeypatch.setattr("gdstudy.showing.write_board", lambda *_, **__: None)
-    monkeypatch.setattr("gdstudy.showing.decide", lambda _: [])
-    monkeypatch.setattr("gdstudy.showing.run_page", lambda *_: b"")
-    monkeypatch.setattr("gdstudy.showing.report", lambda run, *_: shown.append(run) or "")
-    return shown
 
 
 def is_one_line_about(err, paths):

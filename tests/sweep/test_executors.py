@@ -11,6 +11,7 @@ from functools import partial
 import distributed
 import pandas as pd
 import pytest
+from conftest import without_views
 
 from gdstudy import load_arrays, load_curves, load_results, resume_study, run_study
 from gdstudy.study.config import Study
@@ -45,6 +46,13 @@ AUTOENCODER = {
     "ablations": Ablations(),
     "gd": Training(steps=50),
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _without_views():
+    with pytest.MonkeyPatch.context() as patch:
+        without_views(patch)
+        yield
 
 
 def tables(run):

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from conftest import without_views
 from parts_of import column, parts, rewrite
-from test_damage import differ, without_views
+from test_damage import differ
 
 from gdstudy import figures, load_arrays, load_results
 from gdstudy.study.errors import StudyError
