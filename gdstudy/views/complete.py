@@ -186,8 +186,8 @@ def _planned(batches: Iterable[Batch]) -> DataFrame:
     found = {
         (*_part(batch), *_widths(batch), n, estimator)
         for batch in batches
+        for n in {n for n, _ in batch.cells}
         for estimator in (*REFERENCES[: bool(batch.closed)], *(name for name, _ in batch.trained))
-        for n, _ in batch.cells
     }
     rows = pd.DataFrame(sorted(found, key=repr), columns=[*SEEN, "model", *_SIZES, "estimator"])
     return rows.assign(ablation="none")
