@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import readme_numbers
+import yaml
 
 from gdstudy.__main__ import COMMANDS, main
 from gdstudy.study.parser import known_configs
+from gdstudy.study.version import __version__
 
 ROOT = Path(__file__).parents[1]
 PAGES = {str(path.relative_to(ROOT)): path.read_text() for path in sorted(ROOT.glob("[a-z]*/README.md"))}
@@ -81,6 +83,10 @@ def test_another_number_in_the_table_is_found():
         other = {key: list(numbers) for key, numbers in shown.items()}
         other["diabetes", "10 = P"][place] *= 1.2
         assert len(readme_numbers.differences(shown, other)) == 1
+
+
+def test_the_citation_is_of_this_version():
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == __version__
 
 
 def test_a_wrong_command_is_found(capsys):

@@ -66,8 +66,9 @@ class StudyParser(Parser):
         options, unknown = self.parse_known_args(rest)
         if len(unknown) == 1 and not unknown[0].startswith("-") and options.config is None:
             options.config, unknown = unknown[0], []  # as people write it: train linear.yaml
-        if unknown and unknown[0].startswith("--"):
-            raise unknown_key(unknown[0][2:].partition("=")[0])
+        for word in (word for word in unknown if word.startswith("--")):
+            others = [option[2:] for action in self._actions for option in action.option_strings if option[:2] == "--"]
+            raise unknown_key(word[2:].partition("=")[0], others)
         if unknown:
             raise StudyError(f"unexpected {shown(unknown[0])}; options are written --key value")
         for key in every_key():

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Literal, get_args, get_origin
 
-from gdstudy.study.errors import shown
+from gdstudy.study.errors import shown, suggestion
 
 # More of one kind is no study but a slip of the pen.
 MOST_SIZES, MOST_LEVELS, MOST_NAMED, MOST_THREADS, LARGEST_SIZE = 10**5, 1000, 32, 1024, 10**9
@@ -262,7 +262,7 @@ def convert(kind: Any, value: Any) -> Any:
     if get_origin(kind) is Literal:
         allowed = get_args(kind)
         if not isinstance(value, str) or value not in allowed:
-            raise ValueError(f"{shown(value)} must be one of {', '.join(allowed)}")
+            raise ValueError(f"{shown(value)} must be one of {', '.join(allowed)}{suggestion(str(value), allowed)}")
         return str(value)
     if get_origin(kind) is dict:
         if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
