@@ -29,12 +29,12 @@ Task = Callable[[Sequence[Batch]], "Future[list[Done]]"]
 @dataclass(frozen=True)
 class Pool:
     """Workers that take tasks. submit: hands some batches to a worker; workers: how many there are just now; died: what
-    a task raises whose worker died; deaths: how many times that counts."""
+    a task raises whose worker died; shared: so does a task that only waited for the same worker."""
 
     submit: Task
     workers: Callable[[], int]
     died: tuple[type[BaseException], ...] = (BrokenExecutor,)
-    deaths: float = 1
+    shared: bool = False
 
 
 @contextmanager
@@ -160,13 +160,15 @@ class _Processes:
 
     def submit(self, batches: Sequence[Batch]) -> Future[list[Done]]:
         worker = next(worker for worker in self.workers if worker.idle)
-        if worker.task is not None and isinstance(worker.task.exception(), BrokenExecutor):
-            worker.end()
         with _no_signals():  # what is sent to all processes of a terminal is for this one
-            if worker.pool is None:
+            try:
+                if worker.pool is None:
+                    worker.begin(self.job, batches)
+                else:
+                    worker.task = worker.pool.submit(_work, batches)
+            except BrokenExecutor:  # it died at its last task, or since
+                worker.end()
                 worker.begin(self.job, batches)
-            else:
-                worker.task = worker.pool.submit(_work, batches)
         assert worker.task is not None
         return worker.task
 
@@ -243,8 +245,7 @@ def _dask(asked: groups.Executor, study: Study, job: Job) -> Iterator[Pool]:
                     submit=lambda batches: executor.submit(compute_apart, held, batches),
                     workers=workers,
                     died=(KilledWorker,),
-                    # A task that only waited for a worker that died is told so too: each counts for half.
-                    deaths=0.5 if cluster is not None else 1,  # other schedulers try several times before they say so
+                    shared=True,
                 )
         finally:
             if cluster is not None:

@@ -121,7 +121,8 @@ class _Handing:
     progress: Progress
     deadline: Deadline
     running: dict[Future[list[Done]], list[Batch]] = field(default_factory=dict)
-    deaths: defaultdict[int, float] = field(default_factory=lambda: defaultdict(float))
+    deaths: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+    trial: bool = False  # what is running is given away alone, so that its death is its own
     lost: list[Batch] = field(default_factory=list)
     since: float | None = None  # when it was first seen that there are no workers
 
@@ -130,7 +131,8 @@ class _Handing:
             self.deadline.check()
             self.store.check_place()
             workers = self.pool.workers()
-            while self.tasks and len(self.running) < workers:
+            while self.tasks and self._has_room(workers):
+                self.trial = self.tasks.suspects
                 batches = self.tasks.take(workers)
                 self.running[self.pool.submit(batches)] = batches
             self.progress.workers(workers)
@@ -142,6 +144,11 @@ class _Handing:
                 self._take_back(future, self.running.pop(future))
         if self.lost:
             raise Unfinished(_said_of_lost(self.lost, self.store.run_dir))
+
+    def _has_room(self, workers: int) -> bool:
+        if self.pool.shared and (self.trial or self.tasks.suspects):
+            return bool(workers) and not self.running
+        return len(self.running) < workers
 
     def _wait_for_workers(self) -> None:
         now = time.monotonic()
@@ -165,8 +172,8 @@ class _Handing:
 
     def _count_death(self, batches: list[Batch]) -> None:
         """Each is tried again alone, so that it is known which one its worker dies of."""
-        if len(batches) == 1:
-            self.deaths[batches[0].number] += self.pool.deaths
+        if len(batches) == 1 and (self.trial or not self.pool.shared):
+            self.deaths[batches[0].number] += 1
         lost = [batch for batch in batches if self.deaths[batch.number] >= MOST_DEATHS]
         self.lost += lost
         self.tasks.again([batch for batch in batches if batch not in lost])

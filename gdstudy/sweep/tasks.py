@@ -38,6 +38,11 @@ class Tasks:
     def __bool__(self) -> bool:
         return bool(self._waiting or self._alone)
 
+    @property
+    def suspects(self) -> bool:
+        """The next task is of those whose worker died."""
+        return bool(self._alone)
+
     def take(self, workers: int) -> list[Batch]:
         """The next task, where so many workers share what is left: of one kind, and no more than one batch until it is
         known how long that takes."""

@@ -10,6 +10,7 @@ from functools import partial
 
 import distributed
 import pandas as pd
+import psutil
 import pytest
 from conftest import without_views
 
@@ -20,7 +21,7 @@ from gdstudy.study.groups import Ablations, Executor, Training
 from gdstudy.study.values import Levels
 from gdstudy.sweep import executors, run, worker
 from gdstudy.sweep.executors import Pool
-from gdstudy.sweep.worker import compute_apart
+from gdstudy.sweep.worker import Job, compute_apart
 from gdstudy.train import main
 
 
@@ -191,6 +192,17 @@ def test_local_dask_workers_that_were_given_up_are_begun_again(tmp_path, monkeyp
     assert len(list((folder / "batches").glob("*.results.parquet"))) == 12
 
 
+def test_a_process_that_dies_between_its_tasks_is_replaced(tmp_path):
+    job = Job(Study(), {}, {}, tmp_path, (tmp_path / "token", b""))
+    with executors._processes(1, "cpu", job) as pool:
+        assert pool.submit([]).result(60) == []
+        before = psutil.Process().children()
+        (worker,) = (child for child in before if "spawn_main" in " ".join(child.cmdline()))
+        worker.kill()
+        worker.wait(60)
+        assert pool.submit([]).result(60) == []
+
+
 # Workers that die. The code runs in a process of its own: it is imported by its workers.
 
 POISON = """
@@ -236,7 +248,8 @@ def test_a_batch_that_kills_its_worker_three_times_is_named_and_all_else_is_kept
     assert done.returncode == 1, done.stderr
     assert "1 of the batches killed their worker 3 times: batch 7 (diabetes, linear, P=10, N=30-30, seeds 0-5)" in line
     deaths = len(list(tmp_path.glob("death *")))
-    assert deaths == 3 if kind == "processes" else 3 <= deaths <= 6
+    # Dask tells it of a task that only waited there too: the first is no proof, and then each is tried by itself.
+    assert deaths == 3 if kind == "processes" else 3 <= deaths <= 4
     assert len(load_results(run)) == len(whole[0]) * 7 // 8
     resume_study(run)
     for table, before in zip(tables(run), whole, strict=True):
