@@ -54,6 +54,8 @@ def _whole() -> argparse.ArgumentParser:
         elif name in OF_TRAIN:
             own.add_argument("run_dir")
         for action in own._actions:
+            if "|" in str(action.metavar):  # --gd.dtype float64|float32
+                action.choices = str(action.metavar).split("|")
             if action.dest in _FOLDERS:
                 action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
             elif action.dest in _FILES:

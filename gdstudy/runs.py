@@ -54,7 +54,7 @@ def _lines(run: Listed) -> list[str]:
     from gdstudy.sweep.listing import SUMMARY
 
     if run.study is None:
-        return [f"{run.folder}  cannot be read, {in_bytes(run.size)}: {run.error}"]
+        return [f"{run.folder}  {in_bytes(run.size)}, cannot be read: {run.error}"]
     study, share = run.study, f"{run.stored} of {run.batches} batches"
     status = "finished"
     if run.writer is not None:
@@ -65,7 +65,7 @@ def _lines(run: Listed) -> list[str]:
         status = f"computed, not shown yet; go on with: gdstudy resume {run.folder}"
     names = ", ".join(study.names[:_DATASETS]) + (", …" if len(study.names) > _DATASETS else "")
     sizes = f"N = {min(study.n_train)} … {max(study.n_train)}, {len(study.seeds)} seeds"
-    lines = [f"{run.folder}  {status}, {in_bytes(run.size)}", f"    {names} × {', '.join(study.models)}, {sizes}"]
+    lines = [f"{run.folder}  {in_bytes(run.size)}, {status}", f"    {names} × {', '.join(study.models)}, {sizes}"]
     return lines + [f"    {line}" for line in _found(run.folder, next(iter(study.trained), ""))]
 
 

@@ -64,13 +64,16 @@ class StudyParser(Parser):
             else:
                 rest.append(argument)
         options, unknown = self.parse_known_args(rest)
-        if len(unknown) == 1 and not unknown[0].startswith("-") and options.config is None:
-            options.config, unknown = unknown[0], []  # as people write it: train linear.yaml
+        words = [word for word in unknown if not word.startswith("-")]
+        if options.config is None and words:  # as people write it: train linear.yaml
+            options.config = next((word for word in words if word.endswith((".yaml", ".yml"))), words[0])
+            unknown.remove(options.config)
         for word in (word for word in unknown if word.startswith("--")):
             others = [option[2:] for action in self._actions for option in action.option_strings if option[:2] == "--"]
             raise unknown_key(word[2:].partition("=")[0], others)
         if unknown:
-            raise StudyError(f"unexpected {shown(unknown[0])}; options are written --key value")
+            hint = "options are written --key value, and lists '[a, b]'"
+            raise StudyError(f"unexpected {shown(unknown[0])}; {hint}")
         for key in every_key():
             if (given := vars(options).pop(key)) is not None:
                 changes[key] = read_option(key, given)

@@ -104,7 +104,8 @@ def read_yaml(path: Path, content: bytes | None = None) -> dict[str, Any]:
 
 def find_config(name: str | Path) -> Path:
     """A config file by path, or by bare name in ./configs/ or among the studies that come with the package."""
-    for path in (Path(name), *(folder / name for folder in _FOLDERS)):
+    names = [Path(name), *([] if Path(name).suffix else [Path(f"{name}.yaml")])]
+    for path in (folder / found for found in names for folder in (Path(), *_FOLDERS)):
         if path.is_file():
             return path
     shipped = sorted({path.name for folder in _FOLDERS for path in folder.glob("*.yaml")})

@@ -45,7 +45,7 @@ def runs_of(study: Study, batch: Batch) -> Iterator[tuple[Training, int]]:
 def said_of_size(study: Study, batches: Sequence[Batch], missing: int, folder: Path) -> str:
     """The line with which a run begins: how much there is to do, and what it takes on the disk."""
     cells = sum(len(batch.cells) for batch in batches)
-    done = "" if missing == len(batches) else f", {len(batches) - missing:,} of which are stored"
+    done = "" if missing == len(batches) else f", stored are {len(batches) - missing:,}"
     needed = disk_bytes(study, batches)
     said = f"{cells:,} cells in {len(batches):,} batches{done}; about {in_bytes(needed)} on the disk"
     with suppress(OSError):

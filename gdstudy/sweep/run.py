@@ -92,6 +92,8 @@ def run_missing(
     job = Job(study, datasets, store.facts, store.batches, store.token)
     if missing and not quiet:
         tell(said_of_size(study, batches, len(missing), store.run_dir))
+        if observer is not None:
+            tell(observer.hint)
     with (
         Progress(study, batches, quiet, deadline, observer=observer) as progress,
         pool_of(study, job, executor) as pool,

@@ -16,6 +16,7 @@ from gdstudy.experiment.rows import Columns, Records
 from gdstudy.experiment.tables import Run, frame, joined
 from gdstudy.study.config import Study
 from gdstudy.study.models import MODELS, REFERENCES
+from gdstudy.views.layout import Shown
 from gdstudy.views.scalars import series
 from gdstudy.views.summary import SEEN, Curve, groups, representative_sizes
 from gdstudy.views.sweeps import Cut, cuts
@@ -74,6 +75,14 @@ class Complete:
         self._whole: list[tuple[Part, Widths, int]] = []
         # The stack under way, its estimators, and the tags of theirs whose steps are sizes.
         self._stack: tuple[tuple[int, tuple[str, ...]] | None, set[Tag]] = (None, set())
+
+    def shown(self) -> list[Shown]:
+        """What the run will have cards of."""
+        return [
+            Shown(part[0], MODELS[part[-1]], line.cut.size, bool(self._study.trained) and line.cut.size == "n_train")
+            for part, lines in self._lines.items()
+            for line in lines
+        ]
 
     def tables(self, batch: Batch) -> list[str]:
         """The tables of a batch that are to be read: none where no curve is of its cells."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from gdstudy.experiment.tables import Run
+from gdstudy.study.models import Model
 from gdstudy.views.scalars import ABLATED, LOG, LOG_TIME, SHARE, band_tags, group, headline, tag_of
 from gdstudy.views.sweeps import Sweep, sweeps
 
@@ -33,18 +36,28 @@ _SAID = {
 }
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A data set and model along a size. timed: also against the steps of training."""
+
+    dataset: str
+    model: Model
+    size: str
+    timed: bool
+
+
 def charts(run: Run, tags: set[str]) -> dict[str, dict[str, list[Any]]]:
     """Custom Scalars, for torch's `custom_scalars`: question → title → kind of chart, tags. tags: those that are."""
     found: dict[str, dict[str, list[Any]]] = {}
     for sweep in sweeps(run):
         best = headline(sweep.model)
-        median = tag_of(group("sweep", sweep), sweep, best)
+        median = tag_of(group("sweep", sweep.size), sweep.seen[0], best)
         if tags.issuperset(margin := [median, *band_tags(sweep)]):
             found.setdefault(_SPIKE, {})[_title(sweep, best, sweep.size)] = ["Margin", margin]
         for question, wanted in _QUESTIONS.items():
             for name, value in wanted:
                 timed = name == LOG_TIME
-                tag = tag_of(name if timed else group(name, sweep), sweep, value)
+                tag = tag_of(name if timed else group(name, sweep.size), sweep.seen[0], value)
                 if tag in tags:
                     title = _title(sweep, value, LOG_TIME if timed else sweep.size)
                     found.setdefault(question, {})[title] = ["Multiline", [f"^{re.escape(tag)}$"]]
@@ -60,22 +73,39 @@ def image_tags(figures: Iterable[str]) -> dict[str, str]:
     return {f"figures/{number:02}_{name}": name for number, name in enumerate(figures, 1)}
 
 
-def address(run: Run) -> str:
+def shown(run: Run) -> list[Shown]:
+    """What a run has cards of."""
+    return [
+        Shown(sweep.seen[0], sweep.model, sweep.size, bool(len(sweep.checkpoints)) and sweep.size == "n_train")
+        for sweep in sweeps(run)
+    ]
+
+
+def browse(folder: Path, cards: Iterable[Shown]) -> list[str]:
+    """Lines that say how a run is looked at in TensorBoard."""
+    return [
+        f"browse    tensorboard --logdir {folder} --samples_per_plugin images=100",
+        f"          then open {address(cards)}",
+        "          and untick “Ignore outliers in chart scaling” in its settings, which cuts the spike off",
+    ]
+
+
+def address(cards: Iterable[Shown]) -> str:
     """The address of a run in a TensorBoard of this machine: unsmoothed, with the cards that say most pinned above all
     others: the headline of each data set, how long training took, and what it is in its own unit, as far as there is
     room. Runs of ablations and of theory have a question of their own in Custom Scalars, and are filtered out."""
     asked: dict[str, list[str]] = {"headline": [], "time": [], "raw": []}
-    for sweep in sweeps(run):
-        best = tag_of(group("sweep", sweep), sweep, headline(sweep.model))
-        asked["headline"].append(best)
-        if len(sweep.checkpoints) and sweep.size == "n_train":
-            asked["time"].append(tag_of(LOG_TIME, sweep, f"{LOG}distance"))
-        asked["raw"].append(tag_of(group("sweep", sweep), sweep, "test_mse"))
+    for one in cards:
+        where = group("sweep", one.size)
+        asked["headline"].append(tag_of(where, one.dataset, headline(one.model)))
+        if one.timed:
+            asked["time"].append(tag_of(LOG_TIME, one.dataset, f"{LOG}distance"))
+        asked["raw"].append(tag_of(where, one.dataset, "test_mse"))
     pinned: list[str] = []
     for wanted in asked.values():
         new = list(dict.fromkeys(wanted))
         if not pinned or len(pinned) + len(new) <= _PINNED:
             pinned += new[:_PINNED]
-    cards = json.dumps([{"plugin": "scalars", "tag": tag} for tag in pinned], separators=(",", ":"))
-    query = f"smoothing=0&pinnedCards={quote(cards, safe='/:,')}&runFilter={quote(_FILTER, safe='/')}"
+    pins = json.dumps([{"plugin": "scalars", "tag": tag} for tag in pinned], separators=(",", ":"))
+    query = f"smoothing=0&pinnedCards={quote(pins, safe='/:,')}&runFilter={quote(_FILTER, safe='/')}"
     return f"http://localhost:6006/?{query}#timeseries&_smoothingWeight=0"

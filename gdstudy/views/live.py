@@ -22,6 +22,7 @@ from gdstudy.views.cards import described
 from gdstudy.views.complete import Complete, Tag
 from gdstudy.views.events import Events
 from gdstudy.views.growing import Growing
+from gdstudy.views.layout import browse
 from gdstudy.views.summary import Curve
 
 # Seconds between two writes, at least, and for which stored batches are read at once. All of it may take CREDIT
@@ -65,6 +66,10 @@ class Live:
         self._next, self._spent = self._began + PAUSE, 0.0
         self._last = 0, 0.0  # steps taken and seconds gone at the last point
         self._failed = False
+
+    @property
+    def hint(self) -> str:
+        return "\n".join(["to watch it:", *browse(self._run_dir, self._complete.shown())])
 
     def stored(self, batch: Batch) -> None:
         self._stored.append(batch)

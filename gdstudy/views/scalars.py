@@ -37,13 +37,13 @@ _LEVELS = 5  # of a closed form, at most
 _SUFFIXES = {"n_train": "", "n_parameters": "_p", "n_hidden": "_hidden"}
 
 
-def group(name: str, sweep: Sweep) -> str:
+def group(name: str, size: str) -> str:
     """`sweep` where N is swept, `sweep_p` where P is, `sweep_hidden` where the hidden width is; so of others."""
-    return name + _SUFFIXES[sweep.size]
+    return name + _SUFFIXES[size]
 
 
-def tag_of(group: str, sweep: Sweep, value: str) -> str:
-    return f"{group}/{value}/{sweep.seen[0]}"
+def tag_of(group: str, dataset: str, value: str) -> str:
+    return f"{group}/{value}/{dataset}"
 
 
 def headline(model: Model) -> str:
@@ -120,7 +120,9 @@ def followed(sweep: Sweep) -> list[int]:
 
 def band_tags(sweep: Sweep) -> tuple[str, str]:
     """Tags of the quartiles of the headline's value."""
-    low, high = (tag_of(group("quartiles", sweep), sweep, f"{headline(sweep.model)}_{q}") for q in ("q25", "q75"))
+    low, high = (
+        tag_of(group("quartiles", sweep.size), sweep.seen[0], f"{headline(sweep.model)}_{q}") for q in ("q25", "q75")
+    )
     return low, high
 
 
@@ -156,17 +158,17 @@ def _along_sweep(one: Series) -> Iterator[tuple[str, Curve]]:
     measure = cache(lambda column: by_size(rows, column, sweep.size))
     beside = [name for name in ("ablation", "theory") if _belongs(one, name)]
     for name in beside:
-        yield tag_of(group(name, sweep), sweep, best), _only_median(_derived(one, best, measure))
+        yield tag_of(group(name, sweep.size), sweep.seen[0], best), _only_median(_derived(one, best, measure))
     if one.ablation != "none" or one.estimator == "theory":
         return
     for value in _values(one):
         if np.isfinite(rows[value.removeprefix(LOG).removeprefix(SHARE)]).any():
-            yield tag_of(group("sweep", sweep), sweep, value), _only_median(_derived(one, value, measure))
+            yield tag_of(group("sweep", sweep.size), sweep.seen[0], value), _only_median(_derived(one, value, measure))
     for name, quartile in zip(band_tags(sweep), _band(_derived(one, best, measure)), strict=True):
         yield name, quartile
     if one.estimator in sweep.study.trained:
         share = (rows["status"] == "converged").groupby(rows[sweep.size]).mean()
-        tag = tag_of(group("sweep", sweep), sweep, "fraction_converged")
+        tag = tag_of(group("sweep", sweep.size), sweep.seen[0], "fraction_converged")
         yield tag, Curve(share.index.to_numpy(), *[share.to_numpy()] * 4)
     if sweep.size == "n_train" and len(sweep.checkpoints) and one.estimator not in sweep.study.trained:
         yield from _convergence(one, nearest(np.array(followed(sweep)), sweep.threshold))
@@ -221,8 +223,8 @@ def _convergence(one: Series, n: int) -> Iterator[tuple[str, Curve]]:
         table = select(rows, n_train=n) if limit else here
         if np.isfinite(table[f"exact_{column}" if exact else column]).any():
             curve = _only_median(_derived(one, value, measure))
-            yield tag_of("convergence", sweep, value), curve
-            yield tag_of(LOG_TIME, sweep, value), _in_log_time(curve)
+            yield tag_of("convergence", sweep.seen[0], value), curve
+            yield tag_of(LOG_TIME, sweep.seen[0], value), _in_log_time(curve)
 
 
 def _derived(one: Series, value: str, measure: Callable[[str], Curve]) -> Curve:

@@ -18,7 +18,7 @@ from gdstudy.views.claims import RULES
 from gdstudy.views.claims.bibliography import reference, works
 from gdstudy.views.claims.rule import HOLDS, VERDICTS, Claim, counted
 from gdstudy.views.closing import closing_table
-from gdstudy.views.layout import address
+from gdstudy.views.layout import browse, shown
 from gdstudy.views.summary import select
 from gdstudy.views.sweeps import Sweep, sweeps
 
@@ -37,9 +37,7 @@ def report(run: Run, folder: Path, table: str = "results.csv") -> str:
         f"\nresults   {folder / table} and batches/",
         f"figures   {folder / 'figures'}",
         f"page      {folder / 'report.html'}, for any browser",
-        f"browse    tensorboard --logdir {folder} --samples_per_plugin images=100",
-        f"          then open {address(run)}",
-        "          and untick “Ignore outliers in chart scaling” in its settings, which cuts the spike off",
+        *browse(folder, shown(run)),
     ]
     return "\n".join(lines)
 

@@ -19,7 +19,7 @@ RUNS = {
     "linear.yaml, 10 seeds": ["--config", "linear.yaml", "--seeds", "10"],
     "closed forms of paper.yaml": ["--config", "paper.yaml", "--seeds", "20", "--estimators", "[min_norm]"],
 }
-LINE = re.compile(r"(\d+):(\d+):(\d+) gone, (?:\?|(\d+):(\d+):(\d+)) left")
+LINE = re.compile(r"(\d+):(\d+):(\d+) gone, (?:\?|~?(\d+):(\d+):(\d+)) left")
 # A line a second, to see more of them.
 COMMAND = (
     "import sys; from gdstudy.sweep import progress; progress.PLAIN_LINE_SECONDS = 1.0; "

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gdstudy.experiment.plan import plan
 from gdstudy.study.parser import changed, find_config, read_yaml, study_of
+from gdstudy.sweep.progress import ROUGHLY
 from gdstudy.sweep.remaining import Remaining
 from gdstudy.sweep.work import expected_work
 
@@ -50,6 +51,27 @@ class Recorded:
         assert remaining.seconds(now) == 0
         assert remaining.share() == 1
         return _evenly(states, now, n)
+
+    def roughly(self, largest, watched):
+        """(seconds left, and as many as if all work were alike) wherever nothing is said, from ROUGHLY on."""
+        remaining, now, found, end = Remaining(self.study, self.batches), 0.0, [], sum(self.seconds)
+
+        def look():
+            share = remaining.share()
+            if remaining.seconds(now) is None and ROUGHLY <= share < 1 and now < 0.97 * end:
+                found.append((end - now, now * (1 - share) / share))
+
+        for batch in self.largest_first() if largest else self.batches:
+            began, at = now, 0.0
+            remaining.begin(batch, now)
+            for event in self.events[batch.number] if watched else ():
+                now, at = now + event[0] - at, event[0]
+                remaining.start(*event[1:3]) if len(event) == 4 else remaining.check(*event[1:], now)
+                look()
+            now += self.seconds[batch.number] - at
+            remaining.end(batch, now - began, now)
+            look()
+        return found
 
 
 def _evenly(states, end, n):

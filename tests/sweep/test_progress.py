@@ -13,7 +13,7 @@ from gdstudy.sweep import progress as module
 from gdstudy.sweep.progress import Progress, duration
 
 LINE = re.compile(
-    r" *\d+%: \d+/\d+ cells(, [\d.]+[kM] steps/s)?, \d+:[0-5]\d:[0-5]\d gone, (\?|\d+:[0-5]\d:[0-5]\d) left"
+    r" *\d+%: \d+/\d+ fits(, [\d.]+[kM] steps/s)?, \d+:[0-5]\d:[0-5]\d gone, (\?|~?\d+:[0-5]\d:[0-5]\d) left"
 )
 
 
@@ -84,8 +84,8 @@ def test_a_line_every_ten_seconds_with_the_time_left_once_it_is_known(lines):
             progress.end(batch, 1.0)
     assert len(lines) == 20
     assert all(LINE.fullmatch(line) and len(line) < 80 for line in lines)
-    assert lines[9].startswith(" 50%: 200/400 cells, 0:01:40 gone, 0:01:")
-    assert lines[-1].endswith("100%: 400/400 cells, 0:03:20 gone, 0:00:00 left")
+    assert lines[9].startswith(" 50%: 200/400 fits, 0:01:40 gone, 0:01:")
+    assert lines[-1].endswith("100%: 400/400 fits, 0:03:20 gone, 0:00:00 left")
 
 
 def test_what_is_not_known_is_a_question_mark(lines):
@@ -143,7 +143,7 @@ def test_on_a_terminal_one_bar_of_eighty_columns(monkeypatch):
             progress.end(batch, 1.0)
     shown = terminal.getvalue().split("\r")
     assert max(map(len, shown)) <= 81
-    assert "4/4 cells, 0:00:04 gone, 0:00:00 left" in shown[-1]
+    assert "4/4 fits, 0:00:04 gone, 0:00:00 left" in shown[-1]
     assert shown[-1].startswith("100%|")
 
 

@@ -46,6 +46,15 @@ def test_of_runs_of_many_batches_it_is_known_early(runs, name):
         assert sum(unknown) < len(unknown) / 4
 
 
+def test_shares_of_the_expected_work_tell_it_roughly(runs):
+    """What `Progress` says, after `~`, where it is not known better."""
+    off = []
+    for name, largest, watched in ORDERS:
+        off += [factor(left, rough) for left, rough in runs[name].roughly(largest, watched)]
+    assert max(off) < 3.1
+    assert sorted(off)[len(off) // 2] < 2.4
+
+
 def test_nothing_is_said_before_anything_is_known(runs):
     for run in runs.values():
         assert run.looks()[0][2] is None

@@ -186,10 +186,10 @@ function read() {
   if (training) {
     const j = training.sizes.indexOf(size()), k = at("time").value;
     if (j >= 0) said.push(`after ${steps(training.steps[k])} the median test error of ${training.label} is ${shown(training.test[k][j])} (quartiles ${shown(training.low[k][j])} – ${shown(training.high[k][j])})`);
-    if (j >= 0 && training.distance) said.push(`its distance to the limit is ${shown(training.distance[k][j])}`);
-    if (j >= 0 && training.filter) said.push(`its weakest mode, σ_R = ${shown(training.filter.smallest[1][j])}, is learnt to ${(100 * learnt(training.filter.eta[j], training.filter.smallest[1][j], training.steps[k])).toPrecision(3)} %`);
+    if (j >= 0 && training.distance) said.push(`its distance to the limit is ${shown(training.distance_low[k][j])} – ${shown(training.distance_high[k][j])} (quartiles)`);
+    if (j >= 0 && training.filter) said.push(`the weakest mode, σ_R = ${shown(training.filter.smallest[1][j])}, is learnt to ${(100 * learnt(training.filter.eta[j], training.filter.smallest[1][j], training.steps[k])).toPrecision(3)} %`);
   }
-  if (limit !== undefined && limit !== null && sweep.reference !== training?.name) said.push(`${said.length ? "that" : "the median test error"} of ${name} is ${shown(limit)}`);
+  if (limit !== undefined && limit !== null && sweep.reference !== training?.name) said.push(`the median test error of ${name} is ${shown(limit)}`);
   at("reading").textContent = `${sweep.title}, ${place}: ${said.join("; ")}. Medians over ${sweep.seeds} splits.`;
   const others = data.sweeps.filter((one) => one.trainings.length).map((one) => one.title);
   if (!training && others.length) at("reading").textContent += ` Nothing was trained on these; training time is for: ${others.join("; ")}.`;

@@ -138,7 +138,10 @@ def _training(sweep: Sweep, name: str) -> dict[str, Any] | None:
         values["accuracy"] = "test_accuracy"
     for key, column in values.items():
         if np.isfinite(curves[column]).any():
-            found[key] = _stacked(by_size_after(curves, column, steps, sweep.size))
+            bands = by_size_after(curves, column, steps, sweep.size)
+            found[key] = _stacked(bands)
+            if key == "distance":  # some cells are far and others there: a median alone says neither
+                found |= {f"{key}_low": _stacked(bands, "low"), f"{key}_high": _stacked(bands, "high")}
     return found | ({"filter": _filter(sweep, rows)} if _filters(sweep, name) else {})
 
 
