@@ -48,7 +48,7 @@ LARGER = (
 )
 
 
-figures.FIGURES = {"small": small_figure}
+figures.FIGURES, board.MOVING = {"small": small_figure}, {}
 showing.run_page = lambda *_: b"a page"  # the writes are the matter, and each of them costs two runs
 
 
