@@ -36,7 +36,11 @@ def main(argv: list[str] | None = None) -> int:
     prepare()
     name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
     if name in ("-h", "--help"):
-        say(_help())
+        try:
+            say(_help())
+        except OSError as error:
+            tell(f"gdstudy: {error}")
+            return 2
         return 0
     if name == "--version":
         say(f"gdstudy {__version__}")

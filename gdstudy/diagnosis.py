@@ -19,7 +19,7 @@ from gdstudy.study.console import one_line, say, tell
 from gdstudy.study.errors import StudyError
 from gdstudy.study.file_options import FileParser
 from gdstudy.study.sources import File, Source
-from gdstudy.sweep.folder import write_whole
+from gdstudy.sweep.folder import write_output
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -235,12 +235,12 @@ def _run(options: Any, sources: list[Source]) -> None:
     on_step("modes and learning curve")
     say(str(found))
     if options.csv is not None:
-        write_whole(options.csv, found.to_frame().to_csv(index=False).encode())
+        write_output(options.csv, found.to_frame().to_csv(index=False).encode())
     if options.figure is not None:
         from gdstudy.views.figures.files import as_files
 
         _, png, pdf = as_files(found.figure())
-        write_whole(options.figure, pdf if options.figure.suffix == ".pdf" else png)
+        write_output(options.figure, pdf if options.figure.suffix == ".pdf" else png)
 
 
 def _whole(name: str, text: str) -> int:

@@ -61,7 +61,7 @@ def write_report(run_dir: str | Path, output: str | Path | None = None) -> Path:
     output: default report.html in the run's folder. StudyError for a folder that is no run, or holds no finished batch.
     """
     from gdstudy.figures import redraw
-    from gdstudy.sweep.folder import write_whole
+    from gdstudy.sweep.folder import write_output
     from gdstudy.sweep.reading import shown_whole
     from gdstudy.views.claims import decide
     from gdstudy.views.html import NUMBERS, run_page
@@ -75,7 +75,7 @@ def write_report(run_dir: str | Path, output: str | Path | None = None) -> Path:
         summary = summarised(run, NUMBERS)
         content = run_page(short_name(folder), run, summary, decide(run), drawn_figures(folder))
     path = folder / PAGE if output is None else Path(output)
-    write_whole(path, content)
+    write_output(path, content)
     return path
 
 
@@ -84,7 +84,7 @@ def write_comparison(first: str | Path, second: str | Path, output: str | Path |
 
     StudyError for a folder that is no run, or holds no finished batch.
     """
-    from gdstudy.sweep.folder import write_whole
+    from gdstudy.sweep.folder import write_output
     from gdstudy.sweep.reading import shown_whole
     from gdstudy.views.html import comparison_page
     from gdstudy.views.html.comparison import Named
@@ -94,7 +94,7 @@ def write_comparison(first: str | Path, second: str | Path, output: str | Path |
     with shown_whole(folders[0]):
         content = comparison_page(*runs)
     path = folders[0] / COMPARISON if output is None else Path(output)
-    write_whole(path, content)
+    write_output(path, content)
     return path
 
 

@@ -7,6 +7,7 @@ from gdstudy.study.ending import exit_with, one_line_until_main
 if __name__ == "__main__":
     one_line_until_main("gdstudy.runs")
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,19 +54,20 @@ def _lines(run: Listed) -> list[str]:
     from gdstudy.study.values import in_bytes
     from gdstudy.sweep.listing import SUMMARY
 
+    folder = str(run.folder).replace("\n", "\\n")  # a name is no line of its own
     if run.study is None:
-        return [f"{run.folder}  {in_bytes(run.size)}, cannot be read: {run.error}"]
+        return [f"{folder}  {in_bytes(run.size)}, cannot be read: {run.error}"]
     study, share = run.study, f"{run.stored} of {run.batches} batches"
     status = "finished"
     if run.writer is not None:
         status = f"{share}, being written by {run.writer}"
     elif not run.complete:
-        status = f"stopped at {share}; go on with: gdstudy resume {run.folder}"
+        status = f"stopped at {share}; go on with: gdstudy resume {shlex.quote(folder)}"
     elif not (run.folder / SUMMARY).is_file():
-        status = f"computed, not shown yet; go on with: gdstudy resume {run.folder}"
+        status = f"computed, not shown yet; go on with: gdstudy resume {shlex.quote(folder)}"
     names = ", ".join(study.names[:_DATASETS]) + (", …" if len(study.names) > _DATASETS else "")
     sizes = f"N = {min(study.n_train)} … {max(study.n_train)}, {len(study.seeds)} seeds"
-    lines = [f"{run.folder}  {in_bytes(run.size)}, {status}", f"    {names} × {', '.join(study.models)}, {sizes}"]
+    lines = [f"{folder}  {in_bytes(run.size)}, {status}", f"    {names} × {', '.join(study.models)}, {sizes}"]
     return lines + [f"    {line}" for line in _found(run.folder, next(iter(study.trained), ""))]
 
 

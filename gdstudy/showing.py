@@ -11,6 +11,7 @@ from gdstudy.figures import redraw
 from gdstudy.report import PAGE, drawn_figures, short_name
 from gdstudy.study.console import say, tell
 from gdstudy.sweep.folder import CONFIG, write_whole
+from gdstudy.sweep.listing import SUMMARY
 from gdstudy.sweep.reading import export_csv, load_run, read_batch, shown_whole
 from gdstudy.views.board import write_board
 from gdstudy.views.claims import decide
@@ -64,20 +65,20 @@ def show(store: Store, csv_rows: int, quiet: bool, begun: Growing | None = None)
             _leave_out(folder, len(run.results), csv_rows, quiet)
     run.release()
     with shown_whole(folder):
-        summary = summarised(run)
-        write(folder / "summary.csv", summary.to_csv(index=False).encode())
-        claims = decide(run)
+        summary, claims = summarised(run), decide(run)
         said = report(run, folder, "results.csv" if exported else "summary.csv")
         markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
         texts = {"config": f"```yaml\n{(folder / CONFIG).read_text('utf-8')}\n```"}
-        run.release()
-        write_board(folder, texts | ({"claims": markdown} if claims else {}), run, images, write, begun)
+        if claims:
+            write(folder / "claims.md", markdown.encode())
+            write(folder / "claims.csv", claims_csv(claims).encode())
         run.release()
         write(folder / PAGE, run_page(short_name(folder), run, summary, claims, drawn_figures(folder)))
         run.release()
-    if claims:
-        write(folder / "claims.md", markdown.encode())
-        write(folder / "claims.csv", claims_csv(claims).encode())
+        write_board(folder, texts | ({"claims": markdown} if claims else {}), run, images, write, begun)
+        run.release()
+        # Last: where it is, the run is shown (`gdstudy runs`).
+        write(folder / SUMMARY, summary.to_csv(index=False).encode())
     if not quiet:
         if claims:
             say("\n" + claims_text(claims))

@@ -41,6 +41,19 @@ def test_every_shell_has_a_script(shell, script, capsys):
     assert "gd.step_size" in script(shell, capsys).replace("\\", "")
 
 
+def test_names_that_a_shell_would_read_are_left_out(script, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").mkdir()
+    for name in ("mine.yaml", "$(touch it).yaml", "a b.yaml", "q'uote.yaml", "`touch it`.yaml"):
+        (tmp_path / "configs" / name).write_text("# a study\n")
+    text = script("bash", capsys)
+    assert "mine.yaml" in text
+    assert "touch" not in text
+    assert "uote" not in text
+    assert completed(text, "gdstudy", "train", "mi") == ["mine.yaml"]
+    assert not (tmp_path / "it").exists()
+
+
 def test_another_shell_is_one_line(capsys):
     assert main(["fish"]) == 2
     assert "fish" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """`gdstudy report`: a run's page, made anew, and two runs side by side; what is no run is one line."""
 
+import os
 import shutil
 
 import pytest
@@ -74,3 +75,15 @@ def test_a_figure_that_is_none_of_ours_is_left_out(run):
     largest.unlink()
     largest.symlink_to("/etc/hostname")
     assert main([str(run)]) == 2
+
+
+@pytest.mark.parametrize("kind", ["a link", "a pipe"])
+def test_what_is_no_file_is_not_replaced_by_one(kind, run_dir, tmp_path, capsys):
+    path, victim = tmp_path / "page.html", tmp_path / "victim"
+    victim.write_text("mine")
+    {"a link": lambda: path.symlink_to(victim), "a pipe": lambda: os.mkfifo(path)}[kind]()
+    before = path.lstat()
+    assert main([str(run_dir), "--output", str(path)]) == 2
+    assert "is a link, a folder or a device; name a file" in capsys.readouterr().err
+    assert path.lstat() == before
+    assert victim.read_text() == "mine"

@@ -69,3 +69,25 @@ def test_no_runs_and_no_folder(tmp_path, capsys):
     assert "no run is in" in said(tmp_path, capsys)
     assert main([str(tmp_path / "none")]) == 2
     assert "there is no folder" in capsys.readouterr().err
+
+
+def test_a_run_that_was_computed_and_not_shown_is_not_finished(folder, capsys):
+    (folder / "small" / "a" / "summary.csv").unlink()
+    assert "computed, not shown yet; go on with: gdstudy resume" in said(folder, capsys).splitlines()[0]
+
+
+def test_names_are_one_line_and_commands_can_be_copied(folder, capsys):
+    odd = folder / "small\nfinished $(touch it)"
+    (folder / "small" / "a").rename(odd)
+    next((odd / "batches").glob("*.results.parquet")).unlink()
+    lines = said(folder, capsys).splitlines()
+    assert len([line for line in lines if not line.startswith(" ")]) == 1
+    assert lines[0].endswith(f"gdstudy resume '{folder}/small\\nfinished $(touch it)'")
+
+
+def test_what_lies_deeper_than_runs_do_is_not_looked_into(folder, capsys):
+    deep = folder / "deep"
+    for _ in range(200):
+        deep = deep / "x"
+    deep.mkdir(parents=True)
+    assert "finished" in said(folder, capsys)

@@ -117,7 +117,8 @@ def find_config(name: str | Path) -> Path:
 
 def known_configs() -> dict[str, str]:
     """File name → first line of each study in ./configs/ and of those that come with the package, by name."""
-    found = {path.name: path for folder in reversed(_FOLDERS) for path in folder.glob("*.yaml")}
+    paths = (path for folder in reversed(_FOLDERS) for path in folder.glob("*.yaml"))
+    found = {path.name: path for path in paths if re.fullmatch(r"\w[\w.-]*", path.name)}  # shells read them too
     titles = {}
     for name, path in sorted(found.items()):
         with path.open("rb") as file:

@@ -163,6 +163,15 @@ def flush_to_disk(path: Path) -> None:
         os.close(number)
 
 
+def write_output(path: Path, content: bytes) -> None:
+    """Write a file that somebody has named. StudyError where it would take the place of something that is no file."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise StudyError(f"{path} is a link, a folder or a device; name a file")
+    if not path.parent.is_dir():
+        raise StudyError(f"{path}: there is no folder {path.parent}; make it first")
+    write_whole(path, content)
+
+
 def write_whole(path: Path, content: bytes, flush: bool = False) -> None:
     with whole_file(path, flush) as part:
         part.write_bytes(content)

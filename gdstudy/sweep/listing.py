@@ -18,7 +18,7 @@ from gdstudy.sweep.lock import writer_of
 from gdstudy.sweep.parts import part_numbers
 
 SUMMARY = "summary.csv"
-_LARGEST = 1 << 28  # bytes of a summary that is read
+_LARGEST, _DEEPEST = 1 << 28, 8  # bytes of a summary that is read; folders above a run
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,12 @@ class Listed:
 
 
 def listed(parent: Path) -> Iterator[Listed]:
-    """The run folders at and below a folder, in the order of their paths. Links are not followed."""
+    """The run folders at and below a folder, in the order of their paths. Links are not followed, nor what is deeper
+    than runs are filed."""
     for path, folders, _ in os.walk(parent):
-        if BATCHES in folders:
+        if len(Path(path).parts) - len(parent.parts) >= _DEEPEST:
+            folders[:] = []
+        elif BATCHES in folders:
             folders[:] = []  # there are no runs in runs
             yield _listed(Path(path))
         else:

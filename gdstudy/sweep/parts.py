@@ -166,6 +166,10 @@ def open_part(path: Path, table: str, whole: Whole | None = None, **expected: st
     version that wrote it.
     """
     check_file(path)
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:  # Arrow takes no other paths
+        raise StudyError(f"{shown(str(path))} is no UTF-8 text, which paths of runs must be; rename it") from None
     if path.is_dir():
         raise StudyError(f"{path} is a folder, where a part of the run should be; remove it, then --resume")
     with _explained(path):

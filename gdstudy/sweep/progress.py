@@ -25,6 +25,8 @@ ROUGHLY = 0.2
 
 
 def _rate(steps: float) -> str:
+    if steps < 1e4:
+        return f"{steps:.0f}"
     return f"{steps / 1e6:.1f}M" if steps >= 1e6 else f"{steps / 1e3:.0f}k"
 
 

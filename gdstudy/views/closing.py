@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from pandas import DataFrame, Series
 
-from gdstudy.views.summary import over_seeds, representative_sizes, select
+from gdstudy.views.summary import measured, over_seeds, representative_sizes, select
 from gdstudy.views.sweeps import Sweep
 
 # What a closed form is called in a column's head.
@@ -113,6 +113,11 @@ def _at(sweep: Sweep, rows: DataFrame, size: int) -> DataFrame:
     return select(rows, **{sweep.size: size})
 
 
+def _values(rows: DataFrame, value: str) -> Series:
+    """A value by seed; a cell that diverged is at its worst, as it is for medians."""
+    return Series(measured(rows, value), index=rows["seed"].to_numpy())
+
+
 def _converged(sweep: Sweep, trained: DataFrame) -> _Column:
     return _column(
         sweep, "converged", lambda size: f"{(_at(sweep, trained, size)['status'] == 'converged').mean():.0%}"
@@ -123,7 +128,7 @@ def _progress(sweep: Sweep, trained: DataFrame, name: str, error: str) -> list[_
     minus = f"{_heading(name)} − {_reference(sweep)}"
     columns = [
         _column(sweep, minus, lambda size: differences(sweep, trained, size, error)),
-        _column(sweep, "distance", lambda size: between(_at(sweep, trained, size)["distance"], power)),
+        _column(sweep, "distance", lambda size: between(_values(_at(sweep, trained, size), "distance"), power)),
     ]
     if sweep.reference == "min_norm" and trained["steps_to_tolerance"].notna().any():
         columns += [_column(sweep, "steps left", lambda size: steps_left(_at(sweep, trained, size)))]
@@ -133,7 +138,7 @@ def _progress(sweep: Sweep, trained: DataFrame, name: str, error: str) -> list[_
 def differences(sweep: Sweep, trained: DataFrame, size: int, error: str) -> str:
     """Quartiles over the cells of a size: the error of each minus that of its own closed form, as a share of this one;
     of autoencoders, whose errors are shares already, and may vanish, as it is."""
-    closed, own = (_at(sweep, rows, size).set_index("seed")[error] for rows in (sweep.rows, trained))
+    closed, own = (_values(_at(sweep, rows, size), error) for rows in (sweep.rows, trained))
     if sweep.model.autoencoder:
         return between(own - closed, power)
     return between((own - closed) / closed.where(closed > 0), _percent)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import os
+import stat
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +19,21 @@ Points = dict[str, list[tuple[int, float]]]  # tag → its steps and values, in 
 
 
 def append(path: Path, content: bytes) -> None:
-    """Write at the end of a file. FileNotFoundError where it is not there."""
-    if not path.is_file():
+    """Write at the end of a file. FileNotFoundError where it is not there, or is a link or has a second name."""
+    if not is_own(path):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-    with path.open("ab") as file:
+    number = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0))
+    with open(number, "ab") as file:
         file.write(content)
+
+
+def is_own(path: Path) -> bool:
+    """A file is there that is nobody else's: no link, and without a second name somewhere else."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1
 
 
 def scalars(events: Events) -> Points:
@@ -55,7 +66,10 @@ class Growing:
         else:
             begun = Events()
             for old in folder.glob(f"{EVENTS}*"):
-                os.truncate(old, 0)
+                if is_own(old):
+                    os.truncate(old, 0)
+                else:
+                    old.unlink()
             path, there = folder / begun.name, {}
             self.write(path, begun.content + events.content)
         for tag, more in scalars(events).items():
@@ -75,7 +89,7 @@ class Growing:
         """Have a folder's file hold these events, by adding what it lacks. The file; None where that does not do: it
         holds something else, or steps would not increase."""
         path, there = self._files.get(folder, (None, {}))
-        if path is None or not path.is_file():
+        if path is None or not is_own(path):
             return None
         whole = scalars(events)
         if any(whole.get(tag, [])[: len(known)] != known for tag, known in there.items()):

@@ -59,7 +59,7 @@ DESCENT = (
     ),
     _rule(
         claim="GD from zero never leaves the row space",
-        measure="largest ‖(I − X⁺X)W‖ / ‖W‖ of all trained cells",
+        measure="largest ‖(I − X⁺X)W‖ / ‖W‖ of all cells of the main training",
         number=_leak,
         bound=at_most(1e-10, partly=1e-6),
         rounding=rounding.of_leak,
