@@ -13,7 +13,7 @@ from gdstudy.sweep import progress as module
 from gdstudy.sweep.progress import Progress, duration
 
 LINE = re.compile(
-    r" *\d+%: \d+/\d+ fits(, [\d.]+[kM] steps/s)?, \d+:[0-5]\d:[0-5]\d gone, (\?|~?\d+:[0-5]\d:[0-5]\d) left"
+    r" *\d+%: \d+/\d+ fits(, [\d.]+[kM]? steps/s)?, \d+:[0-5]\d:[0-5]\d gone, (\?|~?\d+:[0-5]\d:[0-5]\d) left"
 )
 
 
