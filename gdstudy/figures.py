@@ -23,21 +23,29 @@ if TYPE_CHECKING:
 PROG = "gdstudy.figures"
 
 
+def loaded(run_dir: Path) -> Run:
+    """The tables of a run. StudyError for a folder that is no run, or holds no finished batch."""
+    from gdstudy.sweep.folder import check_folder
+    from gdstudy.sweep.reading import load_run
+
+    check_folder(run_dir)
+    run = load_run(run_dir)
+    if not len(run.results):
+        raise StudyError(f"{run_dir} holds no finished batch yet; finish it with --resume {run_dir}")
+    return run
+
+
 def redraw(run_dir: Path, run: Run | None = None) -> dict[str, np.ndarray]:
     """Draw every figure that a run has the data for into figures/*.png and *.pdf.
 
     run: its tables where they are loaded already. Returns name → (H, W, 3) uint8 pixels. StudyError for a folder that
     is no run, or holds no finished batch.
     """
-    from gdstudy.sweep.folder import check_folder, write_whole
-    from gdstudy.sweep.reading import load_run, shown_whole
+    from gdstudy.sweep.folder import write_whole
+    from gdstudy.sweep.reading import shown_whole
     from gdstudy.views.figures import draw_figures
 
-    if run is None:
-        check_folder(run_dir)
-        run = load_run(run_dir)
-    if not len(run.results):
-        raise StudyError(f"{run_dir} holds no finished batch yet; finish it with --resume {run_dir}")
+    run = loaded(run_dir) if run is None else run
     folder = run_dir / "figures"
     folder.mkdir(exist_ok=True)
     images = {}

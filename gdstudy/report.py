@@ -8,15 +8,12 @@ if __name__ == "__main__":
     one_line_until_main("gdstudy.report")
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from gdstudy.command import run_command
+from gdstudy.figures import loaded, redraw
 from gdstudy.study.console import say
 from gdstudy.study.errors import StudyError
 from gdstudy.study.options import Parser
-
-if TYPE_CHECKING:
-    from gdstudy.experiment.tables import Run
 
 PROG = "gdstudy.report"
 _LARGEST = 1 << 22  # bytes of a figure
@@ -43,24 +40,11 @@ def _is_drawn(path: Path) -> bool:
     return path.is_file() and path.stat().st_size <= _LARGEST
 
 
-def _load(run_dir: Path) -> Run:
-    """StudyError for a folder that is no run, or holds no finished batch."""
-    from gdstudy.sweep.folder import check_folder
-    from gdstudy.sweep.reading import load_run
-
-    check_folder(run_dir)
-    run = load_run(run_dir)
-    if not len(run.results):
-        raise StudyError(f"{run_dir} holds no finished batch yet; finish it with --resume {run_dir}")
-    return run
-
-
 def write_report(run_dir: str | Path, output: str | Path | None = None) -> Path:
     """Make a run's page from its stored results, and draw its figures where there are none; returns its path.
 
     output: default report.html in the run's folder. StudyError for a folder that is no run, or holds no finished batch.
     """
-    from gdstudy.figures import redraw
     from gdstudy.sweep.folder import write_output
     from gdstudy.sweep.reading import shown_whole
     from gdstudy.views.claims import decide
@@ -68,7 +52,7 @@ def write_report(run_dir: str | Path, output: str | Path | None = None) -> Path:
     from gdstudy.views.quartiles import summarised
 
     folder = Path(run_dir)
-    run = _load(folder)
+    run = loaded(folder)
     if not drawn_figures(folder):
         redraw(folder, run)
     with shown_whole(folder):
@@ -90,7 +74,7 @@ def write_comparison(first: str | Path, second: str | Path, output: str | Path |
     from gdstudy.views.html.comparison import Named
 
     folders = (Path(first), Path(second))
-    runs = [Named(short_name(folder), _load(folder)) for folder in folders]
+    runs = [Named(short_name(folder), loaded(folder)) for folder in folders]
     with shown_whole(folders[0]):
         content = comparison_page(*runs)
     path = folders[0] / COMPARISON if output is None else Path(output)

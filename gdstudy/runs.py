@@ -7,12 +7,13 @@ from gdstudy.study.ending import exit_with, one_line_until_main
 if __name__ == "__main__":
     one_line_until_main("gdstudy.runs")
 
+import math
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gdstudy.command import run_command
-from gdstudy.study.console import say
+from gdstudy.study.console import one_line, say
 from gdstudy.study.errors import StudyError
 from gdstudy.study.options import Parser
 
@@ -56,11 +57,11 @@ def _lines(run: Listed) -> list[str]:
 
     folder = str(run.folder).replace("\n", "\\n")  # a name is no line of its own
     if run.study is None:
-        return [f"{folder}  {in_bytes(run.size)}, cannot be read: {run.error}"]
+        return [f"{folder}  {in_bytes(run.size)}, cannot be read: {one_line(run.error)}"]
     study, share = run.study, f"{run.stored} of {run.batches} batches"
     status = "finished"
     if run.writer is not None:
-        status = f"{share}, being written by {run.writer}"
+        status = f"{share}, being written by {one_line(run.writer)}"
     elif not run.complete:
         status = f"stopped at {share}; go on with: gdstudy resume {shlex.quote(folder)}"
     elif not (run.folder / SUMMARY).is_file():
@@ -68,7 +69,7 @@ def _lines(run: Listed) -> list[str]:
     names = ", ".join(study.names[:_DATASETS]) + (", …" if len(study.names) > _DATASETS else "")
     sizes = f"N = {min(study.n_train)} … {max(study.n_train)}, {len(study.seeds)} seeds"
     lines = [f"{folder}  {in_bytes(run.size)}, {status}", f"    {names} × {', '.join(study.models)}, {sizes}"]
-    return lines + [f"    {line}" for line in _found(run.folder, next(iter(study.trained), ""))]
+    return lines + [f"    {one_line(line)}" for line in _found(run.folder, next(iter(study.trained), ""))]
 
 
 def _found(folder: Path, training: str) -> list[str]:
@@ -86,17 +87,20 @@ def _found(folder: Path, training: str) -> list[str]:
 
 
 def _said(seen: tuple[str, ...], found: dict[str, str], training: str) -> str:
+    from gdstudy.views.summary import seen_as
+
     dataset, preprocess, noise, model, P = seen
-    name = dataset + (f"+{preprocess}" if preprocess != "none" else "") + (f"+noise{noise}" if noise != "0.0" else "")
-    trained = f", {training} {_number(found[training])}" if training in found else ""
-    return f"{name}, {model}: median test MSE at N = P = {P}: X⁺y {_number(found['min_norm'])}{trained}"
+    name = seen_as(dataset, preprocess, _number(noise))
+    trained = f", {training} {_number(found[training]):.4g}" if training in found else ""
+    return f"{name}, {model}: median test MSE at N = P = {P}: X⁺y {_number(found['min_norm']):.4g}{trained}"
 
 
-def _number(text: str) -> str:
+def _number(text: str) -> float:
+    """NaN for what is none: a summary may be anybody's."""
     try:
-        return f"{float(text):.4g}"
+        return float(text)
     except ValueError:
-        return "?"
+        return math.nan
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field, replace
@@ -123,7 +123,7 @@ class _Handing:
     progress: Progress
     deadline: Deadline
     running: dict[Future[list[Done]], list[Batch]] = field(default_factory=dict)
-    deaths: defaultdict[int, int] = field(default_factory=lambda: defaultdict(int))
+    deaths: Counter[int] = field(default_factory=Counter)
     trial: bool = False  # what is running is given away alone, so that its death is its own
     lost: list[Batch] = field(default_factory=list)
     since: float | None = None  # when it was first seen that there are no workers

@@ -53,6 +53,7 @@ class Store:
         writes the run, or this shard, where its study is another now, and for a run of another version of the store.
         """
         self.shard = shard
+        self._plan: list[Batch] | None = None  # of many cells that takes seconds
         self.run_dir, self._batches, self._made_by = run_dir, run_dir / BATCHES, dict(made_by or {})
         self._batches.mkdir(exist_ok=True)
         self._held = hold(run_dir, shard)
@@ -114,6 +115,7 @@ class Store:
     def grow(self, study: Study) -> None:
         """Have the run grow to a study that has more sizes or seeds, and all else as it is (`generations.grown`)."""
         self._generations.append(study)
+        self._plan = None
         record(self.run_dir, self._generations)
         renew_config(self.run_dir, study)
 
@@ -124,7 +126,12 @@ class Store:
 
     def planned(self) -> list[Batch]:
         """The batches of the run that are open here, in their order."""
-        return [batch for batch in planned(self._generations) if self._is_open(batch.number)]
+        return [batch for batch in self._all_planned() if self._is_open(batch.number)]
+
+    def _all_planned(self) -> list[Batch]:
+        if self._plan is None:
+            self._plan = planned(self._generations)
+        return self._plan
 
     def _is_open(self, number: int) -> bool:
         return self.shard is None or self.shard.has(number)
@@ -136,7 +143,7 @@ class Store:
         """
         # First let go and then look: of shards that end at once one sees all of it, and nobody else.
         self.close()
-        numbers = {batch.number for batch in planned(self._generations)}
+        numbers = {batch.number for batch in self._all_planned()}
         stored = len(numbers.intersection(part_numbers(self._batches)))
         if stored == len(numbers):
             with suppress(StudyError):

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from pandas import DataFrame, Series
 
+from gdstudy.views.figures.labels import sign
 from gdstudy.views.summary import measured, over_seeds, representative_sizes, select
 from gdstudy.views.sweeps import Sweep
 
-# What a closed form is called in a column's head.
-_REFERENCES = {"min_norm": "X⁺y", "pca": "PCA", "reduced_rank": "best map"}
 _FIRST, _BETWEEN, _WIDEST = 9, 2, 120  # letters of the first column, between columns, and of a table
 
 
@@ -34,7 +33,7 @@ def closing_table(sweep: Sweep) -> list[str]:
     lines = [f"{name}  ({held}{hidden}; {said})"]
     lines += [f"{swept:>{_FIRST}}" + "".join(f"{column.head:>{column.width}}" for column in columns)]
     for row, size in enumerate(landmarks(sweep)):
-        mark = "<" if size < sweep.threshold else "=" if size == sweep.threshold else ">"
+        mark = sign(size, sweep.threshold)
         texts = "".join(f"{column.texts[row]:>{column.width}}" for column in columns)
         lines += [f"{size:>5} {mark} {other}{texts}" if sweep.model.has_threshold else f"{size:>{_FIRST}}{texts}"]
     return lines
@@ -71,37 +70,32 @@ def _median(sweep: Sweep, head: str, table: DataFrame, value: str, form: str = "
 def _columns(sweep: Sweep) -> list[_Column]:
     """Of each training the share that converged, its error and, cell by cell, how that differs from the closed form's;
     of the first alone where all do not fit. Then errors of the other closed forms, as many as fit."""
-    error = "relative_test_mse" if sweep.model.autoencoder else "test_mse"
-    own = _errors(sweep, f"{'lost' if sweep.model.autoencoder else 'test MSE'}, {_reference(sweep)}", sweep.rows, error)
+    own = _errors(sweep, f"{'lost' if sweep.model.autoencoder else 'test MSE'}, {sweep.closed_form}", sweep.rows)
     if sweep.classes:
-        own[1] = _Column(f"accuracy, {_reference(sweep)}", own[1].texts)
+        own[1] = _Column(f"accuracy, {sweep.closed_form}", own[1].texts)
     shown = own
     for at, (name, rows) in enumerate(sweep.by_training.items()):
-        errors = _errors(sweep, _heading(name), rows, error)
-        more = [_converged(sweep, rows), *errors, *_progress(sweep, rows, name, error)]
+        errors = _errors(sweep, _heading(name), rows)
+        more = [_converged(sweep, rows), *errors, *_progress(sweep, rows, name)]
         if at == 0:
             shown = [more[0], *own, *more[1:]]
         else:
             shown = [*shown, *(more if _width(shown, more) <= _WIDEST else errors)]
     for (form, level), rows in sweep.beside.items():
-        more = _errors(sweep, form.named(level) if form.levels else form.name, rows, error)
+        more = _errors(sweep, form.named(level) if form.levels else form.name, rows)
         if _width(shown, more) > _WIDEST:
             break
         shown = [*shown, *more]
     return shown
 
 
-def _errors(sweep: Sweep, head: str, rows: DataFrame, error: str) -> list[_Column]:
+def _errors(sweep: Sweep, head: str, rows: DataFrame) -> list[_Column]:
     accuracy = [_median(sweep, "accuracy", rows, "test_accuracy", ".3f")] if sweep.classes else []
-    return [_median(sweep, head, rows, error), *accuracy]
+    return [_median(sweep, head, rows, sweep.error()), *accuracy]
 
 
 def _width(*groups: list[_Column]) -> int:
     return _FIRST + sum(column.width for group in groups for column in group)
-
-
-def _reference(sweep: Sweep) -> str:
-    return "X⁺X" if sweep.model.autoencoder and sweep.reference == "min_norm" else _REFERENCES[sweep.reference]
 
 
 def _heading(training: str) -> str:
@@ -124,24 +118,29 @@ def _converged(sweep: Sweep, trained: DataFrame) -> _Column:
     )
 
 
-def _progress(sweep: Sweep, trained: DataFrame, name: str, error: str) -> list[_Column]:
-    minus = f"{_heading(name)} − {_reference(sweep)}"
+def _progress(sweep: Sweep, trained: DataFrame, name: str) -> list[_Column]:
+    minus = f"{_heading(name)} − {sweep.closed_form}"
     columns = [
-        _column(sweep, minus, lambda size: differences(sweep, trained, size, error)),
-        _column(sweep, "distance", lambda size: between(_values(_at(sweep, trained, size), "distance"), power)),
+        _column(sweep, minus, lambda size: differences(sweep, trained, size)),
+        _column(sweep, "distance", lambda size: distances(_at(sweep, trained, size))),
     ]
     if sweep.reference == "min_norm" and trained["steps_to_tolerance"].notna().any():
         columns += [_column(sweep, "steps left", lambda size: steps_left(_at(sweep, trained, size)))]
     return columns
 
 
-def differences(sweep: Sweep, trained: DataFrame, size: int, error: str) -> str:
+def differences(sweep: Sweep, trained: DataFrame, size: int) -> str:
     """Quartiles over the cells of a size: the error of each minus that of its own closed form, as a share of this one;
     of autoencoders, whose errors are shares already, and may vanish, as it is."""
-    closed, own = (_values(_at(sweep, rows, size), error) for rows in (sweep.rows, trained))
+    closed, own = (_values(_at(sweep, rows, size), sweep.error()) for rows in (sweep.rows, trained))
     if sweep.model.autoencoder:
         return between(own - closed, power)
     return between((own - closed) / closed.where(closed > 0), _percent)
+
+
+def distances(rows: DataFrame) -> str:
+    """Quartiles of how far some cells are from their limits."""
+    return between(_values(rows, "distance"), power)
 
 
 def between(values: Series, written: Callable[[float], str]) -> str:

@@ -56,6 +56,11 @@ def descends(study: Study) -> bool:
     return main is not None and main.plain and not main.momentum and main.start == "own"
 
 
+def closed_form_names(model: Model) -> dict[str, str]:
+    """Estimator → what the closed form of what is trained is called."""
+    return {"min_norm": "X⁺X" if model.autoencoder else "X⁺y", "pca": "PCA", "reduced_rank": "best map"}
+
+
 @dataclass(frozen=True, eq=False)
 class Sweep:
     """Results of one data set and model along N, along P or along the hidden width, the others held.
@@ -108,6 +113,15 @@ class Sweep:
     def reference(self) -> str:
         """The estimator of `rows`."""
         return str(self.rows["estimator"].iloc[0])
+
+    @property
+    def closed_form(self) -> str:
+        """What the closed form is called, by estimator and model: X⁺y, of an autoencoder X⁺X."""
+        return closed_form_names(self.model)[self.reference]
+
+    def error(self, which: str = "test") -> str:
+        """The column of its errors: of an autoencoder shares of its inputs. which: test or train."""
+        return f"relative_{which}_mse" if self.model.autoencoder else f"{which}_mse"
 
     @property
     def main(self) -> str:

@@ -12,9 +12,8 @@ import numpy as np
 from pandas import DataFrame
 
 from gdstudy.experiment.tables import Run
-from gdstudy.study.models import MODELS
 from gdstudy.study.optimizers import OPTIMIZERS
-from gdstudy.views.claims import RULES
+from gdstudy.views.claims import by_rule
 from gdstudy.views.claims.bibliography import reference, works
 from gdstudy.views.claims.rule import HOLDS, VERDICTS, Claim, counted
 from gdstudy.views.closing import closing_table
@@ -90,15 +89,12 @@ def claims_csv(claims: list[Claim]) -> str:
 def claims_markdown(claims: list[Claim], title: str) -> str:
     """A table a claim, a row a data set."""
     lines = [f"# {title}", "", _count(claims)]
-    for rule in RULES:
-        rows = [claim for claim in claims if claim.claim == rule.claim]
-        if rows:
-            check = "A check, not counted: at this level nothing is changed. " * rule.check
-            said = f"**{rule.claim[0].upper()}{rule.claim[1:]}** ({rule.said_in}). {check}Number: {rule.measure}."
-            lines += ["", said, ""]
-            lines += [f"| data set | number | holds if {rows[0].threshold} |", "|---|---:|---|"]
-            lines += [f"| {_where(row)} | {row.number:.3g} | {_emphasis(row)}{_cells(row)} |" for row in rows]
-    keys = {key for rule in RULES for key in rule.source if any(claim.claim == rule.claim for claim in claims)}
+    for rule, rows in by_rule(claims):
+        check = "A check, not counted: at this level nothing is changed. " * rule.check
+        lines += ["", f"**{rule.sentence}** ({rule.said_in}). {check}Number: {rule.measure}.", ""]
+        lines += [f"| data set | number | holds if {rows[0].threshold} |", "|---|---:|---|"]
+        lines += [f"| {row.where} | {row.number:.3g} | {_emphasis(row)}{row.of_cells} |" for row in rows]
+    keys = {key for rule, _ in by_rule(claims) for key in rule.source}
     lines += ["", "## References", "", *(f"- {reference(key)}" for key in works() if key in keys)]
     return "\n".join(lines) + "\n"
 
@@ -106,24 +102,13 @@ def claims_markdown(claims: list[Claim], title: str) -> str:
 def claims_text(claims: list[Claim]) -> str:
     """What the terminal shows: a claim, and under it the number of each data set, marked where it does not hold."""
     lines = []
-    for rule in RULES:
-        rows = [claim for claim in claims if claim.claim == rule.claim]
-        if rows:
-            held = sum(row.verdict == HOLDS for row in rows)
-            verb = "check" if rule.check else "holds"
-            lines += [f"{verb} {held:>2} of {len(rows):<2} {rule.claim} ({rule.said_in}); {rows[0].threshold}:"]
-            numbers = [f"{_where(r)} {r.number:.3g}" + _unless_held(r) + _cells(r) for r in rows]
-            lines += [textwrap.fill(", ".join(numbers), 110, initial_indent=" " * 15, subsequent_indent=" " * 15)]
+    for rule, rows in by_rule(claims):
+        held = sum(row.verdict == HOLDS for row in rows)
+        verb = "check" if rule.check else "holds"
+        lines += [f"{verb} {held:>2} of {len(rows):<2} {rule.claim} ({rule.said_in}); {rows[0].threshold}:"]
+        numbers = [f"{row.where} {row.number:.3g}{_unless_held(row)}{row.of_cells}" for row in rows]
+        lines += [textwrap.fill(", ".join(numbers), 110, initial_indent=" " * 15, subsequent_indent=" " * 15)]
     return "\n".join([*lines, _count(claims)])
-
-
-def _where(claim: Claim) -> str:
-    # Of a plain model there is no more to say; of others also along which size.
-    return claim.dataset if claim.model in MODELS else f"{claim.dataset} ({claim.model})"
-
-
-def _cells(claim: Claim) -> str:
-    return f" ({claim.cells})" if claim.cells else ""
 
 
 def _unless_held(claim: Claim) -> str:

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -16,7 +16,7 @@ from conftest import without_views
 
 from gdstudy import load_arrays, load_curves, load_results, resume_study, run_study
 from gdstudy.study.config import Study
-from gdstudy.study.errors import StudyError
+from gdstudy.study.errors import StudyError, Unfinished
 from gdstudy.study.groups import Ablations, Executor, Training
 from gdstudy.study.values import Levels
 from gdstudy.sweep import executors, run, worker
@@ -201,6 +201,41 @@ def test_a_process_that_dies_between_its_tasks_is_replaced(tmp_path):
         worker.kill()
         worker.wait(60)
         assert pool.submit([]).result(60) == []
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_only_the_batch_that_kills_is_blamed_though_others_die_with_it(shared, tmp_path, monkeypatch):
+    """As on Dask: all tasks under way are told that their worker died. Not knowing that, others are blamed too."""
+    waiting = []
+
+    class Dies(Exception):
+        pass
+
+    @contextmanager
+    def together(study, job, executor):
+        def submit(batches):
+            waiting.append((batches, Future()))
+            return waiting[-1][1]
+
+        def workers():  # asked before anything is handed out: what was handed out ends together
+            kills = any(
+                batch.dataset == "diabetes" and batch.cells[0][0] == 30 for some, _ in waiting for batch in some
+            )
+            for some, future in waiting:
+                future.set_exception(Dies()) if kills else future.set_result(compute_apart(job, some))
+            waiting.clear()
+            return 2
+
+        yield Pool(submit, workers, died=(Dies,), shared=shared)
+
+    monkeypatch.setattr(run, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(run, "pool_of", together)
+    study = small(batch_cells=6, trainings={}, ablations=Ablations(), gd=Training(steps=5), n_train=[20, 30])
+    with pytest.raises(Unfinished) as raised:
+        run_study(study, tmp_path / "run")
+    stored = len(list((tmp_path / "run" / "batches").glob("*.results.parquet")))
+    assert str(raised.value).startswith("1 of the batches killed") == shared
+    assert (stored == 3) == shared
 
 
 # Workers that die. The code runs in a process of its own: it is imported by its workers.

@@ -1,6 +1,8 @@
 """A table that is mapped from a scratch file is the one that is read at once, bit for bit."""
 
 import resource
+import shutil
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -9,7 +11,7 @@ import pytest
 from gdstudy.experiment.tables import frame, in_order
 from gdstudy.study.columns import ORDER, TABLES
 from gdstudy.study.errors import StudyError
-from gdstudy.sweep import mapped, reading
+from gdstudy.sweep import mapped, parts, reading
 from gdstudy.sweep.mapped import mapped_frame
 from gdstudy.sweep.parts import as_arrow, as_frame
 from gdstudy.sweep.reading import load_curves, load_results, load_run
@@ -100,6 +102,33 @@ def test_a_run_of_more_rows_than_fit_is_mapped(name, request, monkeypatch):
         assert not found["test_mse"].to_numpy().flags.writeable  # nobody writes to it
     assert_same(run.results, held.results)
     assert len(run.arrays) == len(held.arrays)
+
+
+def test_a_run_is_planned_and_each_part_looked_through_once(run_dir, monkeypatch):
+    looked, plans, is_whole, plan = Counter(), [], parts._is_whole, reading.planned
+    monkeypatch.setattr(reading, "MOST_ROWS", 10)
+    monkeypatch.setattr(parts, "_is_whole", lambda path, size: looked.update([path]) or is_whole(path, size))
+    monkeypatch.setattr(reading, "planned", lambda stages: plans.append(1) or plan(stages))
+    load_run(run_dir)
+    assert set(looked) == set((run_dir / "batches").glob("*.parquet"))
+    assert set(looked.values()) == {1}
+    assert len(plans) == 1
+
+
+def test_a_part_that_changes_between_two_passes_is_found(run_dir, tmp_path, monkeypatch):
+    folder = shutil.copytree(run_dir, tmp_path / "run")
+    part, rows = next((folder / "batches").glob("*.curves.parquet")), reading._Stored.rows
+
+    def then_damaged(stored, *tables):
+        found, content = rows(stored, *tables), bytearray(part.read_bytes())
+        content[len(content) // 2] ^= 1
+        part.write_bytes(content)
+        return found
+
+    monkeypatch.setattr(reading, "MOST_ROWS", 10)
+    monkeypatch.setattr(reading._Stored, "rows", then_damaged)
+    with pytest.raises(StudyError, match=r"damaged \(its checksum is another\)"):
+        load_run(folder)
 
 
 def test_what_lies_together_is_not_copied(run_dir, monkeypatch):

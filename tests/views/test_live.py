@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -108,16 +109,21 @@ def finished(monkeypatch):
     return found
 
 
-def raw(folder):
-    """(folder, tag) → steps and values in the order of its files."""
-    found = {}
+def values(folder):
+    """((folder, tag), step, scalar) in the order of its files."""
     for path in sorted(folder.rglob("*tfevents*")):
         for record in RawEventFileLoader(str(path)).Load():
             event = Event.FromString(record)
             for value in event.summary.value:
-                key = path.parent.relative_to(folder).as_posix(), value.tag
                 if value.HasField("simple_value"):
-                    found.setdefault(key, []).append((event.step, value.simple_value))
+                    yield (path.parent.relative_to(folder).as_posix(), value.tag), event.step, value
+
+
+def raw(folder):
+    """(folder, tag) → steps and values in the order of its files."""
+    found = {}
+    for key, step, value in values(folder):
+        found.setdefault(key, []).append((step, value.simple_value))
     return found
 
 
@@ -194,6 +200,8 @@ def test_in_whatever_order_batches_come_steps_increase_and_no_n_is_shown_before_
     at_its_end = written_at_its_end(readouts, tmp_path / "other")
     curves = {key: some for key, some in at_its_end.items() if not key[1].startswith("final/")}
     assert {key: some for key, some in found.items() if key[0] != "progress"} == curves
+    described = Counter(key for key, _, value in values(tmp_path / "live") if value.metadata.summary_description)
+    assert {key: n for key, n in described.items() if key[0] != "progress"} == dict.fromkeys(curves, 1)
     assert told == []
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from gdstudy.experiment.tables import Run
 from gdstudy.views.claims.autoencoders import AUTOENCODERS
 from gdstudy.views.claims.bottlenecks import BOTTLENECKS
@@ -14,9 +16,16 @@ from gdstudy.views.claims.rule import HOLDS, VERDICTS, Claim, Rule
 from gdstudy.views.claims.superposition import SUPERPOSITION
 from gdstudy.views.sweeps import sweeps
 
-__all__ = ["HOLDS", "RULES", "VERDICTS", "Claim", "Rule", "decide"]
+__all__ = ["HOLDS", "RULES", "VERDICTS", "Claim", "Rule", "by_rule", "decide"]
 
 RULES = [*LEAST_SQUARES, *FACTORS, *LAWS, *DESCENT, *RIDGE, *AUTOENCODERS, *BOTTLENECKS, *SUPERPOSITION]
+
+
+def by_rule(claims: Sequence[Claim]) -> Iterator[tuple[Rule, list[Claim]]]:
+    """Claims under the rules that decided them, in the order of the rules."""
+    for rule in RULES:
+        if rows := [claim for claim in claims if claim.claim == rule.claim]:
+            yield rule, rows
 
 
 def decide(run: Run) -> list[Claim]:

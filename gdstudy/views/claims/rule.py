@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from pandas import DataFrame
 
+from gdstudy.study.models import MODELS
 from gdstudy.views.claims.bibliography import cited
 from gdstudy.views.sweeps import Sweep
 
@@ -32,6 +33,16 @@ class Claim:
     cells: str = ""
     reason: str = ""
     check: bool = False
+
+    @property
+    def where(self) -> str:
+        """Its data set; of what is no plain model also that, and along which size."""
+        return self.dataset if self.model in MODELS else f"{self.dataset} ({self.model})"
+
+    @property
+    def of_cells(self) -> str:
+        """` (98% of 3,000 cells converged)`, or nothing."""
+        return f" ({self.cells})" if self.cells else ""
 
 
 def counted(claims: Sequence[Claim]) -> tuple[dict[str, int], str]:
@@ -94,6 +105,11 @@ class Rule:
     trained: bool = False
     check: bool = False
     rounding: Callable[[Sweep], Rounding] | None = None
+
+    @property
+    def sentence(self) -> str:
+        """The claim as a sentence begins."""
+        return self.claim[0].upper() + self.claim[1:]
 
     @property
     def said_in(self) -> str:

@@ -16,7 +16,7 @@ from gdstudy.views.closing import landmarks
 from gdstudy.views.html.contents import Table, number
 from gdstudy.views.html.described import settings
 from gdstudy.views.html.embedded import page, picture, table_data
-from gdstudy.views.html.explorer import AXES, error, error_label, lines, names, place, title
+from gdstudy.views.html.explorer import AXES, error_label, lines, names, place, title
 from gdstudy.views.html.pictures import compared
 from gdstudy.views.summary import by_size, measured, select
 from gdstudy.views.sweeps import Sweep, sweeps
@@ -112,7 +112,7 @@ def _lines(first: Sweep, second: Sweep) -> dict[str, Any]:
     drawn = []
     for run, sweep in (("A", first), ("B", second)):
         for label, rows in lines(sweep):
-            curve = by_size(rows, error(sweep), sweep.size)
+            curve = by_size(rows, sweep.error(), sweep.size)
             bands = {"x": curve.x, "low": curve.low, "median": curve.median, "high": curve.high}
             drawn.append({"run": run, "label": label, **bands})
     threshold = first.threshold if first.model.has_threshold and first.size != "n_hidden" else None

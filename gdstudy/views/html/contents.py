@@ -11,14 +11,13 @@ import numpy as np
 from pandas import DataFrame
 
 from gdstudy.study.ablations import ABLATIONS
-from gdstudy.study.models import MODELS
 from gdstudy.study.status import WORDS, Status
-from gdstudy.views.claims import HOLDS, RULES, Claim
+from gdstudy.views.claims import HOLDS, Claim, by_rule
 from gdstudy.views.claims.bibliography import cited, works
-from gdstudy.views.closing import between, differences, landmarks, power, steps_left
+from gdstudy.views.closing import differences, distances, landmarks, steps_left
 from gdstudy.views.figures import FIGURES
 from gdstudy.views.html.embedded import picture
-from gdstudy.views.html.explorer import error, error_label, lines, names, place, title
+from gdstudy.views.html.explorer import error_label, lines, names, place, title
 from gdstudy.views.summary import by_size, select
 from gdstudy.views.sweeps import Sweep
 
@@ -53,7 +52,7 @@ def errors_at_threshold(sweep: Sweep) -> Iterator[Table]:
     yield Table(
         f"{about}: test {error_label(sweep)}",
         ["", *(place(sweep, size) for size in sizes)],
-        [[label, *(_cell(sweep, rows, size, error(sweep)) for size in sizes)] for label, rows in lines],
+        [[label, *(_cell(sweep, rows, size, sweep.error()) for size in sizes)] for label, rows in lines],
     )
     if sweep.classes:
         yield Table(
@@ -99,8 +98,8 @@ def certificates(sweep: Sweep) -> Table | None:
         for size in landmarks(sweep):
             here = select(trained, **{sweep.size: size})
             if len(here):
-                more = [] if same else [differences(sweep, trained, size, error(sweep))]
-                distance = between(here["distance"], power) if here["distance"].notna().any() else "–"
+                more = [] if same else [differences(sweep, trained, size)]
+                distance = distances(here) if here["distance"].notna().any() else "–"
                 values = [*more, distance, steps_left(here), _middle(here, "slowest_singular_value", ".2g")]
                 leak = _middle(here, "row_space_leak", ".1e")
                 rows.append([f"{called[name]}, {place(sweep, size)}", _ended(here), *values, leak])
@@ -132,39 +131,29 @@ def statuses(results: DataFrame) -> list[tuple[str, int, str, str]]:
 
 @dataclass(frozen=True)
 class Decided:
-    """A claim on all data sets of a run. rows: (data set, number, verdict and why)."""
+    """A claim on all data sets of a run. check: it is not counted. rows: (data set, number, verdict and why)."""
 
     claim: str
     said_in: str
     measure: str
     threshold: str
     held: int
+    check: bool
     rows: list[tuple[str, str, str, str]]
 
 
 def decided(claims: Sequence[Claim]) -> list[Decided]:
     found = []
-    for rule in RULES:
-        if rows := [claim for claim in claims if claim.claim == rule.claim]:
-            lines = [(_where(c), _number(c), c.verdict, c.reason) for c in rows]
-            held = sum(c.verdict == HOLDS for c in rows)
-            claim = rule.claim[0].upper() + rule.claim[1:]
-            found.append(Decided(claim, rule.said_in, rule.measure, rows[0].threshold, held, lines))
+    for rule, rows in by_rule(claims):
+        lines = [(c.where, f"{number(c.number, '.3g')}{c.of_cells}", c.verdict, c.reason) for c in rows]
+        held = sum(c.verdict == HOLDS for c in rows)
+        found.append(Decided(rule.sentence, rule.said_in, rule.measure, rows[0].threshold, held, rule.check, lines))
     return found
-
-
-def _where(claim: Claim) -> str:
-    return claim.dataset if claim.model in MODELS else f"{claim.dataset} ({claim.model})"
-
-
-def _number(claim: Claim) -> str:
-    return f"{number(claim.number, '.3g')}{f' ({claim.cells})' if claim.cells else ''}"
 
 
 def references(claims: Sequence[Claim]) -> list[tuple[str, Any]]:
     """(as it is cited, the work) of those that the claims stand on, and of the paper."""
-    said = {claim.claim for claim in claims}
-    keys = {_PAPER, *(key for rule in RULES if rule.claim in said for key in rule.source)}
+    keys = {_PAPER, *(key for rule, _ in by_rule(claims) for key in rule.source)}
     return [(cited(key), work) for key, work in works().items() if key in keys]
 
 

@@ -15,14 +15,13 @@ from gdstudy.study.estimators import CLOSED_FORMS
 from gdstudy.study.models import REFERENCES
 from gdstudy.study.values import log_spaced
 from gdstudy.views.closing import landmarks
-from gdstudy.views.figures.labels import axis_label, data_label, training_label
+from gdstudy.views.figures.labels import axis_label, data_label, sign, training_label
 from gdstudy.views.figures.style import FEATURES, LOST, ROWS
 from gdstudy.views.summary import by_size, by_size_after, select
-from gdstudy.views.sweeps import Sweep, sweeps
+from gdstudy.views.sweeps import Sweep, closed_form_names, sweeps
 
 SYMBOLS = {"n_train": "N", "n_parameters": "P", "n_hidden": "k"}
 AXES = {"n_train": ROWS, "n_parameters": FEATURES, "n_hidden": "hidden width k (units)"}
-_REFERENCES = {"min_norm": "X⁺y", "pca": "PCA", "reduced_rank": "the best map"}
 _TIMES = 32  # places of the slider over t, at most
 
 
@@ -45,11 +44,6 @@ def title(sweep: Sweep) -> str:
     return ", ".join(part for part in (data_label(*sweep.seen), "" if model.regression else said, along) if part)
 
 
-def error(sweep: Sweep, which: str = "test") -> str:
-    """The column that a sweep's errors are in."""
-    return f"relative_{which}_mse" if sweep.model.autoencoder else f"{which}_mse"
-
-
 def error_label(sweep: Sweep) -> str:
     return LOST if sweep.model.autoencoder else axis_label("test_mse", "MSE")
 
@@ -59,8 +53,7 @@ def place(sweep: Sweep, size: int) -> str:
     symbol = SYMBOLS[sweep.size]
     if not sweep.model.has_threshold or sweep.size == "n_hidden":
         return f"{symbol} = {size}"
-    sign = "<" if size < sweep.threshold else "=" if size == sweep.threshold else ">"
-    return f"{symbol} = {size} {sign} {'P' if symbol == 'N' else 'N'}"
+    return f"{symbol} = {size} {sign(size, sweep.threshold)} {'P' if symbol == 'N' else 'N'}"
 
 
 def names(sweep: Sweep) -> dict[str, str]:
@@ -68,9 +61,8 @@ def names(sweep: Sweep) -> dict[str, str]:
     study = sweep.study
     trained = {name: training_label(study, name) for name in study.trained}
     exact = {f"{name}_closed_form": f"{label}, exact iterate" for name, label in trained.items()}
-    reference = {**_REFERENCES, "min_norm": "X⁺X"} if sweep.model.autoencoder else _REFERENCES
     forms = {name: form.label for name, form in CLOSED_FORMS.items()}
-    return {**reference, "theory": "exact expectation", **trained, **exact, **forms}
+    return {**closed_form_names(sweep.model), "theory": "exact expectation", **trained, **exact, **forms}
 
 
 def lines(sweep: Sweep) -> Iterator[tuple[str, DataFrame]]:
@@ -130,10 +122,10 @@ def _training(sweep: Sweep, name: str) -> dict[str, Any] | None:
     if curves.empty:
         return None
     steps = checkpoints(sweep.study, name, curves)
-    test = by_size_after(curves, error(sweep), steps, sweep.size)
+    test = by_size_after(curves, sweep.error(), steps, sweep.size)
     found: dict[str, Any] = {"name": name, "label": training_label(sweep.study, name), "steps": steps}
     found |= {"sizes": test[0].x, "test": _stacked(test), "low": _stacked(test, "low"), "high": _stacked(test, "high")}
-    values = {"train": error(sweep, "train"), "distance": "distance"}
+    values = {"train": sweep.error("train"), "distance": "distance"}
     if sweep.classes:
         values["accuracy"] = "test_accuracy"
     for key, column in values.items():

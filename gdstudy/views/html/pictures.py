@@ -10,7 +10,7 @@ from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, shared_lege
 from gdstudy.views.figures.curves import draw
 from gdstudy.views.figures.files import as_files
 from gdstudy.views.figures.style import BLUE, ORANGE, STYLE, grid
-from gdstudy.views.html.explorer import AXES, error, error_label, lines, title
+from gdstudy.views.html.explorer import AXES, error_label, lines, title
 from gdstudy.views.summary import by_size
 from gdstudy.views.sweeps import Sweep
 
@@ -26,7 +26,7 @@ def compared(pairs: Sequence[tuple[Sweep, Sweep]]) -> bytes:
         for axis, pair in zip(axes[0], pairs, strict=True):
             for sweep, run, colour in zip(pair, "AB", (BLUE, ORANGE), strict=True):
                 for (label, rows), style in zip(lines(sweep), _LINES * len(sweep.by_training) or _LINES, strict=False):
-                    curve = by_size(rows, error(sweep), sweep.size)
+                    curve = by_size(rows, sweep.error(), sweep.size)
                     draw(axis, curve, f"{run}: {label}", colour, band=0.1, linestyle=style)
             log_axes(axis, AXES[pair[0].size], f"median test {error_label(pair[0])}")
             fit_y(axis)
