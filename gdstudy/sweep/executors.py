@@ -238,15 +238,17 @@ def _dask(asked: groups.Executor, study: Study, job: Job) -> Iterator[Pool]:
 
         try:
             with _client(Client, cluster or asked.scheduler) as client:
-                executor = client.get_executor(pure=False)
-                # As a task of its own, not as data: whoever has lost it computes it again.
-                held = client.submit(_same, job, pure=False)
-                yield Pool(
-                    submit=lambda batches: executor.submit(compute_apart, held, batches),
-                    workers=workers,
-                    died=(KilledWorker,),
-                    shared=True,
-                )
+                # The job is a task of its own, not data: whoever has lost it computes it again, and where its worker
+                # died of that too it is given anew.
+                executor, held = client.get_executor(pure=False), client.submit(_same, job, pure=False)
+
+                def submit(batches: Sequence[Batch]) -> Future[list[Done]]:
+                    nonlocal held
+                    if held.status == "error":
+                        held = client.submit(_same, job, pure=False)
+                    return executor.submit(compute_apart, held, batches)
+
+                yield Pool(submit, workers, died=(KilledWorker,), shared=True)
         finally:
             if cluster is not None:
                 cluster.close()

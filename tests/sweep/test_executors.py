@@ -1,10 +1,11 @@
 """The same tables from every executor; workers that die, and batches that kill them."""
 
 import os
+import signal
 import subprocess
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -192,6 +193,22 @@ def test_local_dask_workers_that_were_given_up_are_begun_again(tmp_path, monkeyp
     assert len(list((folder / "batches").glob("*.results.parquet"))) == 12
 
 
+def test_a_dask_worker_that_dies_as_it_is_sent_the_study_costs_no_batch(tmp_path, monkeypatch):
+    mark = tmp_path / "died"
+
+    def dies_once(job):  # a local function: it travels as it is
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return job
+
+    monkeypatch.setattr(executors, "_same", dies_once)
+    study = small(trainings={}, ablations=Ablations(), gd=Training(steps=20))
+    folder = run_study(replace(study, executor=Executor(kind="dask", workers=1)), tmp_path / "run")
+    assert mark.exists()
+    assert len(list((folder / "batches").glob("*.results.parquet"))) == 12
+
+
 def test_a_process_that_dies_between_its_tasks_is_replaced(tmp_path):
     job = Job(Study(), {}, {}, tmp_path, (tmp_path / "token", b""))
     with executors._processes(1, "cpu", job) as pool:
@@ -200,6 +217,9 @@ def test_a_process_that_dies_between_its_tasks_is_replaced(tmp_path):
         (worker,) = (child for child in before if "spawn_main" in " ".join(child.cmdline()))
         worker.kill()
         worker.wait(60)
+        task = pool.submit([])
+        with suppress(BrokenExecutor):  # of which the pool may not know yet
+            task.result(60)
         assert pool.submit([]).result(60) == []
 
 
