@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -23,6 +25,8 @@ SMALL_CELL = 1 << 15
 LARGE_CELL = 1 << 16
 # Seconds: how long steps are timed; how soon speeds are compared again, and how far apart that may come to be.
 _TIMED, _SOON, _LATE = 0.01, 0.25, 16.0
+# Operations that take as long as it takes to start a thread, some .1 ms; parts for each to take.
+_WORTH_A_THREAD, _PARTS = 1 << 20, 4
 # More threads must be this much faster to be worth it; this much slower, and it is the machine that is busy.
 _GAIN, _STALL = 0.9, 2.0
 
@@ -56,6 +60,23 @@ def one_blas_thread(cell: int) -> Iterator[None]:
     """
     with threadpool_limits(1, user_api="blas") if cell > LARGE_CELL else nullcontext():
         yield
+
+
+def share(work: Callable[[int, int], None], n: int, threads: int, operations: int) -> None:
+    """work(begin, end) for all of 0 … n, of so many operations together, on several of Python's threads.
+
+    For work that lets other threads go on. Who is done takes the next part: nobody waits but at the end, and a busy
+    core costs no more than its share.
+    """
+    threads = min(threads, n, 1 + operations // _WORTH_A_THREAD)
+    if threads <= 1:
+        work(0, n)
+        return
+    parts = min(n, _PARTS * threads)
+    ends = [n * part // parts for part in range(parts + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        for done in [pool.submit(work, *part) for part in pairwise(ends)]:
+            done.result()
 
 
 class Pace:

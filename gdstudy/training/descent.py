@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gdstudy.study.status import Status
-from gdstudy.training.engine import Engine, Saver, Snapshot
+from gdstudy.training.engine import Engine, Looked, Saver, Snapshot
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def descend(
     It ends `diverged` when that norm grows beyond what a stable step size allows, or the loss stays above its best,
     `stalled` when the gradient vanishes away from a minimum, `max_steps` at the last checkpoint.
     Looks at t, t + max(1, t // engine.looks), …: at most a 64th late (a module: a 16th), at little cost.
-    on_check(cell-steps taken, cells still running) is called at each look.
+    on_check(cell-steps taken, cells still running) is called at each look, or after some.
     saver: keeps the descent after looks, where it is due or on_check stops it. What it has saved goes on from there:
     the states at later checkpoints are the same, bit for bit; those at earlier ones are not yielded again.
     """
@@ -60,22 +60,20 @@ def descend(
         if saver is not None and saver.saved is not None:
             ledger.restore(engine, saver.saved)
         else:
-            ledger.look(engine, 0)
-    t = ledger.t
+            ledger.look(engine, Looked.of(0, engine.gradient_norm(), ledger.largest), 0)
     for checkpoint in checkpoints:
-        if checkpoint < t:
+        if checkpoint < ledger.t:
             continue
+        ahead = _intervals(ledger.t, checkpoint, engine.looks)
         with engine.pace.around(), full_precision(device):
-            while t < checkpoint and len(engine.cells):
-                n_steps = min(checkpoint - t, max(1, t // engine.looks))
-                n_cells = len(engine.cells)
-                engine.advance(n_steps)
-                t += n_steps
-                ledger.look(engine, t)
+            while ahead and len(engine.cells):
+                seen = engine.through(ahead, ledger.first, ledger.largest, tolerance)
+                ledger.look(engine, seen, sum(ahead[: seen.looks]))
+                ahead = ahead[seen.looks :]
                 stopped = True
                 try:
                     if on_check is not None:
-                        on_check(n_cells * n_steps, len(engine.cells))
+                        on_check(int(seen.steps.sum()), len(engine.cells))
                     stopped = False
                 finally:
                     if saver is not None and (stopped or saver.due()):
@@ -84,6 +82,15 @@ def descend(
         yield ledger.state(checkpoint)
         if not len(engine.cells):
             return
+
+
+def _intervals(t: int, checkpoint: int, looks: int) -> list[int]:
+    """Steps between looks from t to a checkpoint."""
+    found = []
+    while t < checkpoint:
+        found.append(min(checkpoint - t, max(1, t // looks)))
+        t += found[-1]
+    return found
 
 
 # What a ledger knows.
@@ -107,11 +114,14 @@ class _Ledger:
         self.steps = torch.zeros(len(self.first), dtype=torch.int64, device=self.first.device)
         self.status = torch.full_like(self.steps, Status.RUNNING)
 
-    def look(self, engine: Engine, t: int) -> None:
-        """Decide which cells are done after t steps, and why; they leave the engine."""
-        norm = engine.gradient_norm()
-        self.t, self.relative = t, torch.where(norm == 0, norm, norm / self.first)
-        self.largest = torch.maximum(self.largest, norm)
+    def look(self, engine: Engine, seen: Looked, n_steps: int) -> None:
+        """Decide which cells are done n_steps further, or were on the way, and why; they leave the engine."""
+        norm, steps = seen.norm, self.t + seen.steps
+        self.t, self.relative, self.largest = (
+            self.t + n_steps,
+            torch.where(norm == 0, norm, norm / self.first),
+            seen.largest,
+        )
         converged = norm <= self.tolerance * self.largest
         diverged = ~(self.relative <= engine.divergence) | engine.rising()
         done = converged | diverged
@@ -124,7 +134,7 @@ class _Ledger:
             code[flat & ~engine.is_minimum()] = Status.STALLED
         cells = engine.cells[done]
         self.W[cells] = engine.solution()[done]
-        self.steps[cells], self.gradient[cells], self.status[cells] = t, self.relative[done], code[done]
+        self.steps[cells], self.gradient[cells], self.status[cells] = steps[done], self.relative[done], code[done]
         engine.keep(~done)
         self.first, self.largest, self.relative = self.first[~done], self.largest[~done], self.relative[~done]
 
@@ -148,7 +158,7 @@ class _Ledger:
 
     def state(self, checkpoint: int) -> State:
         unknown = torch.full_like(self.gradient, torch.nan)
-        seen = (self.steps, self.W, self.gradient, unknown, self.status)
+        seen = (self.steps, self.W, self.gradient.to(self.W.dtype), unknown, self.status)
         return State(checkpoint, *(values.clone() for values in seen))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from gdstudy.linalg.threads import Pace
@@ -16,6 +18,34 @@ def readout_divergence(momentum: float = 0.0) -> float:
     Below the stable limit plain descent's never grows, and a heavy ball's overshoots by less than 2/(1 − β).
     """
     return 2 / (1 - momentum)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was seen of cells (C,) on their way, in the engine's order.
+
+    looks: at how many; those that are not done have taken all steps between. steps: (C,) taken by each. norm: (C,) ‖∇L‖
+    after them; largest: (C,) the largest it has had at a look.
+    """
+
+    looks: int
+    steps: Tensor
+    norm: Tensor
+    largest: Tensor
+
+    @classmethod
+    def of(cls, n_steps: int, norm: Tensor, largest: Tensor) -> Looked:
+        """At one look."""
+        steps = torch.full(norm.shape, n_steps, dtype=torch.int64, device=norm.device)
+        return cls(1, steps, norm, torch.maximum(largest, norm))
+
+    @classmethod
+    def together(cls, parts: Sequence[Looked]) -> Looked:
+        """Of cells side by side."""
+        steps, norm, largest = (
+            torch.cat([getattr(part, name) for part in parts]) for name in ("steps", "norm", "largest")
+        )
+        return cls(parts[0].looks, steps, norm, largest)
 
 
 # Tensors and numbers by name, and lists and mappings of them.
@@ -40,6 +70,8 @@ class Engine(Protocol):
 
     divergence: growth of the gradient norm that proves it. looks: `descend` looks each time t has grown by this part.
     pace: on how many threads it works.
+    through: steps through the first of these intervals, or more of them, with a look after each; a cell whose ‖∇L‖ is
+    at most tolerance times its largest, or not within divergence times its first, (C,) each, takes no more.
     gradient_norm: (C,) ‖∇L‖ of the running cells, each in a unit of its own that does not change. is_minimum: (C,)
     meaningful where it is 0. rising: (C,) the loss is out of bounds, or has long been above its best where a stable
     step size brings it down in the end.
@@ -53,7 +85,7 @@ class Engine(Protocol):
     @property
     def cells(self) -> Tensor: ...
 
-    def advance(self, n_steps: int) -> None: ...
+    def through(self, intervals: Sequence[int], first: Tensor, largest: Tensor, tolerance: float) -> Looked: ...
     def gradient_norm(self) -> Tensor: ...
     def solution(self) -> Tensor: ...
     def keep(self, mask: Tensor) -> None: ...

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -11,17 +12,20 @@ from torch import Tensor
 
 from gdstudy.linalg.metrics import norm
 from gdstudy.linalg.threads import Pace
-from gdstudy.training.engine import Snapshot, readout_divergence
+from gdstudy.training.compiled import CompiledBlock, compiles
+from gdstudy.training.engine import Looked, Snapshot, readout_divergence
 
 # Gram matrices of this many bytes stay in a core's own cache while many steps are taken on them; of four times as many
 # a step takes up to four times as long.
 CACHE_BYTES = 1 << 20
 # PyTorch multiplies matrices of fewer numbers than this by a plain loop, in which whole rows of A are the faster order.
 PLAIN_LOOP = 400
+# Products of two numbers that machine code takes before anybody is told how far it is: about .1 s on two cores.
+AT_ONCE = 1 << 30
 
 
-class _Block:
-    """Cells whose Gram matrices share one padded size n, and so one batched product a step.
+class Block:
+    """Cells whose Gram matrices share one padded size n, and so one batched product of PyTorch a step.
 
     A: (C, n, n) η times the Gram matrix; B: (C, k, n) η times the right-hand side; Z: (C, k, n) the unknown and, with
     momentum, V its last step, transposed: batched products of rows with A are the faster kernel on a CPU from n of
@@ -32,17 +36,17 @@ class _Block:
     def __init__(
         self,
         cells: Tensor,
+        gram: Tensor,
+        right: Tensor,
         X: Tensor,
-        residual: Tensor,
         eta: Tensor,
-        dual: bool,
-        threads: int | None = None,
         momentum: float = 0.0,
+        threads: int | None = None,
     ) -> None:
+        """gram: (C, n, n), right: (C, n, k), of XXᵀ where X (C, n, P) is given, else X is (C, 0, P)."""
         self.momentum = momentum
-        self.cells, self.eta, self.dual = cells, eta[:, None, None], dual
-        self.X = X if dual else X.new_empty(len(X), 0)  # else its Gram matrix says all
-        gram, right = (X @ X.mT, residual) if dual else (X.mT @ X, X.mT @ residual)
+        self.cells, self.eta, self.dual = cells, eta[:, None, None], X.shape[1] > 0
+        self.X = X
         self.B = (self.eta * right).mT.contiguous()
         self.column = self.B.shape[1] == 1 and gram.shape[-1] ** 2 < PLAIN_LOOP
         self.A = self.eta * gram
@@ -63,6 +67,18 @@ class _Block:
         """B, the two factors of ZA, and Z; all transposed where an output is a column."""
         return (B.mT, A, Z.mT, Z.mT) if self.column else (B, Z, A, Z)
 
+    work = 0  # has no use for more looks at once
+
+    def through(
+        self, intervals: Sequence[int], first: Tensor, largest: Tensor, tolerance: float, divergence: float
+    ) -> Looked:
+        """As `Engine.through`, to the first look."""
+        self.advance(intervals[0])
+        return Looked.of(intervals[0], self.gradient_norm(), largest)
+
+    def gradient_norm(self) -> Tensor:
+        return norm(self.gradient().flatten(1))
+
     def gradient(self) -> Tensor:
         """Xᵀ(XW − Y), transposed: (C, k, P)."""
         B, left, right, _ = self._in_order(self.A, self.B, self.Z)
@@ -80,6 +96,10 @@ class _Block:
         kept = mask.nonzero().squeeze(-1)
         for name in ("cells", "X", "eta", "A", "B", "Z", "V"):
             setattr(self, name, getattr(self, name)[kept])
+
+    def state(self) -> dict[str, Tensor]:
+        """What steps have changed: Z and V, (C, k, n)."""
+        return {"Z": self.Z, "V": self.V}
 
 
 def _step(B: Tensor, left: Tensor, right: Tensor, Z: Tensor, gradient: Tensor) -> None:
@@ -118,21 +138,33 @@ class Gram:
         residual = Y - X @ W0
         # Sizes in steps of 8: few products a step, little padding, and a size that depends on the cell alone.
         padded = torch.where(n_rows >= P, 0, ((n_rows + 7) // 8 * 8).clamp(max=n))
+        kind = CompiledBlock if compiles(X, Y.shape[-1]) else Block
         self.blocks = []
         for size in padded.unique().tolist():
             cells = (padded == size).nonzero().squeeze(-1)
-            rows = slice(None) if size == 0 else slice(size)
-            block = _Block(cells, X[cells, rows], residual[cells, rows], step_size[cells], size > 0, threads, momentum)
-            self.blocks.append(block)
+            x, r = X[cells, : size or n], residual[cells, : size or n]
+            problem = (x @ x.mT, r, x) if size else (x.mT @ x, x.mT @ r, x[:, :0])
+            self.blocks.append(kind(cells, *problem, step_size[cells], momentum, threads))
         self.cells = torch.cat([block.cells for block in self.blocks])
         self.pace = Pace(max(n, P) * max(P, Y.shape[-1]), X.device, threads)
+
+    def through(self, intervals: Sequence[int], first: Tensor, largest: Tensor, tolerance: float) -> Looked:
+        work = sum(block.work for block in self.blocks)
+        at_once = max(1, sum(steps * work <= AT_ONCE for steps in accumulate(intervals))) if work else 1
+        sizes = [len(block.cells) for block in self.blocks]
+        return Looked.together(
+            [
+                block.through(intervals[:at_once], *bounds, tolerance, self.divergence)
+                for block, *bounds in zip(self.blocks, first.split(sizes), largest.split(sizes), strict=True)
+            ]
+        )
 
     def advance(self, n_steps: int) -> None:
         for block in self.blocks:
             block.advance(n_steps)
 
     def gradient_norm(self) -> Tensor:
-        return torch.cat([norm(block.gradient().flatten(1)) for block in self.blocks])
+        return torch.cat([block.gradient_norm() for block in self.blocks])
 
     def solution(self) -> Tensor:
         return torch.cat([self.W0[block.cells] + block.displacement() for block in self.blocks])
@@ -144,15 +176,17 @@ class Gram:
         self.cells = self.cells[mask]
 
     def snapshot(self) -> Snapshot:
-        return {"Z": [block.Z for block in self.blocks], "V": [block.V for block in self.blocks]}
+        states = [block.state() for block in self.blocks]
+        return {name: [state[name] for state in states] for name in ("Z", "V")}
 
     def restore(self, cells: Tensor, saved: Mapping[str, Any]) -> None:
         self.keep(torch.isin(self.cells, cells))
         if not len(cells):
             return
         for block, Z, V in zip(self.blocks, saved["Z"], saved["V"], strict=True):
-            block.Z.copy_(Z)
-            block.V.copy_(V)
+            state = block.state()
+            state["Z"].copy_(Z)
+            state["V"].copy_(V)
 
     def is_minimum(self) -> Tensor:
         # The loss is convex in W: a zero gradient is a minimum.

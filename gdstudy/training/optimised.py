@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gdstudy.linalg.metrics import norm
 from gdstudy.linalg.threads import Pace
-from gdstudy.training.engine import Snapshot
+from gdstudy.training.engine import Looked, Snapshot
 from gdstudy.training.objectives import Objective
 from gdstudy.training.optimizers import Schedule, is_plain, torch_optimizer
 
@@ -84,6 +84,10 @@ class Optimised:
                 group["lr"] = base * factor
         self.optimizer.step()
         self.t += 1
+
+    def through(self, intervals: Sequence[int], first: Tensor, largest: Tensor, tolerance: float) -> Looked:
+        self.advance(intervals[0])
+        return Looked.of(intervals[0], self.gradient_norm(), largest)
 
     def gradient_norm(self) -> Tensor:
         if not len(self.cells):

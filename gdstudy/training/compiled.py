@@ -1,0 +1,108 @@
+"""Cells whose Gram matrices share one size, each taken through all its steps by machine code (`kernel.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from gdstudy.linalg.threads import all_threads, share
+from gdstudy.linalg.units import exponent, times_power_of_two
+from gdstudy.training.engine import Looked
+from gdstudy.training.kernel import Tiling, available, kernel
+
+# Products of larger stacks of outputs are BLAS's strength: twice as fast from 64 outputs and 256 rows on.
+MOST_OUTPUTS, SMALL = 48, 128
+
+
+def compiles(X: Tensor, k: int) -> bool:
+    """Whether cells X (C, N, P) with k outputs are for machine code: it is there, and faster than PyTorch."""
+    return X.device.type == "cpu" and (k <= MOST_OUTPUTS or max(X.shape[-2:]) <= SMALL) and available()
+
+
+class CompiledBlock:
+    """As `gram.Block`. A: (C, tiles, depth, tile), Z, B, V: (C, k, width) and X are held as a `Kernel` takes them.
+
+    scale: (C, 2) a power of two that leaves ‖ZA − B‖² in float64's range, and what then makes the norm ‖∇L‖.
+    """
+
+    def __init__(
+        self, cells: Tensor, gram: Tensor, right: Tensor, X: Tensor, eta: Tensor, momentum: float, threads: int | None
+    ) -> None:
+        self.cells, self.momentum, self.threads = cells, momentum, threads or all_threads()
+        self.dual = X.shape[1] > 0
+        self.k, self.n, self.P = right.shape[-1], gram.shape[-1], X.shape[-1]
+        single = gram.dtype == torch.float32
+        self.kernel = kernel(self.n, self.k, self.P if self.dual else 0, single, momentum > 0)
+        tiling, features = self.kernel.gram, self.kernel.features
+        self.A = pack(tiling, eta[:, None, None] * gram)
+        B = (eta[:, None, None] * right).mT
+        self.B = pad(B, (0, tiling.width - self.n, 0, tiling.k - self.k)).contiguous()
+        self.X = X if features is None else pack(features, X)
+        self.Z, self.V = torch.zeros_like(self.B), torch.zeros_like(self.B[:, :, : tiling.width if momentum else 0])
+        unit = -exponent(B)
+        one = torch.ones_like(unit, dtype=torch.float64)
+        self.scale = torch.stack([times_power_of_two(one, unit), times_power_of_two(one / eta, -unit)], 1)
+
+    @property
+    def work(self) -> int:
+        """Products of two numbers in a step of all cells."""
+        return self.A.numel() * self.kernel.gram.k
+
+    def through(
+        self, intervals: Sequence[int], first: Tensor, largest: Tensor, tolerance: float, divergence: float
+    ) -> Looked:
+        """Steps with a look after each of the intervals; a cell that is done takes no more."""
+        looks, largest = torch.tensor(intervals), largest.to(torch.float64, copy=True)
+        taken, norm = torch.zeros_like(self.cells), torch.empty_like(largest)
+        bounds = torch.tensor([tolerance, divergence, self.momentum], dtype=torch.float64)
+        first = first.to(torch.float64)
+
+        def descend(begin: int, end: int) -> None:
+            G = self.B.new_empty(self.B.shape[1:])
+            arrays = (self.A, self.B, self.Z, self.V, self.X, G, first, largest, norm, self.scale, bounds, looks, taken)
+            self.kernel.run(*(array.data_ptr() for array in arrays), len(looks), begin, end)
+
+        share(descend, len(self.cells), self.threads, self.work * int(looks.sum()))
+        return Looked(len(looks), looks.cumsum(0)[taken - 1], norm, largest)
+
+    def advance(self, n_steps: int) -> None:
+        self._to_look(n_steps)
+
+    def gradient_norm(self) -> Tensor:
+        """‖∇L‖: (C,) float64."""
+        return self._to_look(0).norm
+
+    def _to_look(self, n_steps: int) -> Looked:
+        """After so many steps, whatever it shows."""
+        first = torch.full(self.cells.shape, torch.inf, dtype=torch.float64)
+        return self.through([n_steps], first, torch.zeros_like(first), 0.0, 1.0)
+
+    def displacement(self) -> Tensor:
+        """W − W₀: (C, P, k)."""
+        Z = self.Z[:, : self.k, : self.n]
+        features = self.kernel.features
+        return Z.mT if features is None else (Z @ unpack(features, self.X, self.n, self.P)).mT
+
+    def keep(self, mask: Tensor) -> None:
+        if not bool(mask.all()):
+            for name in ("cells", "A", "B", "Z", "V", "X", "scale"):
+                setattr(self, name, getattr(self, name)[mask])
+
+    def state(self) -> dict[str, Tensor]:
+        """What steps have changed: Z and V, (C, k, n)."""
+        return {name: getattr(self, name)[:, : self.k, : self.n] for name in ("Z", "V")}
+
+
+def pack(tiling: Tiling, M: Tensor) -> Tensor:
+    """Matrices (C, n, P) as a product goes through them: (C, tiles, depth, tile), padded with zeros."""
+    C, n, P = M.shape
+    padded = pad(M, (0, tiling.width - P, 0, tiling.depth - n))
+    return padded.view(C, tiling.depth, tiling.tiles, tiling.tile).transpose(1, 2).contiguous()
+
+
+def unpack(tiling: Tiling, M: Tensor, n: int, P: int) -> Tensor:
+    """The matrices (C, n, P) that were packed."""
+    return M.transpose(1, 2).reshape(len(M), tiling.depth, tiling.width)[:, :n, :P]
