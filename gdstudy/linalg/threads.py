@@ -13,16 +13,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
+from functools import cache
 from itertools import pairwise
 from typing import ClassVar
 
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 # A single cell of more numbers than this is a large product, which PyTorch divides among all threads.
 SMALL_CELL = 1 << 15
-# Beyond this many NumPy's products and factorisations have a thread each too, and a stack is divided among threads.
+# Beyond this many the cells of a stack, however few, are divided among threads.
 LARGE_CELL = 1 << 16
+# Up to so many, NumPy's BLAS does not divide a product or factorisation among threads.
+_UNDIVIDED = 1 << 10
 # Seconds: how long steps are timed; how soon speeds are compared again, and how far apart that may come to be.
 _TIMED, _SOON, _LATE = 0.01, 0.25, 16.0
 # Operations that take as long as it takes to start a thread, some .1 ms; parts for each to take.
@@ -52,14 +55,21 @@ def intra_op(threads: int) -> Iterator[None]:
 
 
 @contextmanager
-def one_blas_thread(cell: int) -> Iterator[None]:
-    """NumPy's products and factorisations on one thread each where a cell has more than LARGE_CELL numbers.
+def one_blas_thread(cell: int | None = None) -> Iterator[None]:
+    """NumPy's products and factorisations of matrices of so many numbers, or any, on one thread each.
 
     Its BLAS would divide each of them among all threads, which wait for each other: beside other busy processes two
-    took .8 s for an SVD of 768 × 768 and 7 s for one of 3072 × 768, where one took .3 s and .8 s. cell: its numbers.
+    took 15 ms for an SVD of 64 × 64 and 7 s for one of 3072 × 768, where one took .8 ms and .8 s. And the digits of a
+    product of 127 × 64 depend on how many there are.
     """
-    with threadpool_limits(1, user_api="blas") if cell > LARGE_CELL else nullcontext():
+    limited = cell is None or cell > _UNDIVIDED
+    with _blas().limit(limits=1, user_api="blas") if limited else nullcontext():
         yield
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
 def share(work: Callable[[int, int], None], n: int, threads: int, operations: int) -> None:

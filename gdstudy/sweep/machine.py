@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from gdstudy.study.config import Study
+from gdstudy.training.kernel import available
 
 _MEMINFO, _CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
@@ -51,6 +52,7 @@ def provenance(study: Study, gdstudy: str) -> dict[str, str]:
         "git revision": revision,
         "Python": platform.python_version(),
         **{package: version(package) for package in ("torch", "numpy", "scikit-learn")},
+        "llvmlite": version("llvmlite") if available() else "none",
         "platform": f"{platform.platform()}, {os.cpu_count()} CPUs",
         "device": study.device,
         "threads": str(study.threads),

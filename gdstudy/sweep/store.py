@@ -156,20 +156,21 @@ class Store:
         """Numbers of those batches that are stored whole and undamaged.
 
         Every other part is removed after a line to `note` says which and why; so is said where those that stay were
-        made by another version of gdstudy or torch. StudyError for parts of another schema, before anything is removed.
+        made by another version of gdstudy, torch or llvmlite. StudyError for parts of another schema, before anything
+        is removed.
         """
         for line in self._notes:
             note(line)
         cells = {batch.number: cells_of(batch) for batch in batches}
         useless: dict[int, str] = {}
-        versions: dict[str, set[str]] = {"gdstudy": set(), "torch": set()}
+        versions: dict[str, set[str]] = {"gdstudy": set(), "torch": set(), "llvmlite": set()}
         numbers = [number for number in part_numbers(self._batches) if self._is_open(number)]
         for number in numbers:
             try:
                 for part in parts_of(self._batches, number, study=self._study, cells=cells.get(number, "none")):
                     part.read()
                     for name, found in versions.items():
-                        found.add(part.facts.get(name, ""))
+                        found.add(part.facts.get(name, "none"))
             except Damaged as error:
                 useless[number] = str(error)
         for said, (number, why) in enumerate(useless.items()):

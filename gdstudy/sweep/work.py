@@ -19,12 +19,15 @@ from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS, Model
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.values import Sizes
+from gdstudy.training.kernel import available
 
 # Multiplications that take as long as: what a cell costs beside its SVD and what the SVD of r modes costs r² times
 # beside its products; a row of results; a look at a cell in training, with its share of the checkpoints; and what a
 # step, a look and a training cost however few cells run. Measured on one core of 10⁹ multiplications a second; rough.
 _OF_A_CELL, _OF_A_MODE, _OF_A_ROW, _OF_A_LOOK = 8e4, 500, 1e4, 1e4
 OF_A_CALL, OF_CALLS_OF_A_LOOK, _OF_A_TRAINING = 5e3, 2e5, 1e7
+# How much sooner machine code has taken its steps.
+_COMPILED = 5
 # Training looks at t and each time t has grown by this part of it.
 LOOKS = 64
 # What the outputs of an autoencoder, which are many, cost beside the SVD.
@@ -129,4 +132,4 @@ def _of_step(training: Training, model: Model, size: Footprint, n: int, most: in
         return 3000 + 4 * P * P + 5 * P * m
     if training.engine == "autograd" or not training.plain:
         return 3 * n * P * k
-    return 50 + min(n, P) ** 2 * k
+    return (50 + min(n, P) ** 2 * k) / (_COMPILED if available() else 1)

@@ -72,14 +72,16 @@ def compute(job: Job, batch: Batch, monitor: Monitor | None = None) -> Done:
 def compute_apart(job: Job, batches: Sequence[Batch]) -> list[Done]:
     """Compute batches in a worker, on one thread, and store them where the run's folder is seen from here.
 
-    StudyError where another version of gdstudy is installed here than where the run was begun.
+    StudyError where another version of gdstudy is installed here than where the run was begun, or of llvmlite, which
+    takes the steps.
     """
     here = _made_here(job.study.device)
-    if here["gdstudy"] != job.facts.get("gdstudy", here["gdstudy"]):
-        raise StudyError(
-            f"a worker has gdstudy {here['gdstudy']}, and the run is of {job.facts['gdstudy']}; install one version on "
-            "all machines"
-        )
+    for package in ("gdstudy", "llvmlite"):
+        if here[package] != job.facts.get(package, here[package]):
+            raise StudyError(
+                f"a worker has {package} {here[package]}, and the run is of {job.facts[package]}; install one version "
+                "on all machines"
+            )
     study = replace(job.study, threads=Threads("1"))
     job = replace(job, study=study, facts={**job.facts, **here})
     with threadpool_limits(1):
@@ -88,7 +90,7 @@ def compute_apart(job: Job, batches: Sequence[Batch]) -> list[Done]:
 
 def _under_way(job: Job, batch: Batch) -> Partial:
     """Where a batch is kept while it is computed."""
-    same = {name: job.facts.get(name, "") for name in ("gdstudy", "torch", "study")}
+    same = {name: job.facts.get(name, "") for name in ("gdstudy", "torch", "llvmlite", "study")}
     facts = {**same, "cells": cells_of(batch)}
     return Partial(partial_path(job.batches, batch.number), facts, job.study, tell)
 

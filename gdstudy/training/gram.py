@@ -152,10 +152,11 @@ class Gram:
         work = sum(block.work for block in self.blocks)
         at_once = max(1, sum(steps * work <= AT_ONCE for steps in accumulate(intervals))) if work else 1
         sizes = [len(block.cells) for block in self.blocks]
+        bounds = zip(first.split(sizes), largest.split(sizes), strict=True)
         return Looked.together(
             [
-                block.through(intervals[:at_once], *bounds, tolerance, self.divergence)
-                for block, *bounds in zip(self.blocks, first.split(sizes), largest.split(sizes), strict=True)
+                block.through(intervals[:at_once], its_first, its_largest, tolerance, self.divergence)
+                for block, (its_first, its_largest) in zip(self.blocks, bounds, strict=True)
             ]
         )
 

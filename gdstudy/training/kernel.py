@@ -7,23 +7,33 @@ sizes at hand, by llvmlite (the extra `fast`); compiled in some .1 s a size.
 
 from __future__ import annotations
 
-import ctypes
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
-LANES = 8  # numbers of a vector; a machine with shorter ones takes several
-# What a GIL-free call is given: pointers, and after them the number of looks and the first and last cell.
-_POINTERS = ("A", "B", "Z", "V", "X", "G", "first", "largest", "norm", "scale", "bounds", "looks", "taken")
+from gdstudy.training.llvm import LANES, Code, registers
+
+# What the machine code is given: addresses of arrays, and after them how many looks, the first cell, and the last.
+_REAL, _DOUBLE, _INT = (
+    ("A", "B", "Z", "V", "X", "G"),
+    ("first", "largest", "norm", "scale", "bounds"),
+    ("looks", "taken"),
+)
+_ARRAYS = {**dict.fromkeys(_REAL, "real"), **dict.fromkeys(_DOUBLE, "double"), **dict.fromkeys(_INT, "int")}
+_COUNTS = ("n_looks", "begin", "end")
 
 
 def available() -> bool:
     """Whether llvmlite is installed, and GDSTUDY_FAST is not 0."""
-    return os.environ.get("GDSTUDY_FAST") != "0" and find_spec("llvmlite") is not None
+    if os.environ.get("GDSTUDY_FAST") == "0":
+        return False
+    try:
+        import llvmlite.binding  # noqa: F401
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -72,14 +82,13 @@ class Kernel:
     """Descent for one size of Gram matrix.
 
     gram: how A is held, (C, tiles, depth, tile); with it B, Z and V as (C, k, width), all padded with zeros. features:
-    so X, where the gradient norm needs it. run(pointers of _POINTERS, looks, first cell, last cell) lets other Python
-    threads go on.
+    so X, where the gradient norm needs it. run(addresses of _ARRAYS, _COUNTS) lets other threads of Python go on.
     """
 
     gram: Tiling
     features: Tiling | None
     run: Callable[..., None]
-    code: Any  # the machine code lives as long as this
+    owner: Any  # the machine code lives as long as this
 
 
 @cache
@@ -92,218 +101,104 @@ def kernel(n: int, k: int, P: int, single: bool, momentum: bool, sums: int | Non
     tolerance times the `largest` it had or, over the `first`, not at most divergence. norm: at its end; taken: looks.
     bounds: tolerance, divergence, momentum. single: float32; norms are float64. sums: as in `Tiling.of`.
     """
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features()
-    sums = sums or (24 if features.get("avx512f") else 6)
-    gram = Tiling.of(n, n, k, sums)
-    of_features = Tiling.of(n, P, k, sums) if P else None
-    module = llvm.parse_assembly(str(_Descent(gram, of_features, single, momentum).module))
-    module.verify()
-    machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=3
-    )
-    passes = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
-    passes.getModulePassManager().run(module, passes)
-    engine = llvm.create_mcjit_compiler(module, machine)
-    engine.finalize_object()
-    kind = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * len(_POINTERS), *[ctypes.c_int64] * 3)
-    return Kernel(gram, of_features, kind(engine.get_function_address("descent")), engine)
+    sums = sums or registers() * 3 // 4
+    gram, features = Tiling.of(n, n, k, sums), Tiling.of(n, P, k, sums) if P else None
+    code = Code("descent", _ARRAYS, _COUNTS, single)
+    with code.loop(code.args["begin"], code.args["end"]) as cell:
+        _descend(code, gram, features, cell, momentum)
+    return Kernel(gram, features, *code.compiled())
 
 
-class _Descent:
-    """Writes `module`, with one function `descent`."""
+def _descend(c: Code, gram: Tiling, features: Tiling | None, cell: Any, momentum: bool) -> None:
+    """All steps of one cell, to its last look or its end."""
+    b, G = c.b, c.args["G"]
+    A = c.at(c.args["A"], c.times(cell, gram.tiles * gram.depth * gram.tile))
+    B, Z, V = (c.at(c.args[name], c.times(cell, gram.k * gram.width)) for name in "BZV")
+    X = c.args["X"]
+    if features:
+        X = c.at(X, c.times(cell, features.tiles * features.depth * features.tile))
+    tolerance, divergence, beta = (c.number(c.args["bounds"], i) for i in range(3))
+    beta = c.splat(beta if c.real == c.double else b.fptrunc(beta, c.real)) if momentum else None
+    first = c.number(c.args["first"], cell)
+    largest, norm, taken = (c.at(c.args[name], cell) for name in ("largest", "norm", "taken"))
+    scale = tuple(c.number(c.args["scale"], c.add(c.times(cell, 2), i)) for i in range(2))
 
-    def __init__(self, gram: Tiling, features: Tiling | None, single: bool, momentum: bool) -> None:
-        from llvmlite import ir
-
-        self.ir, self.gram, self.features, self.momentum = ir, gram, features, momentum
-        self.int, self.double = ir.IntType(64), ir.DoubleType()
-        self.real = ir.FloatType() if single else self.double
-        self.vector, self.doubles = ir.VectorType(self.real, LANES), ir.VectorType(self.double, LANES)
-        self.bytes = 4 if single else 8
-        self.module = ir.Module("gdstudy")
-        kinds = [self.real] * 6 + [self.double] * 5 + [self.int] * 2
-        signature = [kind.as_pointer() for kind in kinds] + [self.int] * 3
-        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), signature), "descent")
-        pointers, (n_looks, begin, end) = function.args[: len(kinds)], function.args[len(kinds) :]
-        for pointer in pointers:
-            pointer.add_attribute("noalias")
-        self.args = dict(zip(_POINTERS, pointers, strict=True))
-        self.b = ir.IRBuilder(function.append_basic_block())
-        with self.loop(begin, end) as cell:
-            self.descend(cell, n_looks)
-        self.b.ret_void()
-
-    # The language
-
-    def count(self, value: int) -> Any:
-        return self.ir.Constant(self.int, value)
-
-    def zeros(self, kind: Any) -> Any:
-        return self.ir.Constant(kind, [0.0] * LANES)
-
-    def sum(self, first: Any, *others: Any) -> Any:
-        for other in others:
-            first = self.b.add(first, other)
-        return first
-
-    def times(self, index: Any, size: int) -> Any:
-        return self.b.mul(index, self.count(size))
-
-    def at(self, pointer: Any, index: Any) -> Any:
-        return self.b.gep(pointer, [index])
-
-    def number(self, pointer: Any, index: Any) -> Any:
-        return self.b.load(self.at(pointer, index))
-
-    def load(self, pointer: Any, index: Any) -> Any:
-        loaded = self.b.load(self.b.bitcast(self.at(pointer, index), self.vector.as_pointer()))
-        loaded.align = self.bytes
-        return loaded
-
-    def store(self, value: Any, pointer: Any, index: Any) -> None:
-        stored = self.b.store(value, self.b.bitcast(self.at(pointer, index), self.vector.as_pointer()))
-        stored.align = self.bytes
-
-    def variable(self, value: Any) -> Any:
-        with self.b.goto_entry_block():
-            variable = self.b.alloca(value.type)
-        self.b.store(value, variable)
-        return variable
-
-    def splat(self, value: Any) -> Any:
-        kind = self.ir.VectorType(value.type, LANES)
-        empty = self.ir.Constant(kind, self.ir.Undefined)
-        alone = self.b.insert_element(empty, value, self.ir.Constant(self.ir.IntType(32), 0))
-        return self.b.shuffle_vector(
-            alone, empty, self.ir.Constant(self.ir.VectorType(self.ir.IntType(32), LANES), None)
-        )
-
-    def call(self, name: str, *values: Any, returns: Any = None) -> Any:
-        """One of LLVM's own functions."""
-        kind = self.ir.FunctionType(returns or values[0].type, [value.type for value in values])
-        function = self.module.globals.get(name) or self.ir.Function(self.module, kind, name)
-        return self.b.call(function, values)
-
-    def fma(self, x: Any, y: Any, z: Any) -> Any:
-        """xy + z, in one operation where the machine has it."""
-        return self.call(f"llvm.fmuladd.v{LANES}f{32 if x.type.element == self.ir.FloatType() else 64}", x, y, z)
-
-    @contextmanager
-    def loop(self, begin: Any, end: Any, step: int = 1) -> Iterator[Any]:
-        before, b = self.b.block, self.b
-        head, body, after = (b.append_basic_block() for _ in range(3))
-        b.branch(head)
-        b.position_at_end(head)
-        index = b.phi(self.int)
-        index.add_incoming(begin, before)
-        b.cbranch(b.icmp_signed("<", index, end), body, after)
-        b.position_at_end(body)
-        yield index
-        index.add_incoming(b.add(index, self.count(step)), b.block)
-        b.branch(head)
-        b.position_at_end(after)
-
-    # The mathematics
-
-    def product(self, tiling: Tiling, M: Any, v: Any, finish: Callable[..., None], start: Any = None) -> None:
-        """finish(index of a vector in the result (k, width), the vector) for all of Mv + start."""
-        t, b = tiling, self.b
-        with self.loop(self.count(0), self.count(t.tiles)) as tile, self.loop(self.count(0), self.count(t.passes)) as p:
-            M = self.at(M, self.times(tile, t.depth * t.tile))
-            output = [b.add(self.times(p, t.outputs), self.count(o)) for o in range(t.outputs)]
-            row = [b.add(self.times(tile, t.tile), self.count(i * LANES)) for i in range(t.vectors)]
-            place = {
-                (i, o): b.add(row[i], self.times(output[o], t.width))
-                for i in range(t.vectors)
-                for o in range(t.outputs)
-            }
-            sums = {
-                (s, i, o): self.variable(start(at) if start and s == 0 else self.zeros(self.vector))
-                for s in range(t.chains)
-                for (i, o), at in place.items()
-            }
-            with self.loop(self.count(0), self.count(t.depth), t.chains) as first:
-                for s in range(t.chains):
-                    j = b.add(first, self.count(s))
-                    column = [
-                        self.load(M, self.sum(self.times(j, t.tile), self.count(i * LANES))) for i in range(t.vectors)
-                    ]
-                    for o in range(t.outputs):
-                        x = self.splat(self.number(v, b.add(self.times(output[o], self.gram.width), j)))
-                        for i in range(t.vectors):
-                            total = sums[s, i, o]
-                            b.store(self.fma(column[i], x, b.load(total)), total)
-            for (i, o), at in place.items():
-                parts = [b.load(sums[s, i, o]) for s in range(t.chains)]
-                while len(parts) > 1:
-                    parts = [b.fadd(x, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
-                finish(at, parts[0])
-
-    def gradient(self, A: Any, B: Any, Z: Any) -> None:
+    def gradient() -> None:
         """G ← ZA − B."""
-        self.product(
-            self.gram, A, Z, lambda at, g: self.store(g, self.args["G"], at), lambda at: self.b.fneg(self.load(B, at))
-        )
+        product(c, gram, A, Z, gram.width, lambda at, g: c.store(g, G, at), lambda at: b.fneg(c.load(B, at)))
 
-    def step(self, Z: Any, V: Any) -> None:
-        """Z ← Z − G or, with momentum, V ← βV + G, Z ← Z − V."""
-        beta = self.number(self.args["bounds"], self.count(2))
-        beta = self.splat(beta if self.real is self.double else self.b.fptrunc(beta, self.real))
-        with self.loop(self.count(0), self.count(self.gram.k * self.gram.width), LANES) as at:
-            change = self.load(self.args["G"], at)
-            if self.momentum:
-                change = self.fma(beta, self.load(V, at), change)
-                self.store(change, V, at)
-            self.store(self.b.fsub(self.load(Z, at), change), Z, at)
+    gradient()
+    with c.block() as end, c.loop(0, c.args["n_looks"]) as look:
+        with c.loop(0, c.number(c.args["looks"], look)):
+            _step(c, gram, Z, V, beta)
+            gradient()
+        size, top = _norm(c, gram, features, X, scale), b.load(largest)
+        top = b.select(b.fcmp_ordered(">", size, top), size, top)
+        for value, where in ((size, norm), (top, largest), (c.add(look, 1), taken)):
+            b.store(value, where)
+        within = b.fcmp_ordered("<=", b.fdiv(size, first), divergence)
+        c.go_on(b.and_(within, b.fcmp_ordered(">", size, b.fmul(tolerance, top))), end)
 
-    def norm(self, X: Any, cell: Any) -> Any:
-        """‖G‖ or ‖GX‖, without units while it is squared."""
-        b, G = self.b, self.args["G"]
-        scale = [self.number(self.args["scale"], b.add(self.times(cell, 2), self.count(i))) for i in range(2)]
-        unit, squares = self.splat(scale[0]), self.variable(self.zeros(self.doubles))
 
-        def add(at: Any, values: Any) -> None:
-            values = b.fmul(unit, values if self.real is self.double else b.fpext(values, self.doubles))
-            b.store(self.fma(values, values, b.load(squares)), squares)
+def _step(c: Code, gram: Tiling, Z: Any, V: Any, beta: Any) -> None:
+    """Z ← Z − G or, with momentum, V ← βV + G, Z ← Z − V."""
+    with c.loop(0, gram.k * gram.width, LANES) as at:
+        change = c.load(c.args["G"], at)
+        if beta is not None:
+            change = c.fma(beta, c.load(V, at), change)
+            c.store(change, V, at)
+        c.store(c.b.fsub(c.load(Z, at), change), Z, at)
 
-        if self.features:
-            self.product(self.features, X, G, add)
-        else:
-            with self.loop(self.count(0), self.count(self.gram.k * self.gram.width), LANES) as at:
-                add(at, self.load(G, at))
-        zero = self.ir.Constant(self.double, 0.0)
-        total = self.call(f"llvm.vector.reduce.fadd.v{LANES}f64", zero, b.load(squares))
-        return b.fmul(self.call("llvm.sqrt.f64", total), scale[1])
 
-    def descend(self, cell: Any, n_looks: Any) -> None:
-        """All steps of one cell, to its last look or its end."""
-        b, gram = self.b, self.gram
-        A = self.at(self.args["A"], self.times(cell, gram.tiles * gram.depth * gram.tile))
-        B, Z, V = (self.at(self.args[name], self.times(cell, gram.k * gram.width)) for name in "BZV")
-        X = self.args["X"]
-        if self.features:
-            X = self.at(X, self.times(cell, self.features.tiles * self.features.depth * self.features.tile))
-        tolerance, divergence = (self.number(self.args["bounds"], self.count(i)) for i in range(2))
-        first = self.number(self.args["first"], cell)
-        largest, norm, taken = (self.at(self.args[name], cell) for name in ("largest", "norm", "taken"))
-        after = b.append_basic_block()
-        self.gradient(A, B, Z)
-        with self.loop(self.count(0), n_looks) as look:
-            with self.loop(self.count(0), self.number(self.args["looks"], look)):
-                self.step(Z, V)
-                self.gradient(A, B, Z)
-            size, top = self.norm(X, cell), b.load(largest)
-            top = b.select(b.fcmp_ordered(">", size, top), size, top)
-            for value, pointer in ((size, norm), (top, largest), (b.add(look, self.count(1)), taken)):
-                b.store(value, pointer)
-            within = b.fcmp_ordered("<=", b.fdiv(size, first), divergence)
-            goes_on = b.and_(within, b.fcmp_ordered(">", size, b.fmul(tolerance, top)))
-            further = b.append_basic_block()
-            b.cbranch(goes_on, further, after)
-            b.position_at_end(further)
-        b.branch(after)
-        b.position_at_end(after)
+def _norm(c: Code, gram: Tiling, features: Tiling | None, X: Any, scale: tuple[Any, Any]) -> Any:
+    """‖G‖ or ‖GX‖, without units while it is squared."""
+    unit, squares, G = c.splat(scale[0]), c.variable(c.zeros(c.double)), c.args["G"]
+
+    def add(at: Any, values: Any) -> None:
+        values = c.b.fmul(unit, c.doubles(values))
+        c.b.store(c.fma(values, values, c.b.load(squares)), squares)
+
+    if features:
+        product(c, features, X, G, gram.width, add)
+    else:
+        with c.loop(0, gram.k * gram.width, LANES) as at:
+            add(at, c.load(G, at))
+    return c.b.fmul(c.call("llvm.sqrt.f64", c.total(c.b.load(squares))), scale[1])
+
+
+def product(
+    c: Code, tiling: Tiling, M: Any, v: Any, stride: int, finish: Callable[[Any, Any], None], start: Any = None
+) -> None:
+    """finish(index in the result (k, width), the vector there) for all of vM + start(index).
+
+    M (tiles, depth, tile) as tiled; v (k, stride), its first `depth` numbers each.
+    """
+    b, t = c.b, tiling
+    with c.loop(0, t.tiles) as tile, c.loop(0, t.passes) as pass_:
+        M = c.at(M, c.times(tile, t.depth * t.tile))
+        outputs = [c.add(c.times(pass_, t.outputs), o) for o in range(t.outputs)]
+        rows = [c.add(c.times(tile, t.tile), i * LANES) for i in range(t.vectors)]
+        place = {
+            (i, o): c.add(row, c.times(output, t.width))
+            for i, row in enumerate(rows)
+            for o, output in enumerate(outputs)
+        }
+        sums = {
+            (chain, *spot): c.variable(start(at) if start and chain == 0 else c.zeros(c.real))
+            for chain in range(t.chains)
+            for spot, at in place.items()
+        }
+        with c.loop(0, t.depth, t.chains) as depth:
+            for chain in range(t.chains):
+                j = c.add(depth, chain)
+                column = [c.load(M, c.add(c.times(j, t.tile), i * LANES)) for i in range(t.vectors)]
+                for o, output in enumerate(outputs):
+                    x = c.splat(c.number(v, c.add(c.times(output, stride), j)))
+                    for i, values in enumerate(column):
+                        total = sums[chain, i, o]
+                        b.store(c.fma(values, x, b.load(total)), total)
+        for spot, at in place.items():
+            parts = [b.load(sums[chain, *spot]) for chain in range(t.chains)]
+            while len(parts) > 1:
+                parts = [b.fadd(x, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
+            finish(at, parts[0])

@@ -1,5 +1,7 @@
 """How many threads a step gets: one, unless more have been measured to be faster; and the user's number comes back."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from conftest import small_study
 from gdstudy import gradient_descent, load_dataset, train_module
 from gdstudy.experiment.driver import run_batch
 from gdstudy.experiment.plan import plan
-from gdstudy.linalg.threads import SMALL_CELL, Pace, all_threads, intra_op
+from gdstudy.linalg.threads import SMALL_CELL, Pace, all_threads, intra_op, share
 from gdstudy.training.modules import LinearReadout
 
 
@@ -171,3 +173,25 @@ def test_the_digits_of_cells_do_not_depend_on_the_threads_as_long_as_these_are_n
         found.append((Z, squares, A.sum(1), A.flatten(1).norm(dim=1)))
     for others in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], others, strict=True))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+@pytest.mark.parametrize("n", [1, 5, 1000])
+def test_shared_work_is_done_once_and_small_work_by_whoever_has_it(n, threads):
+    done, by = [], set()
+
+    def work(begin, end):
+        done.extend(range(begin, end))
+        by.add(threading.current_thread())
+
+    share(work, n, threads, 10**9)
+    assert sorted(done) == list(range(n))
+    assert (threading.main_thread() in by) == (min(n, threads) == 1)
+    by.clear()
+    share(work, n, threads, 100)
+    assert by == {threading.main_thread()}
+
+
+def test_what_goes_wrong_in_shared_work_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        share(lambda begin, end: 1 / (begin - 3), 4, 2, 10**9)

@@ -10,6 +10,7 @@ import torch
 
 from gdstudy import gradient_descent, train_module
 from gdstudy.study.optimizers import OPTIMIZERS
+from gdstudy.training import gram
 from gdstudy.training.modules import Bottleneck, ReLUAutoencoder
 
 CHECKPOINTS = [1, 3, 10, 30, 100]
@@ -31,6 +32,11 @@ class Saver:
 
     def save(self, snapshot):
         self.kept = copy.deepcopy(snapshot)
+
+
+@pytest.fixture(autouse=True)
+def _one_look_at_once(monkeypatch):
+    monkeypatch.setattr(gram, "AT_ONCE", 0)
 
 
 def states_of(descent, saver, stop_at=None):

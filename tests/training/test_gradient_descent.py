@@ -23,11 +23,17 @@ def last(states):
     return state
 
 
+@pytest.fixture(params=["gram", "compiled", "autograd"])
+def engine(request, monkeypatch):
+    """The engines; the first is PyTorch's products and machine code."""
+    monkeypatch.setenv("GDSTUDY_FAST", "1" if request.param == "compiled" else "0")
+    return request.param.replace("compiled", "gram")
+
+
 def status(state):
     return np.array([s.word for s in Status])[np.asarray(state.status)]
 
 
-@pytest.mark.parametrize("engine", ["gram", "autograd"])
 @everywhere()
 def test_gd_from_zero_is_its_recursion_at_every_checkpoint_and_stays_in_the_row_space(engine, known):
     rounding = 1e3 * known.eps * max(np.linalg.norm(known.W), 1e-300)
@@ -37,7 +43,6 @@ def test_gd_from_zero_is_its_recursion_at_every_checkpoint_and_stays_in_the_row_
         assert np.linalg.norm(state.W - known.row_space @ state.W) <= rounding
 
 
-@pytest.mark.parametrize("engine", ["gram", "autograd"])
 @pytest.mark.parametrize("momentum", [0.5, 0.95])
 @everywhere()
 def test_the_heavy_ball_is_its_recursion_and_stays_in_the_row_space(engine, momentum, known):
@@ -63,7 +68,6 @@ def test_momentum_reaches_the_limit_in_fewer_steps_and_is_stable_for_larger_ones
         assert status(last(gradient_descent(known.X, known.Y, [10**6], eta, momentum=0.5))) == ends
 
 
-@pytest.mark.parametrize("engine", ["gram", "autograd"])
 @everywhere("ill_conditioned")  # where κ² steps are more than anyone waits for
 def test_gd_from_zero_ends_at_the_known_solution(engine, known):
     state = last(gradient_descent(known.X, known.Y, [20_000], engine=engine, tolerance=1e-13))
@@ -84,7 +88,6 @@ def test_an_ill_conditioned_problem_is_far_from_its_limit_when_its_gradient_is_s
     assert float(last(gradient_descent(ZOO["many_outputs"].X, ZOO["many_outputs"].Y, [20_000])).distance) < 1e-6
 
 
-@pytest.mark.parametrize("engine", ["gram", "autograd"])
 @pytest.mark.parametrize("n", [5, 20])
 def test_a_nonzero_start_keeps_what_it_had_outside_the_row_space(engine, n):
     X, Y = problem(n)
@@ -96,7 +99,6 @@ def test_a_nonzero_start_keeps_what_it_had_outside_the_row_space(engine, n):
     assert (np.linalg.norm(W - limit) > 0.1) == (n < 10)
 
 
-@pytest.mark.parametrize("engine", ["gram", "autograd"])
 def test_the_stable_step_size_ends_at_two_over_the_largest_eigenvalue(engine):
     X, Y = problem(20)
     X, Y = np.stack([X] * 3), np.stack([Y] * 3)
@@ -148,7 +150,6 @@ def test_checkpoints_are_log_spaced_and_hold_the_powers_of_ten():
     assert log_spaced(37, 3)[-1] == 37
 
 
-@pytest.mark.parametrize("engine", ["gram", "autograd"])
 @pytest.mark.parametrize("n", [6, 10, 20])  # N < P, N = P, N > P
 def test_weighted_steps_are_those_of_repeated_rows_with_the_step_size_of_the_weighted_problem(n, engine):
     X, Y = problem(n, k=2)

@@ -14,6 +14,12 @@ from gdstudy.training.optimised import Optimised
 SIZES = (4, 12, 7)
 
 
+@pytest.fixture(autouse=True, params=["PyTorch", "compiled"])
+def products(request, monkeypatch):
+    monkeypatch.setenv("GDSTUDY_FAST", "1" if request.param == "compiled" else "0")
+    return request.param
+
+
 def draw(*shape):
     return torch.from_numpy(np.random.default_rng(list(shape)).standard_normal(shape))
 
@@ -82,7 +88,8 @@ def test_a_readouts_cells_leave_without_changing_the_others(kind):
 
 
 @pytest.mark.parametrize("P", [1, 8, 17, 19, 20, 40])
-def test_a_stack_in_parts_and_an_output_as_a_column_take_the_steps_of_rows_digit_by_digit(P, monkeypatch):
+@pytest.mark.parametrize("products", ["PyTorch"], indirect=True)
+def test_a_stack_in_parts_and_an_output_as_a_column_take_the_steps_of_rows_digit_by_digit(P, products, monkeypatch):
     monkeypatch.setattr(gram, "CACHE_BYTES", 3 * 8 * P * P)
     x, y, eta = draw(7, 45, P), draw(7, 45, 1), torch.full((7,), 0.01).double()
     stack = engine(x, y, eta, [45] * 7)

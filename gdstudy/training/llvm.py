@@ -1,0 +1,172 @@
+"""A function in LLVM's language, written piece by piece: numbers, vectors of LANES numbers, loops."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+LANES = 8  # numbers of a vector; a machine with shorter ones takes several
+
+
+@cache
+def machine() -> Any:
+    """What the processor at hand can do, for LLVM."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    features = llvm.get_host_cpu_features()
+    target = llvm.Target.from_default_triple()
+    return target.create_target_machine(cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=3)
+
+
+@cache
+def registers() -> int:
+    """How many vectors of LANES numbers the processor's registers hold."""
+    import llvmlite.binding as llvm
+
+    return 32 if llvm.get_host_cpu_features().get("avx512f") else 8
+
+
+class Code:
+    """One function. An index may be a number of Python's or one that is computed.
+
+    pointers: its first arguments by name, "real" (float64 or, if `single`, float32), "double" or "int" each; counts:
+    names of whole numbers that follow. `b` is llvmlite's builder, for what needs no name here.
+    """
+
+    def __init__(self, name: str, pointers: Mapping[str, str], counts: tuple[str, ...], single: bool) -> None:
+        from llvmlite import ir
+
+        self.ir, self.name, self.int, self.double = ir, name, ir.IntType(64), ir.DoubleType()
+        self.real = ir.FloatType() if single else self.double
+        kinds = {"real": self.real, "double": self.double, "int": self.int}
+        signature = [kinds[kind].as_pointer() for kind in pointers.values()] + [self.int] * len(counts)
+        self.module = ir.Module(name)
+        function = ir.Function(self.module, ir.FunctionType(ir.VoidType(), signature), name)
+        self.args = dict(zip((*pointers, *counts), function.args, strict=True))
+        for pointer in pointers:
+            self.args[pointer].add_attribute("noalias")
+        self.b = ir.IRBuilder(function.append_basic_block())
+
+    def compiled(self) -> tuple[Callable[..., None], Any]:
+        """The function, to be called with addresses and whole numbers while other threads go on, and its owner."""
+        import llvmlite.binding as llvm
+
+        self.b.ret_void()
+        module = llvm.parse_assembly(str(self.module))
+        module.verify()
+        passes = llvm.create_pass_builder(machine(), llvm.create_pipeline_tuning_options(speed_level=2))
+        passes.getModulePassManager().run(module, passes)
+        engine = llvm.create_mcjit_compiler(module, machine())
+        engine.finalize_object()
+        kinds = [ctypes.c_void_p if arg.type.is_pointer else ctypes.c_int64 for arg in self.args.values()]
+        return ctypes.CFUNCTYPE(None, *kinds)(engine.get_function_address(self.name)), engine
+
+    # Indices and what lies there
+
+    def whole(self, value: Any) -> Any:
+        return self.ir.Constant(self.int, value) if isinstance(value, int) else value
+
+    def add(self, first: Any, *others: Any) -> Any:
+        first = self.whole(first)
+        for other in others:
+            first = self.b.add(first, self.whole(other))
+        return first
+
+    def times(self, index: Any, size: int) -> Any:
+        return self.b.mul(self.whole(index), self.whole(size))
+
+    def at(self, pointer: Any, index: Any) -> Any:
+        return self.b.gep(pointer, [self.whole(index)])
+
+    def number(self, pointer: Any, index: Any) -> Any:
+        return self.b.load(self.at(pointer, index))
+
+    def load(self, pointer: Any, index: Any) -> Any:
+        """A vector."""
+        found = self.b.load(self._vector_at(pointer, index))
+        found.align = self._bytes(pointer)
+        return found
+
+    def store(self, value: Any, pointer: Any, index: Any) -> None:
+        self.b.store(value, self._vector_at(pointer, index)).align = self._bytes(pointer)
+
+    def _vector_at(self, pointer: Any, index: Any) -> Any:
+        return self.b.bitcast(self.at(pointer, index), self.vector(pointer.type.pointee).as_pointer())
+
+    def _bytes(self, pointer: Any) -> int:
+        return 8 if pointer.type.pointee == self.double else 4
+
+    def variable(self, value: Any) -> Any:
+        """One that loops can change."""
+        with self.b.goto_entry_block():
+            variable = self.b.alloca(value.type)
+        self.b.store(value, variable)
+        return variable
+
+    # Vectors
+
+    def vector(self, kind: Any) -> Any:
+        return self.ir.VectorType(kind, LANES)
+
+    def zeros(self, kind: Any) -> Any:
+        return self.ir.Constant(self.vector(kind), [0.0] * LANES)
+
+    def splat(self, value: Any) -> Any:
+        """The vector of one number, LANES times."""
+        empty = self.ir.Constant(self.vector(value.type), self.ir.Undefined)
+        alone = self.b.insert_element(empty, value, self.ir.Constant(self.ir.IntType(32), 0))
+        return self.b.shuffle_vector(alone, empty, self.ir.Constant(self.vector(self.ir.IntType(32)), None))
+
+    def doubles(self, values: Any) -> Any:
+        return values if self.real == self.double else self.b.fpext(values, self.vector(self.double))
+
+    def fma(self, x: Any, y: Any, z: Any) -> Any:
+        """xy + z, in one operation where the machine has it."""
+        bits = 64 if x.type.element == self.double else 32
+        return self.call(f"llvm.fmuladd.v{LANES}f{bits}", x, y, z)
+
+    def total(self, values: Any) -> Any:
+        """The sum of a vector of doubles."""
+        return self.call(f"llvm.vector.reduce.fadd.v{LANES}f64", self.ir.Constant(self.double, 0.0), values)
+
+    def call(self, name: str, *values: Any) -> Any:
+        """One of LLVM's own functions, of the kind of its first argument."""
+        kind = self.ir.FunctionType(values[0].type, [value.type for value in values])
+        function = self.module.globals.get(name) or self.ir.Function(self.module, kind, name)
+        return self.b.call(function, values)
+
+    # The way through
+
+    @contextmanager
+    def loop(self, begin: Any, end: Any, step: int = 1) -> Iterator[Any]:
+        """Its body is what is written within; yields the index."""
+        before, b = self.b.block, self.b
+        head, body, after = (b.append_basic_block() for _ in range(3))
+        b.branch(head)
+        b.position_at_end(head)
+        index = b.phi(self.int)
+        index.add_incoming(self.whole(begin), before)
+        b.cbranch(b.icmp_signed("<", index, self.whole(end)), body, after)
+        b.position_at_end(body)
+        yield index
+        index.add_incoming(self.add(index, step), b.block)
+        b.branch(head)
+        b.position_at_end(after)
+
+    @contextmanager
+    def block(self) -> Iterator[Any]:
+        """What is written within can be left by `go_on`, with what is yielded."""
+        after = self.b.append_basic_block()
+        yield after
+        self.b.branch(after)
+        self.b.position_at_end(after)
+
+    def go_on(self, condition: Any, otherwise: Any) -> None:
+        further = self.b.append_basic_block()
+        self.b.cbranch(condition, further, otherwise)
+        self.b.position_at_end(further)
