@@ -27,6 +27,8 @@ class Powers(LogFormatterSciNotation):
 def plain_ticks(figure: Figure) -> None:
     """On log axes powers of ten and, where there are few, twice and five times these, or even steps."""
     for axis in figure.axes:
+        for spine in axis.spines.values():
+            spine.set_in_layout(False)
         for scale, (low, high) in ((axis.xaxis, axis.get_xlim()), (axis.yaxis, axis.get_ylim())):
             if scale.get_scale() == "log" and isinstance(scale.get_major_formatter(), LogFormatterSciNotation):
                 scale.set_major_formatter("{x:.4g}" if high < 8 * low and 0.01 < low < 1e3 else Powers())
