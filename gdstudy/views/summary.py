@@ -125,7 +125,7 @@ def over_seeds(x: np.ndarray, values: np.ndarray) -> Curve:
 
 
 def _quartiles(values: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """(3, groups) of values that lie group by group; groups of one size at once, and ten times as fast as by sorting."""
+    """(3, groups) of values that lie group by group; those of one size at once, ten times as fast as by sorting."""
     sizes = np.diff(ends, prepend=0)
     found = np.empty((len(QUANTILES), len(ends)))
     for size in np.unique(sizes):
