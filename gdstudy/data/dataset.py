@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from gdstudy.data.classes import are_one_hot, are_whole, one_hot
 from gdstudy.data.splits import stream
@@ -55,7 +55,8 @@ class Dataset:
 
     def __post_init__(self) -> None:
         columns = self.columns or tuple(map(str, getattr(self.X, "columns", ())))
-        X = sparse.csr_array(self.X) if sparse.issparse(self.X) else _numbers("X", self.X)
+        X = _sparse_rows(self.X)
+        X = _numbers("X", self.X) if X is None else X
         Y, classes = _targets(np.empty((X.shape[0], 0)) if self.Y is None else self.Y, self.classes)
         if X.ndim != 2 or not X.shape[1]:
             raise ValueError(f"X must be (rows, columns), with at least one column; it is {X.shape}")
@@ -65,7 +66,7 @@ class Dataset:
             raise ValueError(f"X has {X.shape[0]} rows; at least one is for training and one for testing")
         if columns and len(columns) != X.shape[1]:
             raise ValueError(f"columns={len(columns)} names do not fit the {X.shape[1]} columns of X")
-        _check_finite("X", X.data if isinstance(X, sparse.csr_array) else X)
+        _check_finite("X", X if isinstance(X, np.ndarray) else X.data)
         _check_finite("Y", Y)
         for field, value in (("X", X), ("Y", Y), ("classes", classes), ("columns", columns)):
             object.__setattr__(self, field, value)
@@ -91,6 +92,12 @@ class Dataset:
         if not self.input_noise:
             return self.clean()
         return self.clean() + self.input_noise * stream(seed, "input_noise").standard_normal(self.X.shape)
+
+
+def _sparse_rows(value: Any) -> Any:
+    """One of SciPy's sparse matrices in compressed rows; None for what is none, as all is where nobody imported it."""
+    sparse = sys.modules.get("scipy.sparse")
+    return sparse.csr_array(value) if sparse is not None and sparse.issparse(value) else None
 
 
 def _numbers(name: str, value: Any) -> np.ndarray:

@@ -31,12 +31,14 @@ HOUSING_PICKLE_SHA256 = "740b911884b5405599c461cf5c9a620aad36c63a0d32494567de2eb
 
 def data_home() -> Path:
     """GDSTUDY_DATA_HOME, or the platform's cache folder."""
+    if named := os.environ.get("GDSTUDY_DATA_HOME"):
+        return Path(named).expanduser()
     import pooch
 
-    return Path(os.environ.get("GDSTUDY_DATA_HOME") or pooch.os_cache("gdstudy")).expanduser()
+    return Path(pooch.os_cache("gdstudy")).expanduser()
 
 
-def _known(path: Path, sha256: str) -> bytes | None:
+def known_content(path: Path, sha256: str) -> bytes | None:
     """What a file holds if it is the known one, byte for byte, read once; None where it is another. No pipe is waited
     for, and nothing larger is read."""
     try:
@@ -55,14 +57,14 @@ def _known(path: Path, sha256: str) -> bytes | None:
 def _fetch(name: str, file: str, url: str, sha256: str) -> bytes:
     """What a file of a data set holds, downloaded once and checked each time. StudyError where there is none or it is
     damaged."""
-    import pooch
-
     home = data_home()
     path = home / file
-    if (content := _known(path, sha256)) is not None:
+    if (content := known_content(path, sha256)) is not None:
         return content
     if os.path.lexists(path):
         raise StudyError(f"{path} is damaged (its SHA-256 is not {sha256[:12]}…); delete it and run again")
+    import pooch
+
     pooch.get_logger().setLevel("ERROR")  # the bar says it already
     try:
         downloader = pooch.HTTPDownloader(progressbar=True, timeout=30)
@@ -77,16 +79,16 @@ def _fetch(name: str, file: str, url: str, sha256: str) -> bytes:
             f"{name} cannot be downloaded ({_brief(error)}); put {file!r} into {home}, "
             f"or set GDSTUDY_DATA_HOME to a folder that has it"
         ) from None
-    if (content := _known(path, sha256)) is None:
+    if (content := known_content(path, sha256)) is None:
         raise StudyError(f"{path} changed as it was downloaded; run again")
     return content
 
 
 def housing_table() -> np.ndarray:
     """The census table, (20640, 9), target first: scikit-learn's copy where it is there, or the published archive."""
-    import joblib
-
     if (copy := _housing_pickle()) is not None:
+        import joblib
+
         return np.asarray(joblib.load(io.BytesIO(copy)))
     archive = _fetch("california_housing", HOUSING_FILE, HOUSING_URL, HOUSING_SHA256)
     with tarfile.open(fileobj=io.BytesIO(archive)) as files:
@@ -97,9 +99,8 @@ def housing_table() -> np.ndarray:
 
 def _housing_pickle() -> bytes | None:
     """scikit-learn's copy of the table if it is the known one, byte for byte: reading a pickle can run any code."""
-    from sklearn.datasets import get_data_home
-
-    return _known(Path(get_data_home()) / HOUSING_PICKLE, HOUSING_PICKLE_SHA256)
+    home = Path(os.environ.get("SCIKIT_LEARN_DATA", "~/scikit_learn_data")).expanduser()
+    return known_content(home / HOUSING_PICKLE, HOUSING_PICKLE_SHA256)
 
 
 def who_table() -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from gdstudy.data.dataset import Dataset
 from gdstudy.data.downloads import housing_table, who_table
+from gdstudy.data.shipped import diabetes_table, digits_table
 
 # Names as they stand in the file, spaces included.
 WHO_FEATURES = (
@@ -33,9 +34,7 @@ def california_housing() -> Dataset:
 
 def diabetes() -> Dataset:
     """442 patients, 10 features centred and scaled by scikit-learn, disease progression uncentred (Efron 2004)."""
-    from sklearn.datasets import load_diabetes
-
-    X, y = load_diabetes(return_X_y=True)
+    X, y = diabetes_table()
     return Dataset(X, y[:, None], "diabetes")
 
 
@@ -49,7 +48,5 @@ def who_life_expectancy() -> Dataset:
 
 def digits() -> Dataset:
     """1797 handwritten digits of 8×8 pixels, divided by 16 to lie in [0, 1]; y: one column a class (Alpaydin 1998)."""
-    from sklearn.datasets import load_digits
-
-    X, y = load_digits(return_X_y=True)
+    X, y = digits_table()
     return Dataset(X / 16, np.eye(10)[y], "digits", classes=tuple("0123456789"))

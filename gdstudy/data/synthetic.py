@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import sparse
 
 from gdstudy.data.dataset import Dataset, Gaussian
 from gdstudy.data.splits import stream
@@ -44,6 +43,8 @@ def sparse_features(sizes: Synthetic) -> Dataset:
 
     Each entry is 0 with probability 1 − p, else U[0, 1]; rows without an entry are drawn again; then ‖x‖ = 1.
     """
+    from scipy import sparse  # takes a tenth of a second
+
     shape, parts = (_DRAWN_ROWS, sizes.n_inputs), []
     for first in range(0, sizes.n_rows, _DRAWN_ROWS):
         random = stream(first, "sparse_features")

@@ -6,7 +6,6 @@ file under its name.
 
 from __future__ import annotations
 
-import io
 import itertools
 import os
 import socket
@@ -18,10 +17,10 @@ from typing import Any
 import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import summary
 
 from gdstudy.views.cards import described, points, scalar
+from gdstudy.views.records import framed
 from gdstudy.views.summary import Curve
 
 EVENTS = "events.out.tfevents."
@@ -53,11 +52,7 @@ class Events:
 
     @property
     def content(self) -> bytes:
-        stream = io.BytesIO()
-        records = RecordWriter(stream)
-        for event in self._events:
-            records.write(event.SerializeToString())
-        return stream.getvalue()
+        return framed(event.SerializeToString() for event in self._events)
 
     def __iter__(self) -> Iterator[Any]:
         """The events that hold values."""

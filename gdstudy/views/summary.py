@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -126,15 +125,19 @@ def over_seeds(x: np.ndarray, values: np.ndarray) -> Curve:
 
 
 def _quartiles(values: np.ndarray, ends: np.ndarray) -> np.ndarray:
-    """(3, groups) of values that lie group by group. Ten times as fast as sorting them, for a million."""
+    """(3, groups) of values that lie group by group; those of one size at once, ten times as fast as by sorting."""
+    sizes = np.diff(ends, prepend=0)
     found = np.empty((len(QUANTILES), len(ends)))
-    for k, (start, end) in enumerate(pairwise([0, *ends])):
-        places = [q * (end - start - 1) for q in QUANTILES]
-        ranks = {min(int(place) + next_one, end - start - 1) for place in places for next_one in (0, 1)}
-        part = np.partition(values[start:end], sorted(ranks))
+    for size in np.unique(sizes):
+        places = [q * (size - 1) for q in QUANTILES]
+        ranks = {min(int(place) + next_one, size - 1) for place in places for next_one in (0, 1)}
+        here = sizes == size
+        rows = (ends[here] - size)[:, None] + np.arange(size)
+        part = np.partition(values[rows], sorted(ranks), axis=1)
         for row, place in enumerate(places):
             low, share = int(place), place % 1
-            found[row, k] = part[low] + (part[low + 1] - part[low]) * share if share else part[low]
+            lower = part[:, low]
+            found[row, here] = lower + (part[:, low + 1] - lower) * share if share else lower
     return found
 
 

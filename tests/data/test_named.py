@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pooch
 import pytest
-from sklearn.datasets import fetch_california_housing
+import sklearn.datasets
 
 from gdstudy import load_dataset
+from gdstudy.data import shipped
 from gdstudy.data.downloads import WHO_FILE
 from gdstudy.data.named import WHO_FEATURES
 
@@ -26,7 +27,7 @@ def test_california_housing_is_scikit_learns():
     np.testing.assert_allclose(data.X[0], first, rtol=1e-8)
     assert data.Y[0, 0] == pytest.approx(4.526)
     assert data.Y.mean() == pytest.approx(2.0685581691)
-    X, y = fetch_california_housing(return_X_y=True)
+    X, y = sklearn.datasets.fetch_california_housing(return_X_y=True)
     np.testing.assert_array_equal(data.X, X)
     np.testing.assert_array_equal(data.X.std(0), X.std(0))  # also the order in memory, in which sums are taken
     np.testing.assert_array_equal(data.Y[:, 0], y)
@@ -70,6 +71,25 @@ def test_loading_again_gives_equal_rows_that_belong_to_the_caller(name):
     kept = first.X.copy()
     first.X[:] = 0
     np.testing.assert_array_equal(load_dataset(name).X, kept)
+
+
+@pytest.mark.parametrize("name", ["diabetes", "digits"])
+def test_shipped_tables_are_bit_for_bit_what_scikit_learn_makes_of_them(name, monkeypatch):
+    table, loader = getattr(shipped, f"{name}_table"), f"load_{name}"
+    expected = getattr(sklearn.datasets, loader)(return_X_y=True)
+    with monkeypatch.context() as unread:
+        unread.setattr(sklearn.datasets, loader, None)
+        _check_same_bits(table(), expected)
+    # A scikit-learn that ships another file is asked.
+    monkeypatch.setattr(shipped, "_SHA256", dict.fromkeys(shipped._SHA256, "another"))
+    monkeypatch.setattr(shipped.gzip, "decompress", None)
+    _check_same_bits(table(), expected)
+
+
+def _check_same_bits(tables, expected):
+    for found, theirs in zip(tables, expected, strict=True):
+        assert found.dtype == theirs.dtype
+        assert found.tobytes() == theirs.tobytes()
 
 
 def test_digits_are_pixels_in_the_unit_interval_and_classes_one_hot():

@@ -39,9 +39,21 @@ def plain_ticks(figure: Figure) -> None:
                 scale.set_minor_formatter(Powers(minor_thresholds=(most, most)))
 
 
+def plain_layout(figure: Figure) -> None:
+    """Spares an eighth of a drawing: spines, whose ticks end before the tick labels, and labels that say nothing are
+    measured by no layout."""
+    for axis in figure.axes:
+        for spine in axis.spines.values():
+            spine.set_in_layout(False)
+        for scale in (axis.xaxis, axis.yaxis):
+            if not scale.get_label_text():
+                scale.set_label_coords(0.5, 0.5)  # else its place is found from all tick labels
+
+
 def as_files(figure: Figure) -> tuple[np.ndarray, bytes, bytes]:
     """A figure as pixels (H, W, 3) uint8, as PNG and as PDF."""
     plain_ticks(figure)
+    plain_layout(figure)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     figure.set_layout_engine("none")  # the layout stands; PDF need not find it again

@@ -27,6 +27,7 @@ STYLE: Any = {
     "font.size": 9,
     "axes.titlesize": 9,
     "figure.titlesize": 11,
+    "axes.titley": 1.0,  # there it stands, with nothing above the panels: to find that out takes a tenth of a drawing
     "legend.fontsize": 8.5,
     "axes.labelpad": 2,
     "xtick.major.pad": 2,
