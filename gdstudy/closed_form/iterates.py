@@ -12,7 +12,7 @@ from torch import Tensor
 from gdstudy.closed_form.momentum import learnt_share
 from gdstudy.linalg.arrays import Array, check_momentum, check_rtol, real_tensor
 from gdstudy.linalg.regression import Regression
-from gdstudy.linalg.spectrum import Spectrum, spectrum
+from gdstudy.linalg.spectrum import Modes, Spectrum, spectrum
 from gdstudy.linalg.units import times_power_of_two, without_units
 
 # Growth is kept below this power of two.
@@ -21,7 +21,7 @@ _GROWN_POWER = 900
 _LONGEST_GROWTH = 2.0**40
 
 
-def gd_filter(spec: Spectrum, step_size: Tensor, t: Tensor, momentum: float = 0.0) -> tuple[Tensor, Tensor]:
+def gd_filter(spec: Spectrum | Modes, step_size: Tensor, t: Tensor, momentum: float = 0.0) -> tuple[Tensor, Tensor]:
     """f(σ) = (1 − (1 − ησ²)ᵗ)/σ, the share of mode σ learnt after t steps, over σ; 0 for modes that count as zero.
 
     Through expm1(t·log1p(−ησ²)), so that neither a small ησ² nor a large t (tested to 10¹²) loses digits.
@@ -49,15 +49,6 @@ def gd_filter(spec: Spectrum, step_size: Tensor, t: Tensor, momentum: float = 0.
     learnt = torch.where(alternating, torch.where(power > 0, shrink, 2 + shrink), -shrink)
     learnt = torch.where(ended, 1, learnt)
     return torch.where(spec.nonzero, learnt / s, 0), power.squeeze(-1).to(torch.int64)
-
-
-def gd_readout(spec: Spectrum, Y: Tensor, step_size: Tensor, t: Tensor, momentum: float = 0.0) -> Tensor:
-    """W_t of gradient descent from zero in exact arithmetic, infinite where it grew beyond float64.
-
-    spec: of X (C, N, P); Y: (C, N, k); step_size, t: (C,); momentum: β. Returns (C, P, k).
-    """
-    f, power = gd_filter(spec, step_size.unsqueeze(-1), t.unsqueeze(-1), momentum)
-    return times_power_of_two(spec.filtered(f.unsqueeze(-1), Y), power[..., None, None])
 
 
 def steps_to_gradient(s: Tensor, step_size: Tensor, remaining: Tensor, target: Tensor) -> Tensor:
