@@ -73,14 +73,16 @@ class Stack:
         n_distinct, every_W = len(first), side_by_side([W[i] for i in first])
         predictions = errors.rows[..., : problem.X.shape[-1]] @ every_W
         train = predictions.sub_(side_by_side([problems[i].Y for i in first])).square_().sum(1)
-        spec = problem.spectrum
+        spec, size = problem.spectrum, frobenius(every_W, n_distinct)
         values = {
             "train_mse": (train / errors.n_train[:, None]).unflatten(-1, (n_distinct, k)).mean(-1),
             "distance": relative_distance(every_W, side_by_side([references[i] for i in first]), n_distinct),
-            "weight_norm": frobenius(every_W, n_distinct),
-            "row_space_leak": row_space_leak(every_W, spec.Vt, spec.nonzero, n_distinct),
+            "weight_norm": size,
+            "row_space_leak": row_space_leak(every_W, spec.Vt, spec.nonzero, n_distinct, size),
         }
-        values = {name: value.reshape(-1, n_distinct)[:, which] for name, value in values.items()}
+        values = {name: value.reshape(-1, n_distinct) for name, value in values.items()}
+        if n_distinct < n_levels:
+            values = {name: value[:, which] for name, value in values.items()}
         values["test_mse"] = (test / errors.n_test[:, None]).unflatten(-1, (n_levels, k)).mean(-1)
         if self.accuracies is not None:  # of targets that are classes: not where an ablation makes them others
             known = [not value for value in linear]

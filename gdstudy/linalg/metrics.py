@@ -29,9 +29,10 @@ def norm(X: Tensor) -> Tensor:
 
 def frobenius(W: Tensor, n_levels: int = 1) -> Tensor:
     """‖W‖_F of L readouts side by side, W (..., P, L·k): (..., L), or (...,) for one."""
-    columns = W.square().sum(-2)
-    norms = columns.unflatten(-1, (n_levels, -1)).sum(-1).sqrt()
-    return norms if n_levels > 1 else norms.squeeze(-1)
+    squares = W.square().sum(-2)
+    if W.shape[-1] > n_levels:
+        squares = squares.unflatten(-1, (n_levels, -1)).sum(-1)
+    return squares.sqrt() if n_levels > 1 else squares.sqrt().squeeze(-1)
 
 
 def relative_distance(W: Tensor, reference: Tensor, n_levels: int = 1) -> Tensor:
@@ -40,16 +41,18 @@ def relative_distance(W: Tensor, reference: Tensor, n_levels: int = 1) -> Tensor
     return torch.where(gap == 0, gap, gap / size)
 
 
-def row_space_leak(W: Tensor, Vt: Tensor, nonzero: Tensor, n_levels: int = 1) -> Tensor:
+def row_space_leak(
+    W: Tensor, Vt: Tensor, nonzero: Tensor, n_levels: int = 1, size: Tensor | None = None
+) -> Tensor:
     """‖(I − X⁺X)W‖_F / ‖W‖_F: how far readouts left the row space of X; as `frobenius`, 0 where W = 0.
 
     W: (..., P, L·k), L readouts side by side; Vt: (..., R, P) right singular vectors; nonzero: (..., R) those of
-    the row space.
+    the row space. size: ‖W‖_F, if it is known.
     """
     V = Vt.to(W.dtype)
     # Modes are left out of the product and not of V, which is much larger.
     seen = V.mT @ (V @ W).mul_(nonzero.unsqueeze(-1))
-    gap, size = frobenius(W - seen, n_levels), frobenius(W, n_levels)
+    gap, size = frobenius(W - seen, n_levels), frobenius(W, n_levels) if size is None else size
     return torch.where(gap == 0, gap, gap / size)
 
 
