@@ -19,15 +19,16 @@ def rounding(stack: Stack, problems: list[Problem], W: list[Tensor]) -> Tensor:
     10 eps ‖φ(x)‖ (‖Y‖_F + σ₁(‖W‖_F + ‖β*‖_F)) / σ_R, over √k outputs: relative errors of some eps in Y, in XW and in
     Xβ* come back divided by the smallest singular value.
     """
+    norms = {id(w): frobenius(w) for w in dict.fromkeys(W)}
     sizes = zip(
         of_each(lambda p: p.Y.flatten(1).norm(dim=1), problems, "Y"),
         of_each(lambda p: p.spectrum.s[:, 0], problems, "spectrum"),
         of_each(lambda p: p.spectrum.smallest, problems, "spectrum"),
         of_each(lambda p: frobenius(p.beta), problems, "beta"),
-        W,
+        [norms[id(w)] for w in W],
         strict=True,
     )
-    gain = [(y + largest * (frobenius(w) + beta)) / smallest for y, largest, smallest, beta, w in sizes]
+    gain = [(y + largest * (w + beta)) / smallest for y, largest, smallest, beta, w in sizes]
     x = stack.errors.root_mean_square(problems[0].X.shape[-1])
     scale = 10 * torch.finfo(torch.float64).eps * x
     return torch.cat([scale * g / W[0].shape[-1] ** 0.5 for g in gain])

@@ -107,10 +107,10 @@ def build_stack(study: Study, dataset: Dataset, batch: Batch) -> Stack:
         for seed, x in zip(draws, inputs, strict=True)
     ]
     numbers = training_rows(dataset.n_rows, batch.cells, max(n for n, _ in batch.cells))
-    rows64 = np.zeros((*numbers.shape, tables[0].shape[1]))
-    for g, table in enumerate(tables):
+    rows64 = tables[0][numbers] if len(tables) == 1 else np.empty((*numbers.shape, tables[0].shape[1]))
+    for g in range(len(tables) if len(tables) > 1 else 0):
         cells = draw == g
-        rows64[cells] = table[numbers[cells]]
+        rows64[cells] = tables[g][numbers[cells]]
     rows64[numbers < 0] = 0
 
     rows = torch.from_numpy(rows64).to(study.device)
@@ -160,6 +160,8 @@ def _levels(shares: list[Tensor], known: list[bool]) -> Tensor:
 
 def side_by_side(columns: list[Tensor]) -> Tensor:
     """Stacks (C, n, k) joined along their last axis: (C, n, L·k)."""
+    if len(columns) == 1 and columns[0].shape[-1] == 1:  # nothing to copy; its strides are those of more
+        return columns[0].squeeze(-1).unsqueeze(1).mT
     # Joined along the middle axis of their transposes, where whole columns are copied and not single numbers.
     return torch.cat([c.mT for c in columns], 1).mT
 
