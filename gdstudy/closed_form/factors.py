@@ -132,8 +132,8 @@ class Problem:
         """The readout that gives on x what W (C, P, k) gives on the test features that are kept."""
         if self.test_modes is None:
             return W
-        V = self.spectrum.Vt.to(W.dtype) * self.test_modes.unsqueeze(-1)
-        return V.mT @ (V @ W)
+        V = self.spectrum.Vt.to(W.dtype)
+        return V.mT @ ((V @ W) * self.test_modes.unsqueeze(-1))
 
     @cached_property
     def weakest_mode(self) -> tuple[Tensor, Tensor]:

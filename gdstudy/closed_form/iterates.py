@@ -12,7 +12,7 @@ from torch import Tensor
 from gdstudy.closed_form.momentum import learnt_share
 from gdstudy.linalg.arrays import Array, check_momentum, check_rtol, real_tensor
 from gdstudy.linalg.regression import Regression
-from gdstudy.linalg.spectrum import Spectrum, spectrum
+from gdstudy.linalg.spectrum import Modes, Spectrum, spectrum
 from gdstudy.linalg.units import times_power_of_two, without_units
 
 # Growth is kept below this power of two.
@@ -21,7 +21,7 @@ _GROWN_POWER = 900
 _LONGEST_GROWTH = 2.0**40
 
 
-def gd_filter(spec: Spectrum, step_size: Tensor, t: Tensor, momentum: float = 0.0) -> tuple[Tensor, Tensor]:
+def gd_filter(spec: Spectrum | Modes, step_size: Tensor, t: Tensor, momentum: float = 0.0) -> tuple[Tensor, Tensor]:
     """f(σ) = (1 − (1 − ησ²)ᵗ)/σ, the share of mode σ learnt after t steps, over σ; 0 for modes that count as zero.
 
     Through expm1(t·log1p(−ησ²)), so that neither a small ησ² nor a large t (tested to 10¹²) loses digits.
@@ -40,24 +40,26 @@ def gd_filter(spec: Spectrum, step_size: Tensor, t: Tensor, momentum: float = 0.
     ended = torch.isinf(t)
     steps = torch.where(ended, 0, t)
     # |1 − x|ᵗ − 1; xlogy and xlog1py are 0 at t = 0, also where 1 − x = 0.
-    log_decay = torch.where(x <= 1, torch.special.xlog1py(steps, -x.clamp(max=1)), torch.special.xlogy(steps, x - 1))
-    log_decay = torch.where(spec.nonzero, log_decay, 0).clamp(max=_LONGEST_GROWTH)
+    log_decay = torch.special.xlog1py(steps, -x.clamp(max=1))
+    beyond = x > 1
+    if not bool(beyond.any()):
+        learnt, power = -torch.expm1(torch.where(spec.nonzero, log_decay, 0)), log_decay.new_zeros(x.shape[:-1])
+    else:
+        log_decay[beyond] = torch.special.xlogy(steps.expand_as(x)[beyond], x[beyond] - 1)
+        log_decay = torch.where(spec.nonzero, log_decay, 0).clamp(max=_LONGEST_GROWTH)
+        learnt, power = _alternating(log_decay, beyond & (torch.remainder(steps, 2) == 1))
+    return torch.where(spec.nonzero, torch.where(ended, 1, learnt) / s, 0), power.to(torch.int64)
+
+
+def _alternating(log_decay: Tensor, odd: Tensor) -> tuple[Tensor, Tensor]:
+    """1 − (±)ᵗ|1 − x|ᵗ over 2ᵖ, and p, where it may have grown: (..., R), (...,). odd: (..., R) where (±)ᵗ is −1."""
     power = (log_decay.amax(-1, keepdim=True) / math.log(2) - _GROWN_POWER).clamp(min=0).ceil()
-    shrink = torch.where(power > 0, torch.exp(log_decay - power * math.log(2)), torch.expm1(log_decay))
-    alternating = (x > 1) & (torch.remainder(steps, 2) == 1)
+    shrink = torch.expm1(log_decay)
+    if not bool(power.any()):
+        return torch.where(odd, 2 + shrink, -shrink), power.squeeze(-1)
+    shrink = torch.where(power > 0, torch.exp(log_decay - power * math.log(2)), shrink)
     # Where a power of two is taken out, the one that growth is added to has long been lost in it.
-    learnt = torch.where(alternating, torch.where(power > 0, shrink, 2 + shrink), -shrink)
-    learnt = torch.where(ended, 1, learnt)
-    return torch.where(spec.nonzero, learnt / s, 0), power.squeeze(-1).to(torch.int64)
-
-
-def gd_readout(spec: Spectrum, Y: Tensor, step_size: Tensor, t: Tensor, momentum: float = 0.0) -> Tensor:
-    """W_t of gradient descent from zero in exact arithmetic, infinite where it grew beyond float64.
-
-    spec: of X (C, N, P); Y: (C, N, k); step_size, t: (C,); momentum: β. Returns (C, P, k).
-    """
-    f, power = gd_filter(spec, step_size.unsqueeze(-1), t.unsqueeze(-1), momentum)
-    return times_power_of_two(spec.filtered(f.unsqueeze(-1), Y), power[..., None, None])
+    return torch.where(odd, torch.where(power > 0, shrink, 2 + shrink), -shrink), power.squeeze(-1)
 
 
 def steps_to_gradient(s: Tensor, step_size: Tensor, remaining: Tensor, target: Tensor) -> Tensor:

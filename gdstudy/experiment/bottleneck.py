@@ -20,6 +20,7 @@ from gdstudy.data.splits import stream
 from gdstudy.experiment.optimise import train, weights
 from gdstudy.experiment.plan import Batch, Level
 from gdstudy.experiment.rows import Columns, Records, identity
+from gdstudy.experiment.running import Running
 from gdstudy.experiment.stack import build_stack, geometry
 from gdstudy.linalg.metrics import relative_distance
 from gdstudy.linalg.units import in_precision
@@ -86,6 +87,7 @@ class BottleneckTask:
         self.changed = torch.arange(0)  # there is no ablation
         self.columns: Columns = geometry([cells.stack.problem])
         self.columns["target_mean_square"] = cells.stack.target_mean_square
+        self._running = Running(cells.stack, cells.best)
         # Steps (C,) and exact strengths (C, k) that were asked for last: the next go on from there.
         self._reached: tuple[Tensor, Tensor] | None = None
 
@@ -127,8 +129,7 @@ class BottleneckTask:
 
     def _measure(self, M: Tensor, cells: Tensor) -> Columns:
         """Columns of maps M (c, D, D)."""
-        part = self.cells.stack.at(cells)
-        return part.measure([part.problem], [M], [self.cells.best[cells]])
+        return self._running.measure(M, cells)
 
     def _curvatures(self, cells: Tensor) -> Tensor:
         """λ_r = σ_r² of the leading modes, 0 beyond the rank: (c, k)."""

@@ -108,8 +108,10 @@ class _Runs:
     """The trainings of a batch. What two of them have in common is trained once."""
 
     def __init__(self, batch: Batch, cells: Cells, first_seed: int, monitor: Monitor | None, journal: Journal) -> None:
-        self.batch, self.cells, self.first_seed, self.monitor, self.journal = batch, cells, first_seed, monitor, journal
+        self.batch, self.cells, self.monitor, self.journal = batch, cells, monitor, journal
         self.everything = torch.arange(len(batch.cells))
+        self.keys = identity(batch, (UNABLATED,))
+        self.of_first_seed = torch.from_numpy(self.keys["seed"] == first_seed)
         self._done: list[tuple[Training, list[Start]]] = []  # unablated, from start 0, 1, …
 
     def add(self, records: Records, name: str, training: Training, level: Level) -> None:
@@ -205,11 +207,10 @@ class _Runs:
         """The cells that were running until now, at one checkpoint, beside the exact iterate where there is one."""
         W, t = state.W[running.to(state.W.device)], state.steps.cpu()[running]
         status = np.array(WORDS)[state.status.cpu()[running].numpy()]
-        rows = {**identity(self.batch, (UNABLATED,), running.numpy()), **task.measure(W, running)}
+        rows = {**self._keys(running), **task.measure(W, running)}
         rows |= {"step": t.numpy(), "status": status, **(task.exact(W, t, running) or {})}
         rows = {column: value for column, value in rows.items() if column in _OF_CURVES}
-        of_first = [self.batch.cells[cell][1] == self.first_seed for cell in running.tolist()]
-        shown = torch.tensor(of_first)
+        shown = self.of_first_seed[running]
         if not bool(shown.any()):
             return rows, []
         cells, steps, last = running[shown], t[shown], status[shown.numpy()] != Status.RUNNING.word
@@ -217,9 +218,15 @@ class _Runs:
         for cell, step, arrays in zip(
             cells.tolist(), steps.tolist(), task.pictures(W[shown.to(W.device)], steps, cells, last), strict=True
         ):
-            one = {**identity(self.batch, (UNABLATED,), np.array([cell])), "step": step}
-            found.append((cell, [{**one, "name": key, "value": value} for key, value in arrays.items()]))
+            if arrays:
+                one = {**self._keys(torch.tensor([cell])), "step": step}
+                found.append((cell, [{**one, "name": key, "value": value} for key, value in arrays.items()]))
         return rows, found
+
+    def _keys(self, cells: Tensor) -> Columns:
+        """What tells the rows of these cells (c,) apart."""
+        which = cells.numpy()
+        return {name: keys[which] if isinstance(keys, np.ndarray) else keys for name, keys in self.keys.items()}
 
     def _rows(self, task: Task, name: str, training: Training, level: Level, trained: Trained) -> list[Columns]:
         """Trained cells of one level and, where there is one, the exact iterate at the same steps."""

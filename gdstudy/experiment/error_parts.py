@@ -7,21 +7,31 @@ from torch import Tensor
 
 from gdstudy.closed_form.factors import Problem, bias_readout, variance_modes
 from gdstudy.experiment.rows import Columns
-from gdstudy.experiment.stack import Stack, side_by_side
+from gdstudy.experiment.stack import Stack, of_each, side_by_side
 from gdstudy.linalg.metrics import frobenius
 
 
-def rounding(stack: Stack, problem: Problem, W: Tensor) -> Tensor:
+def rounding(stack: Stack, problems: list[Problem], W: list[Tensor]) -> Tensor:
     """What rounding alone can make of a prediction of X⁺Y, or of a part of its error: (C,), RMS over rows, units of Y.
+
+    Problem by problem, each with its W (C, P, k): (L·C,).
 
     10 eps ‖φ(x)‖ (‖Y‖_F + σ₁(‖W‖_F + ‖β*‖_F)) / σ_R, over √k outputs: relative errors of some eps in Y, in XW and in
     Xβ* come back divided by the smallest singular value.
     """
-    spec = problem.spectrum
-    of_readouts = frobenius(W) + frobenius(problem.beta)
-    gain = (problem.Y.flatten(1).norm(dim=1) + spec.s[:, 0] * of_readouts) / spec.smallest
-    x = stack.errors.root_mean_square(problem.X.shape[-1])
-    return 10 * torch.finfo(torch.float64).eps * x * gain / W.shape[-1] ** 0.5
+    norms = {id(w): frobenius(w) for w in dict.fromkeys(W)}
+    sizes = zip(
+        of_each(lambda p: p.Y.flatten(1).norm(dim=1), problems, "Y"),
+        of_each(lambda p: p.spectrum.s[:, 0], problems, "spectrum"),
+        of_each(lambda p: p.spectrum.smallest, problems, "spectrum"),
+        of_each(lambda p: frobenius(p.beta), problems, "beta"),
+        [norms[id(w)] for w in W],
+        strict=True,
+    )
+    gain = [(y + largest * (w + beta)) / smallest for y, largest, smallest, beta, w in sizes]
+    x = stack.errors.root_mean_square(problems[0].X.shape[-1])
+    scale = 10 * torch.finfo(torch.float64).eps * x
+    return torch.cat([scale * g / W[0].shape[-1] ** 0.5 for g in gain])
 
 
 def error_parts(stack: Stack, W: Tensor) -> Columns:
@@ -40,8 +50,7 @@ def error_parts(stack: Stack, W: Tensor) -> Columns:
     error = W - beta
     parts = [variance, bias, error, error - variance - bias]
     k = W.shape[-1]
-    no_targets = modes.new_zeros(len(W), k, modes.shape[-1])
-    z = side_by_side([*(errors.value(part) for part in parts), torch.cat([modes, no_targets], 1)])
+    z = errors.value(side_by_side([*parts, modes]))
     squares, sums = errors.sums(z.to(torch.float64))
     n_test = errors.n_test.to(torch.float64)
     of_variance, of_bias, of_error, of_rest = (s.sum(1) for s in squares[:, : 4 * k].split(k, dim=1))

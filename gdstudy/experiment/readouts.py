@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gdstudy.closed_form.certificate import left_to_learn, slowest_mode
 from gdstudy.closed_form.factors import Problem
-from gdstudy.closed_form.iterates import gd_readout, steps_to_gradient
+from gdstudy.closed_form.iterates import gd_filter, steps_to_gradient
 from gdstudy.data.dataset import Dataset
 from gdstudy.data.features import feature_map
 from gdstudy.data.splits import split, stream
@@ -20,9 +20,11 @@ from gdstudy.experiment.optimise import train, weights
 from gdstudy.experiment.plan import Batch, Level
 from gdstudy.experiment.regularised import closed_forms
 from gdstudy.experiment.rows import Columns, Records, identity
-from gdstudy.experiment.stack import Stack, build_stack, distinct, geometry, side_by_side
+from gdstudy.experiment.running import Running
+from gdstudy.experiment.stack import build_stack, distinct, geometry, side_by_side
 from gdstudy.linalg.metrics import frobenius, relative_distance
-from gdstudy.linalg.units import in_precision
+from gdstudy.linalg.spectrum import product
+from gdstudy.linalg.units import in_precision, times_power_of_two
 from gdstudy.study.ablations import ABLATIONS, UNABLATED
 from gdstudy.study.config import Study
 from gdstudy.study.entries import code
@@ -54,7 +56,7 @@ class Readouts:
         rows = {**identity(self.batch, levels), **geometry(problems), **measured}
         rows |= {"estimator": "min_norm", "status": "closed_form", "target_mean_square": stack.target_mean_square}
         rows |= _dimensions(rows["rank"], rows)
-        rows["rounding"] = torch.cat([rounding(stack, p, w) for p, w in zip(problems, W, strict=True)]).cpu().numpy()
+        rows["rounding"] = rounding(stack, problems, W).cpu().numpy()
         for name, part in error_parts(stack, W[0]).items():
             rows[name] = np.r_[part, np.full((len(levels) - 1) * len(part), np.nan)]
         beside = closed_forms(self.study, stack, W[0])
@@ -102,7 +104,8 @@ class ReadoutTask:
         self.step_size_limit = 2 * (1 + training.momentum) / self.problem.spectrum.s[:, 0].square()
         self.columns: Columns = geometry([self.problem])
         self.columns["target_mean_square"] = cells.stack.target_mean_square
-        self._running = cells.stack
+        self._running = Running(cells.stack, self.limit)
+        self._seen = product(self.rest.spectrum.U.mT, self.rest.Y)
 
     def _start(self) -> Tensor | None:
         """W₀ of each cell, (C, P, k), drawn for its seed; None for zero."""
@@ -164,29 +167,19 @@ class ReadoutTask:
         objective = Autograd(module, X, Y, weights(self.training, eta).to(X), n_rows)
         return train(objective, self.training, eta, checkpoints, threads, on_check, saver)
 
-    def _part(self, cells: Tensor) -> Stack:
-        """The stack of these cells, kept while the same ones run."""
-        everything = self.cells.stack
-        if len(cells) == len(everything.n_train):
-            return everything
-        if len(cells) != len(self._running.n_train):  # cells leave a training and never return
-            self._running = everything.at(cells)
-        return self._running
-
     def measure(self, W: Tensor, cells: Tensor) -> Columns:
         if self.level == UNABLATED:
-            part = self._part(cells)
-            return part.measure([part.problem], [W], [self.limit[cells]])
+            return self._running.measure(W, cells)
         assert len(cells) == len(self.limit)  # checkpoints are measured without ablation
         return self.cells.stack.measure([self.problem], [W], [self.limit])
 
     def exact(self, W: Tensor, t: Tensor, cells: Tensor) -> Columns | None:
         if not self.training.plain:
             return None
-        rest = self.rest
-        if len(cells) < len(self.limit):
-            rest = self._part(cells).problem if self.W0 is None else self.rest.at(cells)
-        W_exact = gd_readout(rest.spectrum, rest.Y, self.step_size[cells], t.to(W.device), self.training.momentum)
+        modes, eta = self.rest.spectrum.modes(cells), self.step_size[cells, None]
+        f, power = gd_filter(modes, eta, t.to(W.device)[:, None], self.training.momentum)
+        W_exact = self._running.readouts(f.unsqueeze(-1) * self._seen[cells], cells)
+        W_exact = times_power_of_two(W_exact, power[:, None, None])
         W_exact = W_exact if self.W0 is None else self.W0[cells] + W_exact
         exact = {f"exact_{name}": value for name, value in self.measure(W_exact, cells).items()}
         return exact | {"deviation": relative_distance(W.to(torch.float64), W_exact).cpu().numpy()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,7 +43,10 @@ class Stack:
         """The given cells (c,) of the batch, in order and each once."""
         if len(cells) == len(self.n_train):  # all of them: nothing to copy
             return self
-        part = replace(self, problem=self.problem.at(cells), n_train=self.n_train[cells], errors=self.errors.at(cells))
+        problem, errors = self.problem, self.errors.at(cells)
+        X, Y = errors.rows.split([problem.X.shape[-1], problem.Y.shape[-1]], -1)  # the very same: copied once
+        problem = replace(problem, X=X, Y=Y, spectrum=problem.spectrum.at(cells), beta=problem.beta[cells])
+        part = replace(self, problem=problem, n_train=self.n_train[cells], errors=errors)
         return part if self.accuracies is None else replace(part, accuracies=self.accuracies.at(cells))
 
     def measure(self, problems: list[Problem], W: list[Tensor], references: list[Tensor]) -> Columns:
@@ -54,31 +58,34 @@ class Stack:
         n_levels, k = len(problems), W[0].shape[-1]
         W = [w.to(torch.float64) for w in W]
         tested = [p.tested(w) for p, w in zip(problems, W, strict=True)]
-        gaps = [
-            errors.value(w - p.beta) if p.linear else errors.residual(w) for p, w in zip(problems, tested, strict=True)
-        ]
+        linear = [p.linear for p in problems]
+        gaps = [w - p.beta if p.linear else w for p, w in zip(problems, tested, strict=True)]
         shifts = [
             w.new_zeros(len(w), k) if p.test_shift is None else (p.test_shift.to(w).unsqueeze(1) @ w).squeeze(1)
             for p, w in zip(problems, tested, strict=True)
         ]
         # All levels side by side: one product with the rows for all of them.
-        test, _ = errors.sums(side_by_side(gaps), torch.cat(shifts, -1))
+        z = errors.of_levels(gaps, linear)
+        shifted = any(p.test_shift is not None for p in problems)
+        test = errors.sums(z, torch.cat(shifts, -1))[0] if shifted else errors.squares(z)
         # Where only the test rows differ, W and Y are the very same: what the training rows say is said once.
         which, first = distinct([(id(w), id(p.Y)) for p, w in zip(problems, W, strict=True)])
         n_distinct, every_W = len(first), side_by_side([W[i] for i in first])
         predictions = errors.rows[..., : problem.X.shape[-1]] @ every_W
         train = predictions.sub_(side_by_side([problems[i].Y for i in first])).square_().sum(1)
-        spec = problem.spectrum
+        spec, size = problem.spectrum, frobenius(every_W, n_distinct)
         values = {
             "train_mse": (train / errors.n_train[:, None]).unflatten(-1, (n_distinct, k)).mean(-1),
             "distance": relative_distance(every_W, side_by_side([references[i] for i in first]), n_distinct),
-            "weight_norm": frobenius(every_W, n_distinct),
-            "row_space_leak": row_space_leak(every_W, spec.Vt, spec.nonzero, n_distinct),
+            "weight_norm": size,
+            "row_space_leak": row_space_leak(every_W, spec.Vt, spec.nonzero, n_distinct, size),
         }
-        values = {name: value.reshape(-1, n_distinct)[:, which] for name, value in values.items()}
+        values = {name: value.reshape(-1, n_distinct) for name, value in values.items()}
+        if n_distinct < n_levels:
+            values = {name: value[:, which] for name, value in values.items()}
         values["test_mse"] = (test / errors.n_test[:, None]).unflatten(-1, (n_levels, k)).mean(-1)
         if self.accuracies is not None:  # of targets that are classes: not where an ablation makes them others
-            known = [not p.linear for p in problems]
+            known = [not value for value in linear]
             train_shares = [self.accuracies.train(W[i]) for i in first]
             values["train_accuracy"] = _levels([train_shares[i] for i in which], known)
             test_shares = [self.accuracies.test(w, shift) for w, shift in zip(tested, shifts, strict=True)]
@@ -100,10 +107,10 @@ def build_stack(study: Study, dataset: Dataset, batch: Batch) -> Stack:
         for seed, x in zip(draws, inputs, strict=True)
     ]
     numbers = training_rows(dataset.n_rows, batch.cells, max(n for n, _ in batch.cells))
-    rows64 = np.zeros((*numbers.shape, tables[0].shape[1]))
-    for g, table in enumerate(tables):
+    rows64 = tables[0][numbers] if len(tables) == 1 else np.empty((*numbers.shape, tables[0].shape[1]))
+    for g in range(len(tables) if len(tables) > 1 else 0):
         cells = draw == g
-        rows64[cells] = table[numbers[cells]]
+        rows64[cells] = tables[g][numbers[cells]]
     rows64[numbers < 0] = 0
 
     rows = torch.from_numpy(rows64).to(study.device)
@@ -153,6 +160,8 @@ def _levels(shares: list[Tensor], known: list[bool]) -> Tensor:
 
 def side_by_side(columns: list[Tensor]) -> Tensor:
     """Stacks (C, n, k) joined along their last axis: (C, n, L·k)."""
+    if len(columns) == 1 and columns[0].shape[-1] == 1:  # nothing to copy; its strides are those of more
+        return columns[0].squeeze(-1).unsqueeze(1).mT
     # Joined along the middle axis of their transposes, where whole columns are copied and not single numbers.
     return torch.cat([c.mT for c in columns], 1).mT
 
@@ -164,12 +173,25 @@ def distinct(keys: list[tuple[int, int]]) -> tuple[list[int], list[int]]:
     return which, [which.index(number) for number in range(len(numbers))]
 
 
+def of_each(f: Callable[[Problem], Tensor], problems: list[Problem], name: str) -> list[Tensor]:
+    """What f says of each problem, which depends on its field of this name alone: computed once for each of these."""
+    found: dict[int, Tensor] = {}
+    for p in problems:
+        if (key := id(getattr(p, name))) not in found:
+            found[key] = f(p)
+    return [found[id(getattr(p, name))] for p in problems]
+
+
 def geometry(problems: list[Problem]) -> Columns:
     """Spectra of what is trained on, problem by problem: each (L·C,)."""
-    smallest = torch.stack([p.spectrum.smallest for p in problems])
+
+    def each(f: Callable[[Problem], Tensor]) -> Tensor:
+        return torch.stack(of_each(f, problems, "spectrum"))
+
+    smallest = each(lambda p: p.spectrum.smallest)
     values = {
         "smallest_singular_value": smallest,
-        "condition_number": torch.stack([p.spectrum.s[:, 0] for p in problems]) / smallest,
-        "rank": torch.stack([p.rank for p in problems]),
+        "condition_number": each(lambda p: p.spectrum.s[:, 0]) / smallest,
+        "rank": each(lambda p: p.rank),
     }
     return {name: value.flatten().cpu().numpy() for name, value in values.items()}

@@ -36,11 +36,20 @@ class Run:
     planned: pd.DataFrame | None = None
 
 
-def frame(table: str, groups: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Groups of columns as one DataFrame with every column of a table, in order and in its type.
+@dataclass(frozen=True)
+class Texts:
+    """A column of texts: words in alphabetical order, each of which occurs, and the number of each row's; −1: empty."""
+
+    words: list[str]
+    numbers: np.ndarray
+
+
+def gathered(table: str, groups: Sequence[Mapping[str, Any]]) -> tuple[dict[str, np.ndarray | Texts | None], int]:
+    """Groups of columns as one table with every column, in order, and how many rows it has.
 
     A group: column name → one value for all its rows, or an array with one value a row; a group of `arrays` is one row.
-    What a group lacks is empty there. KeyError for a column that the table has not.
+    What a group lacks is empty there: NaN, or a column that is None where all of it is.
+    KeyError for a column that the table has not.
     """
     columns = TABLES[table]
     arrays = {column.name for column in columns if column.kind == "array"}
@@ -50,7 +59,26 @@ def frame(table: str, groups: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
             raise KeyError(f"no column {sorted(unknown)} in table {table}")
         one_each = [len(v) for name, v in group.items() if isinstance(v, np.ndarray) and name not in arrays]
         lengths.append(max(one_each, default=1))
-    found = {c.name: _JOINED[c.kind]([group.get(c.name) for group in groups], lengths) for c in columns}
+    found: dict[str, np.ndarray | Texts | None] = {}
+    for column in columns:
+        values = [group.get(column.name) for group in groups]
+        known = any(value is not None for value in values)
+        found[column.name] = _JOINED[column.kind](values, lengths) if known else None
+    return found, sum(lengths)
+
+
+def frame(table: str, groups: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Groups of columns (`gathered`) as one DataFrame with every column of a table, in order and in its type."""
+    found, rows = gathered(table, groups)
+    empty: dict[str, Any] = {"text": Texts([], np.full(rows, -1, np.int8)), "array": np.empty(rows, object)}
+    for column in TABLES[table]:
+        values = found[column.name]
+        if values is None:
+            values = empty.get(column.kind, np.full(rows, np.nan))
+        if isinstance(values, Texts):
+            found[column.name] = pd.Categorical.from_codes(values.numbers, pd.Index(values.words))
+        else:
+            found[column.name] = values
     return pd.DataFrame(found)
 
 
@@ -69,27 +97,38 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
     return table.take(order).reset_index(drop=True)
 
 
-def _pieces(values: Sequence[Any], lengths: Sequence[int], dtype: type, empty: Any) -> np.ndarray:
-    """The column of all groups, one after the other."""
-    pieces: list[np.ndarray] = [
-        value.astype(dtype) if isinstance(value, np.ndarray) else np.full(n, empty if value is None else value, dtype)
-        for value, n in zip(values, lengths, strict=True)
-    ]
-    return np.concatenate([np.array([], dtype), *pieces])
-
-
-def _texts(values: Sequence[Any], lengths: Sequence[int]) -> pd.Categorical:
-    return pd.Categorical(_pieces(values, lengths, object, None))
-
-
 def _reals(values: Sequence[Any], lengths: Sequence[int]) -> np.ndarray:
-    return _pieces(values, lengths, float, np.nan)
+    """The column of all groups, one after the other."""
+    if len(values) == 1 and isinstance(values[0], np.ndarray):
+        return values[0].astype(float, copy=False)
+    column, end = np.empty(sum(lengths)), 0
+    for value, n in zip(values, lengths, strict=True):
+        column[end : end + n] = np.nan if value is None else value
+        end += n
+    return column
 
 
 def _wholes(values: Sequence[Any], lengths: Sequence[int]) -> np.ndarray:
     """int64, or float64 where some are empty."""
     column = _reals(values, lengths)
     return column if np.isnan(column).any() else column.astype(np.int64)
+
+
+def _texts(values: Sequence[Any], lengths: Sequence[int]) -> Texts:
+    """Rows are looked at where they change: most texts stand in many rows one after the other."""
+    first: dict[str | None, int] = {}  # word → its number among those met
+    column, end = np.empty(sum(lengths), np.int32), 0
+    for value, n in zip(values, lengths, strict=True):
+        if isinstance(value, np.ndarray):
+            starts = np.r_[0, np.flatnonzero(value[1:] != value[:-1]) + 1][:n]
+            met = [first.setdefault(word, len(first)) for word in value[starts].tolist()]
+            column[end : end + n] = np.repeat(met, np.diff(starts, append=n))
+        else:
+            column[end : end + n] = first.setdefault(value, len(first))
+        end += n
+    words = sorted(word for word in first if word is not None)
+    in_order = {word: number for number, word in enumerate(words)}
+    return Texts(words, np.array([in_order.get(word, -1) for word in first] or [-1], np.int32)[column])
 
 
 def _arrays(values: Sequence[Any], lengths: Sequence[int]) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -27,9 +29,10 @@ def norm(X: Tensor) -> Tensor:
 
 def frobenius(W: Tensor, n_levels: int = 1) -> Tensor:
     """‖W‖_F of L readouts side by side, W (..., P, L·k): (..., L), or (...,) for one."""
-    columns = W.square().sum(-2)
-    norms = columns.unflatten(-1, (n_levels, -1)).sum(-1).sqrt()
-    return norms if n_levels > 1 else norms.squeeze(-1)
+    squares = W.square().sum(-2)
+    if W.shape[-1] > n_levels:
+        squares = squares.unflatten(-1, (n_levels, -1)).sum(-1)
+    return squares.sqrt() if n_levels > 1 else squares.sqrt().squeeze(-1)
 
 
 def relative_distance(W: Tensor, reference: Tensor, n_levels: int = 1) -> Tensor:
@@ -38,14 +41,18 @@ def relative_distance(W: Tensor, reference: Tensor, n_levels: int = 1) -> Tensor
     return torch.where(gap == 0, gap, gap / size)
 
 
-def row_space_leak(W: Tensor, Vt: Tensor, nonzero: Tensor, n_levels: int = 1) -> Tensor:
+def row_space_leak(
+    W: Tensor, Vt: Tensor, nonzero: Tensor, n_levels: int = 1, size: Tensor | None = None
+) -> Tensor:
     """‖(I − X⁺X)W‖_F / ‖W‖_F: how far readouts left the row space of X; as `frobenius`, 0 where W = 0.
 
     W: (..., P, L·k), L readouts side by side; Vt: (..., R, P) right singular vectors; nonzero: (..., R) those of
-    the row space.
+    the row space. size: ‖W‖_F, if it is known.
     """
-    V = Vt.to(W.dtype) * nonzero.unsqueeze(-1)
-    gap, size = frobenius(W - V.mT @ (V @ W), n_levels), frobenius(W, n_levels)
+    V = Vt.to(W.dtype)
+    # Modes are left out of the product and not of V, which is much larger.
+    seen = V.mT @ (V @ W).mul_(nonzero.unsqueeze(-1))
+    gap, size = frobenius(W - seen, n_levels), frobenius(W, n_levels) if size is None else size
     return torch.where(gap == 0, gap, gap / size)
 
 
@@ -111,6 +118,19 @@ class SplitErrors:
     def n_test(self) -> Tensor:
         return self.everything.n_rows - self.n_train
 
+    @cached_property
+    def _row_sums(self) -> Tensor:
+        return self.rows.sum(1, keepdim=True)
+
+    def squares(self, z: Tensor) -> Tensor:
+        """Over the test rows of each cell, Σ ([φ y]·z)²: (C, m) for z as in `sums`."""
+        if self.frame is not None:
+            return self.sums(z)[0]
+        squares = z.new_empty(len(z), z.shape[2])
+        for cells, g in self._draws():
+            squares[cells] = self._all_squares(z[cells].mT, g)
+        return squares.sub_((self.rows @ z).square_().sum(1)).clamp_(min=0)
+
     def sums(self, z: Tensor, shift: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Over the test rows of each cell, Σ ([φ y]·z + s)² and Σ ([φ y]·z + s): each (C, m).
 
@@ -119,30 +139,48 @@ class SplitErrors:
         """
         squares, sums = z.new_empty(len(z), z.shape[2]), z.new_empty(len(z), z.shape[2])
         outside, offset = (z, None) if self.frame is None else self.frame.outside(z)
-        for g in range(len(self.everything.R)):
-            one_draw = len(self.everything.R) == 1
-            cells = slice(None) if one_draw else (self.draw == g).nonzero().squeeze(-1)
-            part = outside[cells].mT  # rows of features times R: one product for all cells
-            squares[cells] = (part @ self.everything.R[g].mT).square_().sum(-1)
+        for cells, g in self._draws():
+            part = outside[cells].mT
+            squares[cells] = self._all_squares(part, g)
             sums[cells] = part @ self.everything.total[g]
         if offset is not None:
             squares += 2 * offset * sums + self.everything.n_rows * offset.square()
             sums += self.everything.n_rows * offset
         squares -= (self.rows @ z).square_().sum(1)
-        sums -= (self.rows.sum(1, keepdim=True) @ z).squeeze(1)
+        sums -= (self._row_sums @ z).squeeze(1)
         if shift is not None:
             squares = squares + 2 * shift * sums + self.n_test[:, None] * shift.square()
             sums = sums + self.n_test[:, None] * shift
         return squares.clamp(min=0), sums
 
+    def _draws(self) -> list[tuple[Tensor | slice, int]]:
+        """(the cells that use it, number) of each draw of the features."""
+        if len(self.everything.R) == 1:
+            return [(slice(None), 0)]
+        return [((self.draw == g).nonzero().squeeze(-1), g) for g in range(len(self.everything.R))]
+
+    def _all_squares(self, part: Tensor, g: int) -> Tensor:
+        """Over all rows Σ ([φ y]·z)²: (c, m) for z transposed, (c, m, P+k): one product for all cells."""
+        return (part @ self.everything.R[g].mT).square_().sum(-1)
+
+    def of_levels(self, W: list[Tensor], is_value: Sequence[bool]) -> Tensor:
+        """`residual` or `value` of readouts W (C, P, k) side by side: (C, P+k, L·k)."""
+        (C, P, k), n_targets = W[0].shape, self.rows.shape[-1] - W[0].shape[1]
+        # Transposed, so that whole columns are copied and not single numbers.
+        z = W[0].new_zeros(C, len(W), k, P + n_targets)
+        for level, (w, value) in enumerate(zip(W, is_value, strict=True)):
+            z[:, level, :, :P] = w.mT
+            if not value:
+                z[:, level, :, P:] = -torch.eye(k, dtype=w.dtype, device=w.device)
+        return z.flatten(1, 2).mT
+
     def residual(self, W: Tensor) -> Tensor:
         """z = [W; −I], whose value on a row is prediction minus target: (C, P+k, k) for W (C, P, k)."""
-        minus_one = -torch.eye(W.shape[-1], dtype=W.dtype, device=W.device)
-        return torch.cat([W, minus_one.expand(len(W), -1, -1)], 1)
+        return self.of_levels([W], [False])
 
     def value(self, W: Tensor) -> Tensor:
-        """z = [W; 0], whose value on a row is x·W: (C, P+k, k) for W (C, P, k)."""
-        return torch.cat([W, W.new_zeros(len(W), W.shape[-1], W.shape[-1])], 1)
+        """z = [W; 0], whose value on a row is x·W: (C, P+k, m) for W (C, P, m)."""
+        return self.of_levels([W], [True])
 
     def root_mean_square(self, P: int) -> Tensor:
         """√(mean ‖φ(x)‖²) over all rows, as each cell sees them: (C,)."""

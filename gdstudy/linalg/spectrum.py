@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,6 +16,13 @@ from gdstudy.linalg.threads import LARGE_CELL, all_threads, one_blas_thread
 # Both measured (tests/linalg/test_spectrum.py), as multiples of what rounding does to a singular value: rounding the
 # numbers of X alone .3, a product computed in their precision up to 1.6; LAPACK's own errors up to 1.5.
 _DATA_MARGIN, _SVD_MARGIN = 2, 4
+
+
+class Modes(NamedTuple):
+    """What a filter needs of a spectrum: s, nonzero, as there."""
+
+    s: Tensor
+    nonzero: Tensor
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,10 @@ class Spectrum:
     def at(self, cells: Tensor | slice) -> Spectrum:
         """The spectra of the given cells (c,) of a stack; of a slice of it without a copy."""
         return Spectrum(self.U[cells], self.s[cells], self.Vt[cells], self.nonzero[cells], self.cutoff[cells])
+
+    def modes(self, cells: Tensor) -> Modes:
+        """σ of the given cells (c,), without the singular vectors, which are much larger."""
+        return Modes(self.s[cells], self.nonzero[cells])
 
     def matrix(self) -> Tensor:
         """U diag(σ) Vᵀ over the modes that count: (..., N, P)."""

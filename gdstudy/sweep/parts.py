@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gdstudy.data.pages import unpacked_size
+from gdstudy.experiment.tables import Texts, gathered
 from gdstudy.study.columns import TABLES
 from gdstudy.study.console import one_line
 from gdstudy.study.errors import StudyError, shown
@@ -77,9 +78,32 @@ def as_arrow(table: str, frame: pd.DataFrame) -> pa.Table:
     return pa.Table.from_pandas(frame, schema=SCHEMAS[table], preserve_index=False)
 
 
-def encoded_part(table: str, frame: pd.DataFrame, facts: Mapping[str, str]) -> bytes:
+def gathered_arrow(table: str, groups: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Groups of columns (`experiment.tables.gathered`) as they are stored, without a DataFrame in between."""
+    found, rows = gathered(table, groups)
+    columns = [_column(found[column.name], column.kind, rows) for column in TABLES[table]]
+    if table == "arrays":
+        columns.append(pa.array([value.shape for value in found["value"]], SCHEMAS[table].field("shape").type))
+    return pa.Table.from_arrays(columns, schema=SCHEMAS[table])
+
+
+def _column(values: np.ndarray | Texts | None, kind: str, rows: int) -> pa.Array:
+    if values is None:
+        return pa.nulls(rows, _TYPES[kind])
+    if isinstance(values, Texts):
+        numbers = pa.array(values.numbers, mask=values.numbers < 0)
+        return pa.DictionaryArray.from_arrays(numbers, pa.array(values.words, pa.string()))
+    if kind == "array":
+        return pa.array([value.tobytes() for value in values], _TYPES[kind])
+    if kind == "whole" and values.dtype.kind == "f":
+        empty = np.isnan(values)
+        return pa.array(np.where(empty, 0, values).astype(np.int64), mask=empty)
+    return pa.array(values, from_pandas=True)
+
+
+def encoded_part(table: str, groups: Sequence[Mapping[str, Any]], facts: Mapping[str, str]) -> bytes:
     """The content of a part. facts: what is to be known of it beside its table, as texts."""
-    return encoded_table(table, as_arrow(table, frame), facts)
+    return encoded_table(table, gathered_arrow(table, groups), facts)
 
 
 def encoded_table(table: str, stored: pa.Table, facts: Mapping[str, str]) -> bytes:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 from gdstudy.experiment.plan import Batch, plan
 from gdstudy.experiment.rows import Records
-from gdstudy.experiment.tables import frame
 from gdstudy.study.config import Study
 from gdstudy.study.errors import StudyError, shown
 from gdstudy.study.parser import as_yaml
@@ -225,9 +224,9 @@ class Store:
 def encoded(batch: Batch, records: Records, facts: Mapping[str, str]) -> dict[str, bytes]:
     """Table → its part of a batch, `results` last: with it the batch is there. facts: what all its parts are to say."""
     groups = {"curves": records.curves, "arrays": records.arrays, "results": records.results}
-    frames = {table: frame(table, rows) for table, rows in groups.items() if rows or table == "results"}
-    said = {**facts, "batch": str(batch.number), "cells": cells_of(batch), "tables": " ".join(frames)}
-    return {table: encoded_part(table, rows, said) for table, rows in frames.items()}
+    there = {table: rows for table, rows in groups.items() if rows or table == "results"}
+    said = {**facts, "batch": str(batch.number), "cells": cells_of(batch), "tables": " ".join(there)}
+    return {table: encoded_part(table, rows, said) for table, rows in there.items()}
 
 
 def write_batch(batches: Path, number: int, parts: Mapping[str, bytes]) -> None:
