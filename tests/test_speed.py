@@ -17,9 +17,9 @@ from gdstudy.experiment.plan import plan
 from gdstudy.study.parser import find_config, read_study
 from gdstudy.sweep.run import load_datasets
 from tests import one_cell
-from tests.benchmarks import ours, peers
+from tests.benchmarks import ours, peers, readouts
 from tests.benchmarks.cells import cells
-from tests.benchmarks.measure import check_agreement
+from tests.benchmarks.measure import Disagreement, check_agreement
 
 P = 20
 
@@ -57,16 +57,19 @@ def test_a_step_of_a_stack_is_hundreds_of_times_as_fast_as_a_loop_over_cells(man
     assert loop_seconds / seconds < 100
 
 
-def test_who_is_timed_takes_the_same_steps(many):
-    """The loop that the bounds above are held against trains as the stack does, and a wrong step would show."""
-    some = many.at(many.sample())
-    stack, loop = ours.engine(some), peers.torch_loop(some)
-    stack.advance(30)
-    loop.advance(30)
-    check_agreement(ours.weights(stack), loop.weights(), "loop")
-    loop.advance(1)
-    with pytest.raises(Exception, match="loop: other weights"):
-        check_agreement(ours.weights(stack), loop.weights(), "loop")
+@pytest.mark.parametrize("k", [1, 8])
+def test_everybody_who_is_timed_takes_the_same_steps(k):
+    of = cells(P, k, 3)
+    stack, n_steps = ours.engine(of), 64
+    stack.advance(n_steps)
+    W = ours.weights(stack)
+    takers = {name: make(of) for name, make in readouts.steppers().items()}
+    for name, taker in takers.items():
+        taker.advance(n_steps)
+        check_agreement(W[taker.cells], taker.weights(), name)
+        taker.advance(n_steps)  # negative control: as many again
+        with pytest.raises(Disagreement, match="other weights"):
+            check_agreement(W[taker.cells], taker.weights(), name)
 
 
 def closed_forms_over_one_at_a_time(batch_cells):

@@ -20,8 +20,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from gdstudy.study.version import __version__
+
 OUTPUT = Path(__file__).parents[2] / "runs" / "benchmarks.csv"  # where git ignores it
 PACKAGES = ("torch", "numpy", "scikit-learn", "jax", "numba")
+SLOPE_ERROR = 0.1  # of a slope, by what is measured twice
 OF_ONE_SIZE = ("steps", "fit", "certificate", "closed")  # sections that say sizes above their rows
 SECTIONS = ("steps", "fit", "certificate", "iterates", "closed", "autoencoders", "studies", "growth")
 
@@ -103,7 +106,7 @@ def machine() -> list[str]:
         model = next(line.split(":", 1)[1].strip() for line in said if line.startswith("model name"))
     except (OSError, StopIteration):
         model = platform.processor() or platform.machine()
-    found = [f"Python {platform.python_version()}"]
+    found = [f"gdstudy {__version__}", f"Python {platform.python_version()}"]
     found += [f"{name} {version(name)}" if _is_there(name) else f"no {name}" for name in PACKAGES]
     load = f"load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     return [f"{model}, {_cores()} of {os.cpu_count()} cores, {platform.platform()}, {load}", ", ".join(found)]
@@ -120,8 +123,11 @@ def _cores() -> int:
 def shown(row: Any, clock: str) -> str:
     """A line of the table: who, milliseconds of a unit, and how many times as fast gdstudy is."""
     if row.slope is not None:
-        flops = "" if row.slope_of_flops is None else f", of the flop count {row.slope_of_flops:.2f}"
-        return f"    {'slope':<42} {row.slope:.2f}{flops}  {row.note}"
+        line = f"    {'slope':<42}{row.slope:>11.2f}"
+        if row.slope_of_flops is not None:
+            line += f"  of the flop count {row.slope_of_flops:.2f}, "
+            line += "no worse" if row.slope < row.slope_of_flops + SLOPE_ERROR else "WORSE"
+        return line + (f"  [{row.note}]" if row.note else "")
     seconds = row.cpu_median if clock == "cpu" and row.cpu_median is not None else row.seconds_median
     line = f"    {row.peer:<42}{_milliseconds(seconds):>11} ms {row.unit}"
     if row.ratio is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 
 import torch
@@ -103,9 +102,9 @@ def study(config: str, settings: Settings) -> list[Row]:
         if MODELS[batch.model].stalls:
             continue  # at once: nothing to time
         dataset, counted = datasets[batch.dataset, batch.preprocess, batch.input_noise], CellSteps()
-        began = time.perf_counter()
+        began = settings.now()
         run_batch(asked, dataset, batch, counted)
-        stacked[batch.model] += time.perf_counter() - began
+        stacked[batch.model] += settings.now() - began
         alone[batch.model] += counted.taken * _loop_seconds(asked, dataset, batch, settings)
         n_cells[batch.model] += len(batch.cells)
     return [
@@ -149,6 +148,6 @@ def _loop_seconds(asked, dataset, batch, settings: Settings) -> float:
             optimizer.step()
 
     n_steps = steps_that_take(settings.seconds / 4, advance)
-    began = time.perf_counter()
+    began = settings.now()
     advance(n_steps)
-    return (time.perf_counter() - began) / n_steps
+    return (settings.now() - began) / n_steps

@@ -23,6 +23,10 @@ class Settings:
     quick: bool
     clock: str
 
+    def now(self) -> float:
+        """Seconds of the clock."""
+        return time.perf_counter() if self.clock == "wall" else time.process_time()
+
     @property
     def rounds(self) -> int:
         return 3 if self.quick else 7

@@ -37,5 +37,5 @@ def stepper(cells: Cells) -> tuple[Stepper, str]:
         gram.advance(1)
         seconds.append(time.perf_counter() - began)
     gram = engine(cells)
-    compiled = max(0.0, seconds[0] - seconds[1])
+    compiled = max(0.0, seconds[0] - seconds[1]) if way(gram) != "PyTorch" else 0.0
     return Stepper(gram.advance, lambda: weights(gram), np.arange(len(cells)), compiled), way(gram)

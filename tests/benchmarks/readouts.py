@@ -29,7 +29,8 @@ def seeds_of(P: int) -> int:
     return 50 if P < 64 else 5
 
 
-def _steppers(of: Cells) -> dict[str, Callable[[Cells], peers.Stepper]]:
+def steppers() -> dict[str, Callable[[Cells], peers.Stepper]]:
+    """Who takes steps beside gdstudy, of those that are installed."""
     from_torch = {
         "a: nn.Linear + SGD, a loop over cells": peers.torch_loop,
         "b: torch.func.vmap(grad)": peers.torch_vmap,
@@ -46,7 +47,7 @@ def steps(P: int, k: int, settings: Settings) -> list[Row]:
     """One step of all cells, by everyone; set-up is not timed."""
     of = cells(P, k, seeds_of(P))
     own, way = ours.stepper(of)
-    takers = {"gdstudy": own, **{name: make(of) for name, make in _steppers(of).items()}}
+    takers = {"gdstudy": own, **{name: make(of) for name, make in steppers().items()}}
     for taker in takers.values():
         taker.advance(CHECKED)
     reached = own.weights()
