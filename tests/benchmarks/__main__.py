@@ -14,8 +14,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,77 +25,7 @@ OUTPUT = Path(__file__).parents[2] / "runs" / "benchmarks.csv"  # where git igno
 PACKAGES = ("torch", "numpy", "scikit-learn", "jax", "numba")
 SLOPE_ERROR = 0.1  # of a slope, by what is measured twice
 OF_ONE_SIZE = ("steps", "fit", "certificate", "closed")  # sections that say sizes above their rows
-SECTIONS = ("steps", "fit", "certificate", "iterates", "closed", "autoencoders", "studies", "growth")
-
-
-@dataclass(frozen=True)
-class Part:
-    """Some rows of a section. seconds: what it took on two idle cores, of a whole table and of a quick one (None: not
-    in it)."""
-
-    label: str
-    seconds: tuple[float, float | None]
-    measure: Callable[[Any], list[Any]]
-
-
-def parts(section: str) -> list[Part]:
-    """What a section measures. Imported here, after the cores were chosen."""
-    from tests.benchmarks import autoencoders, closed_forms, growth, layered, readouts, studies
-
-    if section == "steps":
-        return [
-            Part(f"steps, P={P}, k={k}", cost, lambda s, P=P, k=k: readouts.steps(P, k, s))
-            for P, cost in ((8, (20, 5)), (20, (25, 5)), (64, (35, 8)), (256, (60, None)))
-            for k in (1, 10)
-        ]
-    if section == "fit":
-        sizes = ((8, 1, (10, 2)), (20, 1, (15, 3)), (20, 10, (30, None)), (64, 1, (20, 5)), (256, 1, (60, None)))
-        return [Part(f"fit, P={P}, k={k}", cost, lambda s, P=P, k=k: readouts.fit(P, k, s)) for P, k, cost in sizes]
-    if section == "certificate":
-        return [
-            Part(f"certificate, P={P}", cost, lambda s, P=P: readouts.certificate(P, s))
-            for P, cost in ((8, (15, 3)), (20, (60, None)))
-        ]
-    if section == "iterates":
-        return [
-            Part(f"iterates, P={P}", cost, lambda s, P=P: closed_forms.iterates(P, s))
-            for P, cost in ((20, (15, 2)), (64, (15, None)))
-        ]
-    if section == "closed":
-        of_P = [Part(f"closed, P={P}", (20, 3), lambda s, P=P: closed_forms.solutions(P, s)) for P in (8, 20)]
-        return [*of_P, Part("closed, paper.yaml", (90, 6), closed_forms.paper)]
-    if section == "autoencoders":
-        kinds = (
-            ("bottleneck, gd", lambda: layered.bottlenecks(32, 64), "float64"),
-            ("superposition, AdamW", lambda: layered.superpositions(20, 16), "float32"),
-            ("superposition, AdamW", lambda: layered.superpositions(10, 500), "float32"),
-        )
-        steps = [
-            Part(
-                f"autoencoders, {what}", (15, 4), lambda s, what=what, of=of, t=t: autoencoders.steps(what, of(), t, s)
-            )
-            for what, of, t in kinds
-        ]
-        whole = [
-            Part(f"autoencoders, {c}.yaml", (40, None), lambda s, c=c: autoencoders.study(c, s))
-            for c in autoencoders.CONFIGS
-        ]
-        return steps + whole
-    if section == "studies":
-        seconds = {"linear": (30, 15), "paper": (120, None)}
-        return [
-            Part(f"studies, {c}.yaml", seconds.get(c, (40, None)), lambda s, c=c: studies.study(c, s))
-            for c in studies.LIMITS
-        ]
-    assert section == "growth"
-    return [
-        Part("growth, cells", (40, 2), growth.against_cells),
-        Part("growth, P", (40, 4), growth.against_P),
-        Part("growth, N", (5, 1), growth.against_N),
-        Part("growth, outputs", (10, 1), growth.against_outputs),
-        Part("growth, steps", (15, 3), growth.against_steps),
-        Part("growth, memory of a study", (60, 6), growth.memory),
-    ]
+NAMES = ("steps", "fit", "certificate", "iterates", "closed", "autoencoders", "studies", "growth")
 
 
 def machine() -> list[str]:
@@ -157,27 +86,30 @@ def duration(seconds: float) -> str:
 
 
 def run(asked: argparse.Namespace) -> int:
+    # Here, after the cores were chosen: libraries count them when they are imported.
     from tests.benchmarks.measure import Disagreement, Row, Settings
+    from tests.benchmarks.sections import SECTIONS
 
+    assert tuple(SECTIONS) == NAMES
     settings = Settings(asked.quick, asked.clock)
     todo = [
-        (part, seconds)
+        (f"{section}, {part.label}", part.measure, seconds)
         for section in asked.only
-        for part in parts(section)
-        if (seconds := part.seconds[asked.quick]) is not None
+        for part in SECTIONS[section]
+        if (seconds := part.quick if asked.quick else part.seconds) is not None
     ]
-    total = sum(seconds for _, seconds in todo)
+    total = sum(seconds for *_, seconds in todo)
     print(f"about {duration(total)} on two idle cores; ratios of {asked.clock} time\n", flush=True)
     began, done = time.monotonic(), 0.0
     with open(asked.output, "w", newline="") as file:
         file.writelines(f"# {line}\n" for line in machine())
         table = csv.DictWriter(file, [field.name for field in fields(Row)])
         table.writeheader()
-        for number, (part, seconds) in enumerate(todo, 1):
+        for number, (label, measure, seconds) in enumerate(todo, 1):
             left = (total - done) * ((time.monotonic() - began) / done if done else 1)
-            print(f"[{number}/{len(todo)}] {part.label}, {duration(left)} left in all", file=sys.stderr, flush=True)
+            print(f"[{number}/{len(todo)}] {label}; {duration(left)} left in all", file=sys.stderr, flush=True)
             try:
-                found = part.measure(settings)
+                found = measure(settings)
             except Disagreement as error:
                 print(f"tests.benchmarks: {error}", file=sys.stderr)
                 return 1
@@ -199,13 +131,13 @@ def _cell(value: Any) -> Any:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.split("\n\n")[1])
     parser.add_argument("--quick", action="store_true", help="fewer cells, sizes and rounds: under two minutes")
-    parser.add_argument("--only", type=lambda text: text.split(","), default=SECTIONS, help=",".join(SECTIONS))
+    parser.add_argument("--only", type=lambda text: text.split(","), default=NAMES, help=",".join(NAMES))
     parser.add_argument("--output", type=Path, default=OUTPUT, help="CSV, a row a measurement")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="what ratios are of; the CSV has both")
     parser.add_argument("--cores", type=int, help="use so many cores, whatever the machine has")
     asked = parser.parse_args()
-    if unknown := set(asked.only) - set(SECTIONS):
-        parser.error(f"--only {', '.join(sorted(unknown))}: sections are {', '.join(SECTIONS)}")
+    if unknown := set(asked.only) - set(NAMES):
+        parser.error(f"--only {', '.join(sorted(unknown))}: sections are {', '.join(NAMES)}")
     if asked.cores and hasattr(os, "sched_setaffinity"):  # before any library counts them
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-asked.cores :])
     print("\n".join(machine()))

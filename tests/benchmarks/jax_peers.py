@@ -83,7 +83,7 @@ def _descend(n_steps: Any, groups: Any, Z: Any, column: bool) -> Any:
 
 class Gram:
     """(d) By hand: η XᵀX and η XᵀY once, the smaller of N and P (W = Xᵀα where N < P), chunks that stay in cache, a
-    core's worth of threads, and one compiled loop for any number of steps."""
+    thread on each core, and one compiled loop for any number of steps."""
 
     def __init__(self, cells: Cells) -> None:
         self.shape = (len(cells), cells.X.shape[2], cells.Y.shape[2])
