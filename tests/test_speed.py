@@ -79,7 +79,7 @@ def closed_forms_over_one_at_a_time(batch_cells):
         study, datasets=["student_teacher"], estimators=["min_norm"], trainings={}, seeds=10, batch_cells=batch_cells
     )
     (data,), batches = load_datasets(study).values(), plan(study)
-    every, few = 20, batches if len(batches) < 20 else batches[:: len(batches) // 20]
+    every, few = 20, batches[:: max(1, len(batches) // 10)]
     of_set = [cell for batch in batches for cell in batch.cells]
     beta = np.linalg.lstsq(data.X, data.Y, rcond=None)[0]
 
@@ -88,8 +88,8 @@ def closed_forms_over_one_at_a_time(batch_cells):
             one_cell.test_errors(data.X, data.Y, n, seed, batches[0].closed, beta)
 
     n_cells = sum(len(batch.cells) for batch in few)
-    batched = cpu(lambda: [run_batch(study, data, batch) for batch in few]) / n_cells
-    return cpu(one_at_a_time) / len(of_set[::every]) / batched
+    batched = cpu(lambda: [run_batch(study, data, batch) for batch in few], 2) / n_cells
+    return cpu(one_at_a_time, 2) / len(of_set[::every]) / batched
 
 
 def test_closed_forms_of_all_ablations_are_a_matter_of_batches():
