@@ -22,7 +22,7 @@ Trained = tuple[tuple[str, tuple[Level, ...]], ...]  # trainings by name, each w
 LARGE_NUMBERS = 1 << 16
 # Numbers that a step of one stack goes through. Small cells share the cost of a step's calls; beyond this the stack
 # leaves the cache and they gain nothing, so that a cell as large as this trains alone (tests/benchmarks/
-# bench_autoencoders.py stacks). A GPU is idle on small stacks; its number is a guess, not measured.
+# bench_stacks.py). A GPU is idle on small stacks; its number is a guess, not measured.
 STACK_NUMBERS, GPU_STACK_NUMBERS = 1 << 18, 1 << 24
 
 
