@@ -13,7 +13,7 @@ from gdstudy.closed_form.momentum import learnt_share
 from gdstudy.linalg.arrays import Array, check_momentum, check_rtol, real_tensor
 from gdstudy.linalg.regression import Regression
 from gdstudy.linalg.spectrum import Modes, Spectrum, spectrum
-from gdstudy.linalg.units import times_power_of_two, without_units
+from gdstudy.linalg.units import without_units
 
 # Growth is kept below this power of two.
 _GROWN_POWER = 900

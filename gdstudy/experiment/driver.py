@@ -92,7 +92,7 @@ def run_batch(
     """
     largest = max(n_train for n_train, _ in batch.cells)
     cell = max(largest, batch.n_parameters) * batch.n_parameters
-    with Pace(cell, torch.device(study.device), study.threads.value).around(), one_blas_thread(cell):
+    with Pace(cell, torch.device(study.device), study.threads.value).around(), one_blas_thread():
         cells: Cells = code(MODELS[batch.model].cells)(study, dataset, batch)
         records = cells.closed_form()
         runs = _Runs(batch, cells, study.seeds[0], monitor, Journal(keeper))

@@ -9,7 +9,7 @@ from gdstudy.experiment.rows import Columns
 from gdstudy.experiment.stack import Stack
 from gdstudy.linalg.spectrum import product
 
-# What is held is copied anew where less than this share of it runs: more often costs more than to measure what has left.
+# What is held is copied anew where less than this share of it runs: more often costs more than measuring what has left.
 _KEPT = 0.75
 # Products with fewer rows have another kernel, with other digits (4 or more have not).
 _FEW = 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,11 +101,18 @@ def _reals(values: Sequence[Any], lengths: Sequence[int]) -> np.ndarray:
     """The column of all groups, one after the other."""
     if len(values) == 1 and isinstance(values[0], np.ndarray):
         return values[0].astype(float, copy=False)
+    if set(lengths) == {1}:  # as the groups of `arrays`
+        return np.array([np.nan if value is None else value for value in _one_each(values)], float)
     column, end = np.empty(sum(lengths)), 0
     for value, n in zip(values, lengths, strict=True):
         column[end : end + n] = np.nan if value is None else value
         end += n
     return column
+
+
+def _one_each(values: Sequence[Any]) -> Iterator[Any]:
+    """The value of each group of one row."""
+    return (value.item() if isinstance(value, np.ndarray) else value for value in values)
 
 
 def _wholes(values: Sequence[Any], lengths: Sequence[int]) -> np.ndarray:
@@ -118,7 +125,9 @@ def _texts(values: Sequence[Any], lengths: Sequence[int]) -> Texts:
     """Rows are looked at where they change: most texts stand in many rows one after the other."""
     first: dict[str | None, int] = {}  # word → its number among those met
     column, end = np.empty(sum(lengths), np.int32), 0
-    for value, n in zip(values, lengths, strict=True):
+    if one_row_each := set(lengths) == {1}:
+        column[:] = [first.setdefault(word, len(first)) for word in _one_each(values)]
+    for value, n in () if one_row_each else zip(values, lengths, strict=True):
         if isinstance(value, np.ndarray):
             starts = np.r_[0, np.flatnonzero(value[1:] != value[:-1]) + 1][:n]
             met = [first.setdefault(word, len(first)) for word in value[starts].tolist()]
@@ -127,7 +136,7 @@ def _texts(values: Sequence[Any], lengths: Sequence[int]) -> Texts:
             column[end : end + n] = first.setdefault(value, len(first))
         end += n
     words = sorted(word for word in first if word is not None)
-    in_order = {word: number for number, word in enumerate(words)}
+    in_order: dict[str | None, int] = {word: number for number, word in enumerate(words)}
     return Texts(words, np.array([in_order.get(word, -1) for word in first] or [-1], np.int32)[column])
 
 

@@ -41,9 +41,7 @@ def relative_distance(W: Tensor, reference: Tensor, n_levels: int = 1) -> Tensor
     return torch.where(gap == 0, gap, gap / size)
 
 
-def row_space_leak(
-    W: Tensor, Vt: Tensor, nonzero: Tensor, n_levels: int = 1, size: Tensor | None = None
-) -> Tensor:
+def row_space_leak(W: Tensor, Vt: Tensor, nonzero: Tensor, n_levels: int = 1, size: Tensor | None = None) -> Tensor:
     """‖(I − X⁺X)W‖_F / ‖W‖_F: how far readouts left the row space of X; as `frobenius`, 0 where W = 0.
 
     W: (..., P, L·k), L readouts side by side; Vt: (..., R, P) right singular vectors; nonzero: (..., R) those of

@@ -83,7 +83,8 @@ def gathered_arrow(table: str, groups: Sequence[Mapping[str, Any]]) -> pa.Table:
     found, rows = gathered(table, groups)
     columns = [_column(found[column.name], column.kind, rows) for column in TABLES[table]]
     if table == "arrays":
-        columns.append(pa.array([value.shape for value in found["value"]], SCHEMAS[table].field("shape").type))
+        shapes = [group["value"].shape for group in groups]  # of one row each
+        columns.append(pa.array(shapes, SCHEMAS[table].field("shape").type))
     return pa.Table.from_arrays(columns, schema=SCHEMAS[table])
 
 

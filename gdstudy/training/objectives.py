@@ -146,17 +146,17 @@ class ReLUByHand:
         size = max(1, (CPU_CHUNK if self.X.device.type == "cpu" else GPU_CHUNK) // max(1, C * n))
         return [slice(first, first + size) for first in range(0, N, size)]
 
-    def _residual(self, X: Tensor, H: Tensor, rows: slice) -> tuple[Tensor, Tensor]:
-        """(Z = HW + b, ReLU(Z) − X without padding) of a chunk."""
+    def _residual(self, X: Tensor, rows: slice) -> Tensor:
+        """ReLU(XWᵀW + b) − X without padding, of a chunk."""
         W, b = self.parameters
-        Z = torch.baddbmm(b.unsqueeze(1), H, W)
-        R = Z.clamp(min=0).sub_(X)
-        return Z, R if self.present is None else R.mul_(self.present[:, rows])
+        return self._of_rows(torch.baddbmm(b.unsqueeze(1), X @ W.mT, W).clamp_(min=0).sub_(X), rows)
+
+    def _of_rows(self, R: Tensor, rows: slice) -> Tensor:
+        return R if self.present is None else R.mul_(self.present[:, rows])
 
     @torch.no_grad()
     def losses(self) -> Tensor:
-        W, _ = self.parameters
-        parts = [self._residual(X, X @ W.mT, rows)[1].square().sum((1, 2)) for X, rows in self._each()]
+        parts = [self._residual(X, rows).square_().sum((1, 2)) for X, rows in self._each()]
         return 0.5 * torch.stack(parts).sum(0)
 
     def energy(self) -> Tensor:
@@ -172,7 +172,8 @@ class ReLUByHand:
         W.grad, b.grad = torch.zeros_like(W), torch.zeros_like(b)
         for X, rows in self._each():
             H = X @ W.mT
-            Z, R = self._residual(X, H, rows)
+            Z = torch.baddbmm(b.unsqueeze(1), H, W)
+            R = self._of_rows(Z - X, rows)  # where the unit is on, ReLU(Z) is Z
             R = torch.ops.aten.threshold_backward(R, Z, 0)  # one pass over memory: R where Z > 0, else 0
             W.grad.baddbmm_(H.mT, R).baddbmm_((R @ W.mT).mT, X)
             b.grad += R.sum(1)

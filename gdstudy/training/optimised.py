@@ -13,7 +13,7 @@ from gdstudy.linalg.metrics import norm
 from gdstudy.linalg.threads import Pace
 from gdstudy.training.engine import Looked, Snapshot
 from gdstudy.training.objectives import Objective
-from gdstudy.training.optimizers import Schedule, is_plain, torch_optimizer
+from gdstudy.training.optimizers import Plain, Schedule, is_plain, torch_optimizer
 
 # What proves divergence of a deep model, whose gradient grows without bound as it leaves a saddle: growth of the loss.
 LOSS_DIVERGENCE = 1e8
@@ -61,7 +61,7 @@ class Optimised:
         self.objective, self.divergence = objective, divergence
         self.looks = 64 if np.isfinite(divergence) else 16  # of a module a look costs as much as two steps
         trained = [p for p in objective.parameters if p.requires_grad]
-        self.optimizer = optimizer(trained) if optimizer else torch.optim.SGD(trained, lr=1.0)
+        self.optimizer = optimizer(trained) if optimizer else Plain(trained)
         self.pace = Pace(objective.cell, objective.weight.device, threads)
         self.schedule, self.t = schedule, 0
         self.base = [group["lr"] for group in self.optimizer.param_groups]

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from gdstudy.study.entries import code
 from gdstudy.study.optimizers import OPTIMIZERS
@@ -51,6 +53,24 @@ def is_plain(optimizer: Any) -> bool:
     """Whether this names plain gradient descent, without momentum, and no optimizer of torch.optim nor nothing."""
     facts = OPTIMIZERS.get(optimizer) if isinstance(optimizer, str) else None
     return facts is not None and facts.plain and not facts.momentum
+
+
+class Plain:
+    """Plain gradient descent as `torch.optim.SGD` steps it, at learning rate 1 unless a schedule changes that.
+
+    Of torch.optim's own, making the first takes a second of imports, and each step what several small products do.
+    """
+
+    def __init__(self, parameters: list[Tensor]) -> None:
+        self.param_groups: list[dict[str, Any]] = [{"params": parameters, "lr": 1.0}]
+        self.state: dict[Tensor, Any] = {}
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is not None:
+                    p.add_(p.grad, alpha=-group["lr"])
 
 
 def torch_optimizer(name: str, learning_rate: float, options: Mapping[str, float]) -> Callable[..., Any]:
