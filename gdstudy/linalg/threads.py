@@ -84,9 +84,14 @@ def share(work: Callable[[int, int], None], n: int, threads: int, operations: in
         return
     parts = min(n, _PARTS * threads)
     ends = [n * part // parts for part in range(parts + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        for done in [pool.submit(work, *part) for part in pairwise(ends)]:
-            done.result()
+    for done in [_pool(threads).submit(work, *part) for part in pairwise(ends)]:
+        done.result()
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Kept: to start a thread takes longer than many a part of a work."""
+    return ThreadPoolExecutor(threads)
 
 
 class Pace:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 
 from gdstudy import gd_iterate, min_norm_solution, ridge_solution
-from gdstudy.closed_form.iterates import gd_readout
+from gdstudy.closed_form.iterates import gd_filter
 from gdstudy.experiment.driver import run_batch
 from gdstudy.experiment.plan import plan
-from gdstudy.linalg.spectrum import spectrum
+from gdstudy.linalg.spectrum import product, spectrum
 from gdstudy.study.parser import find_config, read_study
 from gdstudy.sweep.run import load_datasets
 from gdstudy.sweep.store import Store
@@ -42,8 +42,10 @@ def iterates(P: int, settings: Settings) -> list[Row]:
 
     def at_all() -> None:
         spec = spectrum(X)
+        seen = product(spec.U.mT, Y)
         for t in checkpoints:
-            gd_readout(spec, Y, eta, torch.full_like(eta, t))
+            f, _ = gd_filter(spec, eta[:, None], torch.full_like(eta, t)[:, None])
+            product(spec.Vt.mT, f[..., None] * seen)
 
     all_of_them = {
         f"gdstudy, {len(checkpoints)} checkpoints": Contestant(at_all),
