@@ -1,6 +1,8 @@
 """Real data sets against those who publish them."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +86,13 @@ def test_shipped_tables_are_bit_for_bit_what_scikit_learn_makes_of_them(name, mo
     monkeypatch.setattr(shipped, "_SHA256", dict.fromkeys(shipped._SHA256, "another"))
     monkeypatch.setattr(shipped.gzip, "decompress", None)
     _check_same_bits(table(), expected)
+
+
+def test_what_is_shipped_is_read_without_the_libraries_that_ship_it():
+    code = "import sys; from gdstudy import load_dataset; [load_dataset(name) for name in sys.argv[1:]]; "
+    code += "sys.exit(bool({'sklearn', 'scipy', 'joblib', 'pooch'} & set(sys.modules)))"
+    for names, imported in ((["student_teacher", "diabetes", "digits"], 0), (["sparse_features"], 1)):
+        assert subprocess.run([sys.executable, "-c", code, *names]).returncode == imported
 
 
 def _check_same_bits(tables, expected):
