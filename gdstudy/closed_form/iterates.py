@@ -41,11 +41,12 @@ def gd_filter(spec: Spectrum | Modes, step_size: Tensor, t: Tensor, momentum: fl
     steps = torch.where(ended, 0, t)
     # |1 − x|ᵗ − 1; xlogy and xlog1py are 0 at t = 0, also where 1 − x = 0.
     log_decay = torch.special.xlog1py(steps, -x.clamp(max=1))
-    beyond = x > 1
-    if not bool(beyond.any()):
-        learnt, power = -torch.expm1(torch.where(spec.nonzero, log_decay, 0)), log_decay.new_zeros(x.shape[:-1])
+    if not bool((x > 1).any()):
+        learnt, power = -torch.expm1(torch.where(spec.nonzero, log_decay, 0)), log_decay.new_zeros(log_decay.shape[:-1])
     else:
-        log_decay[beyond] = torch.special.xlogy(steps.expand_as(x)[beyond], x[beyond] - 1)
+        x, steps = x.expand_as(log_decay), steps.expand_as(log_decay)
+        beyond = x > 1
+        log_decay[beyond] = torch.special.xlogy(steps[beyond], x[beyond] - 1)
         log_decay = torch.where(spec.nonzero, log_decay, 0).clamp(max=_LONGEST_GROWTH)
         learnt, power = _alternating(log_decay, beyond & (torch.remainder(steps, 2) == 1))
     return torch.where(spec.nonzero, torch.where(ended, 1, learnt) / s, 0), power.to(torch.int64)

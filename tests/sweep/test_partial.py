@@ -265,7 +265,7 @@ def test_a_file_that_does_not_fit_its_batch_is_named_too(tree, killed, whole, ca
     study = study_of(STUDY)
     store = Store(killed, study, provenance(study, __version__))
     batch = plan(study)[0]
-    facts = {name: store.facts[name] for name in ("gdstudy", "torch", "study")} | {"cells": cells_of(batch)}
+    facts = {name: store.facts[name] for name in ("gdstudy", "torch", "llvmlite", "study")} | {"cells": cells_of(batch)}
     Partial(partial_path(store.batches, 0), facts, study, print).save(tree)
     store.close()
     assert_same(finish(killed), load_run(whole))

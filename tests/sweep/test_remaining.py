@@ -15,6 +15,14 @@ from gdstudy.sweep.work import expected_work
 ORDERS = [(name, largest, watched) for name in RUNS for largest in (False, True) for watched in (True, False)]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _as_recorded():
+    """The steps of the recorded runs were PyTorch's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GDSTUDY_FAST", "0")
+        yield
+
+
 @pytest.fixture(scope="module")
 def runs():
     return {name: Recorded(name) for name in RUNS}
