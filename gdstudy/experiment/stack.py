@@ -107,10 +107,13 @@ def build_stack(study: Study, dataset: Dataset, batch: Batch) -> Stack:
         for seed, x in zip(draws, inputs, strict=True)
     ]
     numbers = training_rows(dataset.n_rows, batch.cells, max(n for n, _ in batch.cells))
-    rows64 = tables[0][numbers] if len(tables) == 1 else np.empty((*numbers.shape, tables[0].shape[1]))
-    for g in range(len(tables) if len(tables) > 1 else 0):
-        cells = draw == g
-        rows64[cells] = tables[g][numbers[cells]]
+    if len(tables) == 1:
+        rows64 = tables[0][numbers]
+    else:
+        rows64 = np.empty((*numbers.shape, tables[0].shape[1]))
+        for g, table in enumerate(tables):
+            cells = draw == g
+            rows64[cells] = table[numbers[cells]]
     rows64[numbers < 0] = 0
 
     rows = torch.from_numpy(rows64).to(study.device)

@@ -122,19 +122,22 @@ def _wholes(values: Sequence[Any], lengths: Sequence[int]) -> np.ndarray:
 
 
 def _texts(values: Sequence[Any], lengths: Sequence[int]) -> Texts:
-    """Rows are looked at where they change: most texts stand in many rows one after the other."""
     first: dict[str | None, int] = {}  # word → its number among those met
-    column, end = np.empty(sum(lengths), np.int32), 0
-    if one_row_each := set(lengths) == {1}:
-        column[:] = [first.setdefault(word, len(first)) for word in _one_each(values)]
-    for value, n in () if one_row_each else zip(values, lengths, strict=True):
-        if isinstance(value, np.ndarray):
-            starts = np.r_[0, np.flatnonzero(value[1:] != value[:-1]) + 1][:n]
-            met = [first.setdefault(word, len(first)) for word in value[starts].tolist()]
-            column[end : end + n] = np.repeat(met, np.diff(starts, append=n))
-        else:
-            column[end : end + n] = first.setdefault(value, len(first))
-        end += n
+
+    def met(words: Iterable[str | None]) -> list[int]:
+        return [first.setdefault(word, len(first)) for word in words]
+
+    if set(lengths) == {1}:  # as the groups of `arrays`
+        column = np.array(met(_one_each(values)), np.int32)
+    else:
+        column, end = np.empty(sum(lengths), np.int32), 0
+        for value, n in zip(values, lengths, strict=True):
+            if isinstance(value, np.ndarray):  # looked at where it changes: most texts stand in many rows together
+                starts = np.r_[0, np.flatnonzero(value[1:] != value[:-1]) + 1][:n]
+                column[end : end + n] = np.repeat(met(value[starts].tolist()), np.diff(starts, append=n))
+            else:
+                column[end : end + n] = met([value])[0]
+            end += n
     words = sorted(word for word in first if word is not None)
     in_order: dict[str | None, int] = {word: number for number, word in enumerate(words)}
     return Texts(words, np.array([in_order.get(word, -1) for word in first] or [-1], np.int32)[column])

@@ -8,6 +8,7 @@ long as the step itself. Neither number of threads is right by itself, so steps 
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +29,7 @@ LARGE_CELL = 1 << 16
 _UNDIVIDED = 1 << 10
 # Seconds: how long steps are timed; how soon speeds are compared again, and how far apart that may come to be.
 _TIMED, _SOON, _LATE = 0.01, 0.25, 16.0
-# Operations that take as long as it takes to start a thread, some .1 ms; parts for each to take.
+# Operations that take some .1 ms, well above what it takes to hand them to a thread; parts for each to take.
 _WORTH_A_THREAD, _PARTS = 1 << 20, 4
 # More threads must be this much faster to be worth it; this much slower, and it is the machine that is busy.
 _GAIN, _STALL = 0.9, 2.0
@@ -92,6 +93,10 @@ def share(work: Callable[[int, int], None], n: int, threads: int, operations: in
 def _pool(threads: int) -> ThreadPoolExecutor:
     """Kept: to start a thread takes longer than many a part of a work."""
     return ThreadPoolExecutor(threads)
+
+
+if hasattr(os, "register_at_fork"):  # a child has the pools of its parent, and none of their threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 class Pace:

@@ -117,11 +117,8 @@ class _Ledger:
     def look(self, engine: Engine, seen: Looked, n_steps: int) -> None:
         """Decide which cells are done n_steps further, or were on the way, and why; they leave the engine."""
         norm, steps = seen.norm, self.t + seen.steps
-        self.t, self.relative, self.largest = (
-            self.t + n_steps,
-            torch.where(norm == 0, norm, norm / self.first),
-            seen.largest,
-        )
+        self.t, self.largest = self.t + n_steps, seen.largest
+        self.relative = torch.where(norm == 0, norm, norm / self.first)
         converged = norm <= self.tolerance * self.largest
         diverged = ~(self.relative <= engine.divergence) | engine.rising()
         done = converged | diverged

@@ -1,8 +1,8 @@
 """Gradient descent on one cell as machine code: all its steps at once, in registers and a core's own cache.
 
-Products of small matrices cost PyTorch ten times what their arithmetic does: each step goes through all cells, and so
-through memory, and through a call. Here a cell stays until it has taken its steps. Written in LLVM's language for the
-sizes at hand, by llvmlite (the extra `fast`); compiled in some .1 s a size.
+Products of small matrices cost PyTorch several times what their arithmetic does: each step goes through all cells, and
+so through memory, and through a call. Here a cell stays until it has taken its steps. Written in LLVM's language for
+the sizes at hand, by llvmlite (the extra `fast`); compiled in some .1 s a size.
 """
 
 from __future__ import annotations

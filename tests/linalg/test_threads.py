@@ -1,16 +1,21 @@
 """How many threads a step gets: one, unless more have been measured to be faster; and the user's number comes back."""
 
+import os
+import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
 import torch
 from conftest import small_study
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from gdstudy import gradient_descent, load_dataset, train_module
+from gdstudy.experiment import driver
 from gdstudy.experiment.driver import run_batch
 from gdstudy.experiment.plan import plan
-from gdstudy.linalg.threads import SMALL_CELL, Pace, all_threads, intra_op, share
+from gdstudy.linalg.threads import SMALL_CELL, Pace, all_threads, intra_op, one_blas_thread, share
 from gdstudy.training.modules import LinearReadout
 
 
@@ -195,3 +200,48 @@ def test_shared_work_is_done_once_and_small_work_by_whoever_has_it(n, threads):
 def test_what_goes_wrong_in_shared_work_is_raised():
     with pytest.raises(ZeroDivisionError):
         share(lambda begin, end: 1 / (begin - 3), 4, 2, 10**9)
+
+
+FORKED = """
+import os, signal
+from gdstudy.linalg.threads import share
+
+def work(begin, end):
+    pass
+
+share(work, 4, 2, 10**9)
+if not (child := os.fork()):
+    signal.alarm(20)
+    share(work, 4, 2, 10**9)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+def test_a_process_that_was_forked_has_threads_of_its_own():
+    subprocess.run([sys.executable, "-W", "ignore", "-c", FORKED], check=True)
+
+
+def blas_threads():
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_numpys_blas_has_one_thread_where_it_would_divide_a_product_and_throughout_a_batch(monkeypatch):
+    seen = []
+
+    def look(*args):
+        seen.append(blas_threads())
+        return readouts(*args)
+
+    readouts = driver.code("gdstudy.experiment.readouts:Readouts")
+    monkeypatch.setattr(driver, "code", lambda entry: look)
+    study = small_study(trainings={}, datasets=["student_teacher"], n_train=[3], seeds=1)
+    with threadpool_limits(2, user_api="blas"):
+        run_batch(study, load_dataset("student_teacher"), plan(study)[0])
+        with one_blas_thread(32 * 32):
+            assert blas_threads() == {2}
+        with one_blas_thread(33 * 33):
+            assert blas_threads() == {1}
+        assert blas_threads() == {2}
+    assert seen == [{1}]

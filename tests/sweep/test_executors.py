@@ -122,9 +122,12 @@ def test_a_worker_that_does_not_see_the_folder_sends_the_parts(study, alone, tmp
     assert_same(run, alone)
 
 
-def test_a_worker_of_another_version_is_named(study, tmp_path, monkeypatch):
-    monkeypatch.setattr(worker, "_made_here", lambda device: {"gdstudy": "0.0.1"})
-    with ThreadPoolExecutor(1) as executor, pytest.raises(StudyError, match=r"a worker has gdstudy 0\.0\.1"):
+@pytest.mark.parametrize("package", ["gdstudy", "llvmlite"])
+def test_a_worker_of_another_version_is_named(package, study, tmp_path, monkeypatch):
+    """Of gdstudy, or of what takes the steps, on which last digits depend."""
+    here = worker._made_here("cpu")
+    monkeypatch.setattr(worker, "_made_here", lambda device: {**here, package: "0.0.1"})
+    with ThreadPoolExecutor(1) as executor, pytest.raises(StudyError, match=rf"a worker has {package} 0\.0\.1"):
         run_study(study, tmp_path / "run", executor=executor)
 
 

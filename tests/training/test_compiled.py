@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdstudy import gradient_descent
+from gdstudy.linalg import threads as threads_of
 from gdstudy.training import gram
 from gdstudy.training.compiled import pack, unpack
 from gdstudy.training.kernel import Tiling
@@ -80,6 +81,7 @@ def test_steps_that_are_too_large_diverge_at_the_same_look(both):
 def test_digits_depend_neither_on_the_stack_nor_on_threads_nor_on_how_many_looks_come_at_once(dtype, monkeypatch):
     X, Y, n_rows = (torch.from_numpy(a) for a in stack(3, 30, 12, 2, 12, cells=40))
     X, Y = X.to(dtype), Y.to(dtype)
+    monkeypatch.setattr(threads_of, "_WORTH_A_THREAD", 1)
     taken = []
 
     def last(cells, threads, at_once):
