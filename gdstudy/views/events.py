@@ -6,6 +6,7 @@ file under its name.
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import socket
@@ -17,10 +18,10 @@ from typing import Any
 import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import summary
 
 from gdstudy.views.cards import described, points, scalar
-from gdstudy.views.records import framed
 from gdstudy.views.summary import Curve
 
 EVENTS = "events.out.tfevents."
@@ -52,7 +53,11 @@ class Events:
 
     @property
     def content(self) -> bytes:
-        return framed(event.SerializeToString() for event in self._events)
+        stream = io.BytesIO()
+        records = RecordWriter(stream)
+        for event in self._events:
+            records.write(event.SerializeToString())
+        return stream.getvalue()
 
     def __iter__(self) -> Iterator[Any]:
         """The events that hold values."""
