@@ -34,7 +34,7 @@ class Running:
     def _hold_at_least(self, cells: Tensor) -> None:
         n, held, draws = len(cells), len(self._cells), len(self._everything.errors.everything.R)
         rows = self._references.shape[-1] * (n if draws == 1 else 1)  # of the smallest product
-        enough = _KEPT * held if n > 1 and rows >= _FEW else held
+        enough = _KEPT * held if rows >= _FEW else held
         if not enough <= n <= held:
             self._hold(cells)
 

@@ -95,9 +95,10 @@ def stack(dtype, cells=5, n=12, P=6):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-@pytest.mark.parametrize("engine", ["gram", "autograd"])
-def test_a_readout_goes_on_whatever_its_engine(engine, momentum, dtype):
-    X, Y, n_rows = stack(dtype)
+@pytest.mark.parametrize("engine", ["gram", "compiled", "autograd"])
+def test_a_readout_goes_on_whatever_its_engine(engine, momentum, dtype, monkeypatch):
+    monkeypatch.setenv("GDSTUDY_FAST", "1" if engine == "compiled" else "0")
+    engine, (X, Y, n_rows) = engine.replace("compiled", "gram"), stack(dtype)
 
     def descent(saver, check):
         return gradient_descent(
@@ -109,8 +110,9 @@ def test_a_readout_goes_on_whatever_its_engine(engine, momentum, dtype):
     assert len(last.steps.unique()) > 2  # cells left at different times
 
 
-def test_one_output_of_small_readouts_goes_on():
-    """Which the engine takes as a column."""
+def test_one_output_of_small_readouts_goes_on(monkeypatch):
+    """Which PyTorch takes as a column."""
+    monkeypatch.setenv("GDSTUDY_FAST", "0")
     X, Y, n_rows = stack(torch.float64)
     assert_goes_on(
         lambda saver, check: gradient_descent(

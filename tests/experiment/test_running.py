@@ -1,0 +1,62 @@
+"""What is measured of cells in training is what their own stack says, to the bit, whichever run."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from gdstudy.data.loading import load_dataset
+from gdstudy.experiment import running
+from gdstudy.experiment.plan import plan
+from gdstudy.experiment.running import Running
+from gdstudy.experiment.stack import build_stack
+from gdstudy.linalg.spectrum import product
+from gdstudy.study.config import Study
+
+STUDY = Study(datasets=["student_teacher"], n_train=[1, 5, 19, 20, 21, 40], seeds=5, batch_cells=100)
+STUDIES = {
+    "one output": STUDY,
+    "whose products have other digits in few rows": replace(STUDY, datasets=["california_housing"]),
+    "wide": replace(STUDY, datasets=["linear_plus_cosine"], models=["legendre"], n_parameters=[40]),
+    "ten outputs": replace(STUDY, datasets=["digits"]),
+    "a draw of features for each seed": replace(STUDY, models=["random_relu"], n_parameters=[24]),
+}
+
+
+def alone(stack, references, W, cells):
+    part = stack.at(cells)
+    return part.measure([part.problem], [W], [references[cells]])
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_measures_are_those_of_the_cells_own_stack(name):
+    study = STUDIES[name]
+    (batch,) = plan(study)
+    stack = build_stack(study, load_dataset(study.datasets[0]), batch)
+    everything, references = torch.arange(len(batch.cells)), stack.problem.beta
+    random, held = torch.Generator().manual_seed(0), Running(stack, references)
+    for n in (30, 29, 24, 23, 17, 8, 7, 4, 3, 2, 1, 30, 26):  # they leave, and all begin anew
+        cells = everything[torch.randperm(len(everything), generator=random)[:n].sort().values]
+        if n < 30 and not set(cells.tolist()) <= set(held._cells.tolist()):
+            cells = held._cells[:n]
+        W = torch.randn(len(cells), *references.shape[1:], generator=random, dtype=torch.float64)
+        found, expected = held.measure(W, cells), alone(stack, references, W, cells)
+        for column, values in expected.items():
+            np.testing.assert_array_equal(found[column], values, err_msg=f"{column}, {n} cells")
+        spec = stack.problem.spectrum.at(cells)
+        c = torch.randn(len(cells), spec.s.shape[-1], W.shape[-1], generator=random, dtype=torch.float64)
+        assert torch.equal(held.readouts(c, cells), product(spec.Vt.mT, c))
+
+
+def test_what_is_held_is_copied_seldom(monkeypatch):
+    (batch,) = plan(STUDY)
+    stack = build_stack(STUDY, load_dataset("student_teacher"), batch)
+    held, copies = Running(stack, stack.problem.beta), []
+    monkeypatch.setattr(
+        Running, "_hold", lambda self, cells, hold=Running._hold: (copies.append(len(cells)), hold(self, cells))
+    )
+    for n in range(30, 9, -1):
+        held.measure(stack.problem.beta[:n], torch.arange(n))
+    assert copies == [22, 16, 11]
+    assert all(b < running._KEPT * a for a, b in zip([30, *copies], copies, strict=False))
