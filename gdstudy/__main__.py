@@ -34,13 +34,16 @@ OF_TRAIN = ("resume", "extend")
 def main(argv: list[str] | None = None) -> int:
     """Exit status of the command; 2 where there is none of that name."""
     prepare()
-    name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    try:
+        return _command(*((sys.argv[1:] if argv is None else argv) or ["--help"]))
+    except StudyError as error:
+        tell(f"gdstudy: {error}")
+        return 2
+
+
+def _command(name: str, *rest: str) -> int:
     if name in ("-h", "--help"):
-        try:
-            say(_help())
-        except OSError as error:
-            tell(f"gdstudy: {error}")
-            return 2
+        say(_help())
         return 0
     if name == "--version":
         say(f"gdstudy {__version__}")
@@ -54,8 +57,8 @@ def main(argv: list[str] | None = None) -> int:
         if not rest or rest[0] in ("-h", "--help"):
             say(f"usage: gdstudy {name} RUN_DIR [--quiet]\n\n{COMMANDS[name]}")
             return 0 if rest else 2
-        name, rest = "train", [f"--{name}", *rest]
-    return int(import_module(f"gdstudy.{MODULES.get(name, name)}").main(rest))
+        name, rest = "train", (f"--{name}", *rest)
+    return int(import_module(f"gdstudy.{MODULES.get(name, name)}").main(list(rest)))
 
 
 def _help() -> str:

@@ -53,23 +53,33 @@ def _command(argv: list[str] | None) -> None:
 def _lines(run: Listed) -> list[str]:
     """A run in some lines: where, and how far; what; what it found."""
     from gdstudy.study.values import in_bytes
-    from gdstudy.sweep.listing import SUMMARY
 
     folder = str(run.folder).replace("\n", "\\n")  # a name is no line of its own
     if run.study is None:
         return [f"{folder}  {in_bytes(run.size)}, cannot be read: {one_line(run.error)}"]
-    study, share = run.study, f"{run.stored} of {run.batches} batches"
-    status = "finished"
-    if run.writer is not None:
-        status = f"{share}, being written by {one_line(run.writer)}"
-    elif not run.complete:
-        status = f"stopped at {share}; go on with: gdstudy resume {shlex.quote(folder)}"
-    elif not (run.folder / SUMMARY).is_file():
-        status = f"computed, not shown yet; go on with: gdstudy resume {shlex.quote(folder)}"
+    study, status = run.study, _status(run, shlex.quote(folder))
     names = ", ".join(study.names[:_DATASETS]) + (", …" if len(study.names) > _DATASETS else "")
     sizes = f"N = {min(study.n_train)} … {max(study.n_train)}, {len(study.seeds)} seeds"
     lines = [f"{folder}  {in_bytes(run.size)}, {status}", f"    {names} × {', '.join(study.models)}, {sizes}"]
     return lines + [f"    {one_line(line)}" for line in _found(run.folder, next(iter(study.trained), ""))]
+
+
+def _status(run: Listed, folder: str) -> str:
+    """How far a run is, and how to go on. folder: as a shell reads it."""
+    share = f"{run.stored} of {run.batches} batches"
+    if run.writer is not None:
+        return f"{share}, being written by {one_line(run.writer)}"
+    if run.complete:
+        from gdstudy.sweep.listing import SUMMARY
+
+        shown = (run.folder / SUMMARY).is_file()
+        return "finished" if shown else f"computed, not shown yet; go on with: gdstudy resume {folder}"
+    stopped = [shard for shard, done in run.shards.items() if not done]
+    if run.shards and not stopped:
+        shards = ("shard " if len(run.shards) == 1 else "shards ") + ", ".join(map(str, run.shards))
+        return f"{shards} finished, {share}; make one run of all: gdstudy merge NEW_DIR {folder} OTHER_DIR…"
+    options = f" --shard {stopped[0]}" if stopped else ""
+    return f"stopped at {share}; go on with: gdstudy resume {folder}{options}"
 
 
 def _found(folder: Path, training: str) -> list[str]:

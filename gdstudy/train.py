@@ -177,14 +177,15 @@ def _finish(
             show(store, study.csv_rows, quiet, watch.files if watch is not None else None)
         except OSError as error:
             store.check_place()
-            why = f"{store.run_dir}: {one_line(error)}; all that was trained is kept"
-            raise StudyError(f"{why}: make room or allow writing there, then --resume {store.run_dir}") from None
+            why = f"{store.run_dir}: {one_line(error)}; all that was trained is kept: {remedy(error)}"
+            raise StudyError(f"{why}, then --resume {store.run_dir}") from None
     except KeyboardInterrupt as error:
         ended = error if isinstance(error, Ended) else Ended()
         with suppress(OSError):
             if store.shard is None:  # else others write there
                 clear_remains(store.run_dir)
         resume = f"python -m gdstudy.train --resume {store.run_dir}"
+        resume += "" if store.shard is None else f" --shard {store.shard}"
         raise type(ended)(f"{ended}; finished batches are kept. Go on with: {resume}", ended.status) from None
     finally:
         store.close()

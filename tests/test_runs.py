@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
-from gdstudy import load_results
+from gdstudy import load_results, run_study
 from gdstudy.runs import main
+from gdstudy.study.config import Study
 from gdstudy.sweep.lock import gate, hold
 from gdstudy.views.summary import select
 
@@ -63,6 +64,18 @@ def test_damaged_and_foreign_folders_are_named_and_the_others_listed(folder, cap
     assert "cannot be read" in status[str(folder / "small" / "b")]
     assert status[str(folder / "small" / "a")].endswith("finished")
     assert "\x1b" not in text
+
+
+def test_a_shard_that_is_done_is_finished_and_one_that_is_not_goes_on_as_a_shard(tmp_path, capsys):
+    study = Study(datasets=["student_teacher"], n_train="10-19", seeds=2, trainings={}, batch_cells=4)
+    for k, folder in ((1, "a"), (2, "b")):
+        run_study(study, tmp_path / folder, quiet=True, shard=f"{k}/2")
+    next((tmp_path / "b" / "batches").glob("*.results.parquet")).unlink()
+    done, stopped = (line for line in said(tmp_path, capsys).splitlines() if not line.startswith(" "))
+    assert ", shard 1/2 finished, 3 of 5 batches; make one run of all: gdstudy merge NEW_DIR " in done
+    assert stopped.endswith(f"stopped at 1 of 5 batches; go on with: gdstudy resume {tmp_path / 'b'} --shard 2/2")
+    run_study(study, tmp_path / "a", quiet=True, shard="2/2")  # the last in one folder draws
+    assert ", finished" in said(tmp_path / "a", capsys).splitlines()[0]
 
 
 def test_no_runs_and_no_folder(tmp_path, capsys):

@@ -14,6 +14,7 @@ from gdstudy.study.errors import StudyError, shown
 from gdstudy.study.sources import File
 
 _LARGEST = 1e60  # beyond, squares of squares leave float64
+_COUNTED = 20  # of fewer rows whole numbers may stand so by chance
 
 
 def numbers_in(where: str, frame: pd.DataFrame, names: Sequence[str]) -> np.ndarray:
@@ -27,6 +28,20 @@ def numbers_in(where: str, frame: pd.DataFrame, names: Sequence[str]) -> np.ndar
             f"with ({wild.sum()} such); numbers are at most {_LARGEST:g}"
         )
     return values
+
+
+def say_of_counts(X: np.ndarray, names: Sequence[str], notes: Notes) -> None:
+    """Note the columns that number the rows, in whatever order: whole numbers without a gap, each once."""
+    if len(X) < _COUNTED:
+        return
+    span = np.nanmax(X, 0, initial=-np.inf) - np.nanmin(X, 0, initial=np.inf)
+    for k in np.flatnonzero(span == len(X) - 1).tolist():
+        if (np.diff(np.sort(X[:, k])) != 1).any():
+            continue
+        notes.lines.append(
+            f"{notes.where}: column {some([names[k]])} numbers the rows, and is taken as x; if it measures nothing, "
+            "name the others in file.features"
+        )
 
 
 def imputed(where: str, X: np.ndarray, names: Sequence[str], keys: File) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gdstudy.data.cleaning import complete_rows, encoded_texts, imputed, numbers_in, outputs_of
+from gdstudy.data.cleaning import complete_rows, encoded_texts, imputed, numbers_in, outputs_of, say_of_counts
 from gdstudy.data.columns import Notes, Table, feature_places, kinds_of, target_places
 from gdstudy.data.dataset import Dataset
 from gdstudy.study.errors import StudyError
@@ -48,6 +48,8 @@ def as_dataset(table: Table, keys: File, name: str) -> Reading:
     places = feature_places(table, names, kinds, targets, keys, notes)
     numbers, texts = ([k for k in places if kinds[k] == kind] for kind in ("numbers", "texts"))
     X = numbers_in(table.where, frame[numbers], [names[k] for k in numbers])
+    if not keys.features:
+        say_of_counts(X, [names[k] for k in numbers], notes)
     X = imputed(table.where, X, [names[k] for k in numbers], keys)
     Y, present, outputs, classes = outputs_of(table.where, y, keys, notes)
     missing = np.column_stack([np.isnan(X), frame[texts].isna().to_numpy(dtype=bool), ~present])

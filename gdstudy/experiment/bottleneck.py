@@ -53,7 +53,7 @@ class Bottlenecks:
             **identity(self.batch, (UNABLATED,)),
             **geometry([self.stack.problem]),
             **self.stack.measure([self.stack.problem], [self.best], [self.best]),
-            "target_mean_square": self.stack.target_mean_square,
+            **self.stack.of_targets,
         }
         return Records([{**rows, "estimator": "reduced_rank" if self.noisy else "pca", "status": "closed_form"}], [])
 
@@ -85,8 +85,7 @@ class BottleneckTask:
         self.cells, self.training, self.dtype = cells, training, getattr(torch, training.dtype)
         self.step_size, self.step_size_limit = self._step_sizes()
         self.changed = torch.arange(0)  # there is no ablation
-        self.columns: Columns = geometry([cells.stack.problem])
-        self.columns["target_mean_square"] = cells.stack.target_mean_square
+        self.columns: Columns = geometry([cells.stack.problem]) | cells.stack.of_targets
         self._running = Running(cells.stack, cells.best)
         # Steps (C,) and exact strengths (C, k) that were asked for last: the next go on from there.
         self._reached: tuple[Tensor, Tensor] | None = None

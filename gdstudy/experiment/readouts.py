@@ -54,7 +54,7 @@ class Readouts:
         W = min_norm(problems)
         measured = stack.measure(problems, W, W)
         rows = {**identity(self.batch, levels), **geometry(problems), **measured}
-        rows |= {"estimator": "min_norm", "status": "closed_form", "target_mean_square": stack.target_mean_square}
+        rows |= {"estimator": "min_norm", "status": "closed_form", **stack.of_targets}
         rows |= _dimensions(rows["rank"], rows)
         rows["rounding"] = rounding(stack, problems, W).cpu().numpy()
         for name, part in error_parts(stack, W[0]).items():
@@ -102,8 +102,7 @@ class ReadoutTask:
         self.limit = limit if self.W0 is None else self.W0 + limit
         self.step_size = self._step_sizes()
         self.step_size_limit = 2 * (1 + training.momentum) / self.problem.spectrum.s[:, 0].square()
-        self.columns: Columns = geometry([self.problem])
-        self.columns["target_mean_square"] = cells.stack.target_mean_square
+        self.columns: Columns = geometry([self.problem]) | cells.stack.of_targets
         self._running = Running(cells.stack, self.limit)
         self._seen = product(self.rest.spectrum.U.mT, self.rest.Y)
 

@@ -45,7 +45,7 @@ def closed_forms(study: Study, stack: Stack, min_norm: Tensor) -> list[Columns]:
         limit = min_norm if solutions.limit is None else solutions.limit
         measured = stack.measure([stack.problem] * n, solutions.W, [limit] * n)
         rows = {**identity(stack.batch, [(UNABLATED[0], level) for level in levels]), **of_data, **measured}
-        rows |= {"estimator": form.name, "status": "closed_form", "target_mean_square": stack.target_mean_square}
+        rows |= {"estimator": form.name, "status": "closed_form", **stack.of_targets}
         found.append(rows | solutions.columns)
     return found
 

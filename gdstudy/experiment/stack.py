@@ -28,15 +28,15 @@ from gdstudy.study.models import MODELS
 class Stack:
     """A batch as tensors, in float64 whatever trains: its unablated problem, and what measures readouts on its splits.
 
-    target_mean_square: mean of Y² over all rows and outputs; a test MSE over it is the share of Y that is lost.
-    accuracies: where targets are classes.
+    of_targets: mean of Y² over all rows and outputs, and of (Y − its means over rows)²; a test MSE over the first is
+    the share of Y that is lost. accuracies: where targets are classes.
     """
 
     batch: Batch
     problem: Problem
     n_train: Tensor
     errors: SplitErrors
-    target_mean_square: float
+    of_targets: dict[str, float]
     accuracies: SplitAccuracies | None = None
 
     def at(self, cells: Tensor) -> Stack:
@@ -133,7 +133,11 @@ def build_stack(study: Study, dataset: Dataset, batch: Batch) -> Stack:
     problem = Problem(X, Y, spec or spectrum(X), beta, intercept=intercept)
     errors = SplitErrors(everything.to(study.device), which, rows, n_train, frame)
     accuracies = _accuracies(study, dataset, batch, tables, numbers, errors)
-    return Stack(batch, problem, n_train, errors, float(np.square(target).mean()), accuracies)
+    return Stack(batch, problem, n_train, errors, _of_targets(target), accuracies)
+
+
+def _of_targets(Y: np.ndarray) -> dict[str, float]:
+    return {"target_mean_square": float(np.square(Y).mean()), "target_variance": float(Y.var(0).mean())}
 
 
 def _accuracies(

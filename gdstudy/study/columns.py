@@ -74,6 +74,7 @@ _RESULTS = (
         "mean Y²",
         "Mean square of all targets, the MSE of an output of 0.",
     ),
+    Column("target_variance", "real", _Y2, "var Y", "Variance of all targets, the MSE of their means as outputs."),
     Column("step_size", "real", _PER_X2, "η", "Step size of the training."),
     Column("step_size_limit", "real", _PER_X2, "largest stable η", "Bound below which descent is stable."),
     Column("gradient_norm", "real", "", "‖∇L‖", "Norm of the gradient where training stopped."),

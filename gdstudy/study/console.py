@@ -10,6 +10,8 @@ import unicodedata
 from contextlib import suppress
 from typing import TextIO
 
+from gdstudy.study.errors import StudyError
+
 _ASCII = {
     **{"σ": "sigma", "η": "eta", "λ": "lambda", "κ": "kappa", "β": "beta", "φ": "phi", "Σ": "Sigma", "ε": "eps"},
     **{"⁺": "+", "²": "^2", "³": "^3", "ᵀ": "^T", "⁻": "^-", "¹": "1", "₁": "_1", "₀": "_0", "√": "sqrt", "∇": "grad "},
@@ -53,8 +55,14 @@ def one_line(text: object) -> str:
 
 
 def say(text: str, end: str = "\n") -> None:
-    """Print to standard output. Whoever read it may have gone: then quietly to nowhere."""
-    _write(sys.stdout, printable(text) + end)
+    """Print to standard output. Whoever read it may have gone: then quietly to nowhere.
+
+    StudyError where it cannot be written, as on a full disk.
+    """
+    try:
+        _write(sys.stdout, printable(text) + end)
+    except OSError as error:
+        raise StudyError(f"standard output cannot be written: {one_line(error)}") from None
 
 
 def tell(text: str) -> None:

@@ -51,7 +51,7 @@ class Seeds(tuple):
     __repr__ = __str__
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Shard:
     """Every n-th batch of a study, beginning with the k-th: written `k/n`, as 3/16."""
 

@@ -97,8 +97,11 @@ def clear_remains(run_dir: Path) -> None:
 
 def remedy(error: OSError) -> str:
     """What to do about a write that failed."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return "free some space" if full else "put that right"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "free some space"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):  # something that is no run's
+        return "take that away"
+    return "put that right"
 
 
 Place = tuple[int, int]  # device and inode

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gdstudy.study.config import Study
 from gdstudy.study.errors import StudyError
+from gdstudy.study.seeds import Shard
 from gdstudy.sweep.folder import BATCHES, check_file
 from gdstudy.sweep.generations import generations, planned
 from gdstudy.sweep.identity import has_study
-from gdstudy.sweep.lock import writer_of
+from gdstudy.sweep.lock import shards_of, writer_of
 from gdstudy.sweep.parts import part_numbers
 
 SUMMARY = "summary.csv"
@@ -23,14 +24,15 @@ _LARGEST, _DEEPEST = 1 << 28, 8  # bytes of a summary that is read; folders abov
 
 @dataclass(frozen=True)
 class Listed:
-    """A run folder. study: None where it cannot be read, and then error says why; stored, batches: how many; writer:
-    the process that writes it now; size: bytes on the disk."""
+    """A run folder. study: None where it cannot be read, and then error says why; stored, batches: how many; shards:
+    those that were begun, and whether each is done; writer: the process that writes it now; size: bytes on the disk."""
 
     folder: Path
     size: int
     study: Study | None = None
     stored: int = 0
     batches: int = 0
+    shards: Mapping[Shard, bool] = field(default_factory=dict)
     writer: str | None = None
     error: str = ""
 
@@ -59,8 +61,9 @@ def _listed(folder: Path) -> Listed:
             raise StudyError("holds no study")
         stages = generations(folder)
         numbers = {batch.number for batch in planned(stages)}
-        stored = len(numbers.intersection(part_numbers(folder / BATCHES)))
-        return Listed(folder, size, stages[-1], stored, len(numbers), writer_of(folder))
+        stored = numbers.intersection(part_numbers(folder / BATCHES))
+        shards = {shard: not any(map(shard.has, numbers - stored)) for shard in shards_of(folder)}
+        return Listed(folder, size, stages[-1], len(stored), len(numbers), shards, writer_of(folder))
     except (StudyError, OSError) as error:
         return Listed(folder, size, error=str(error))
 

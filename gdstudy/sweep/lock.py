@@ -21,7 +21,7 @@ from gdstudy.study.seeds import Shard
 from gdstudy.sweep.folder import BATCHES, GATE, LOCK, WRITER, check_file, write_whole
 
 GATE_SECONDS = 60.0
-_OF_SHARD = re.compile(re.escape(LOCK) + r"(\.[0-9]+-([0-9]+))")
+_OF_SHARD = re.compile(re.escape(LOCK) + r"(\.([0-9]+)-([0-9]+))")
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,18 @@ def writer_of(run_dir: Path) -> str | None:
     return None
 
 
+def shards_of(run_dir: Path) -> list[Shard]:
+    """The shards that were begun in a run which nobody has held as a whole since."""
+    found = [match for match in map(_OF_SHARD.fullmatch, os.listdir(run_dir / BATCHES)) if match]
+    return sorted(Shard(int(match[2]), int(match[3])) for match in found)
+
+
 def _excluded(batches: Path, shard: Shard | None) -> list[str]:
     """What is added to `lock` in the names of those that nobody else may hold beside this one."""
     found = [match for match in map(_OF_SHARD.fullmatch, sorted(os.listdir(batches))) if match]
     if shard is None:
         return [match[1] for match in found]
-    return ["", *(match[1] for match in found if int(match[2]) != shard.n)]
+    return ["", *(match[1] for match in found if int(match[3]) != shard.n)]
 
 
 def _take(run_dir: Path, suffix: str) -> FileLock:

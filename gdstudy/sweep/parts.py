@@ -24,8 +24,10 @@ from gdstudy.study.console import one_line
 from gdstudy.study.errors import StudyError, shown
 from gdstudy.sweep.folder import check_file
 
-# Number of the layout of parts; 1 was the SQLite store of version 0.1.
-SCHEMA = "3"
+# Number of the layout of parts; 1 was the SQLite store of version 0.1. Earlier ones that can be read, with the columns
+# that they lack, which are empty then.
+SCHEMA = "4"
+_LACKED: dict[str, tuple[str, ...]] = {"3": ("target_variance",), SCHEMA: ()}
 _PREFIX, _NAME = "gdstudy.", re.compile(rf"([0-9]{{6}}|[1-9][0-9]{{6,}})\.({'|'.join(TABLES)})\.parquet")
 # Texts in tables are names: no longer (in bytes), and no more different ones, than these.
 _LONGEST_WORD, _MOST_WORDS = 200, 10_000
@@ -153,11 +155,17 @@ class Part:
 
     def read(self, columns: Iterable[str] | None = None) -> pa.Table:
         """All of it or these columns, its checksums verified. Damaged where it is not as it was written."""
+        wanted = SCHEMAS[self.table].names if columns is None else list(columns)
+        lacked = [name for name in wanted if name in _LACKED[self.facts["schema"]]]
         with self.file, _explained(self.path):
-            found = self.file.read(None if columns is None else list(columns))
+            found = self.file.read([name for name in wanted if name not in lacked])
             found.validate(full=True)
         if len(found) != self.file.metadata.num_rows:
             raise Damaged(f"{self.path}: damaged (rows are missing)")
+        for name in lacked:
+            field = SCHEMAS[self.table].field(name)
+            found = found.append_column(field, pa.nulls(len(found), field.type))
+        found = found.select(wanted)
         for column in TABLES[self.table]:
             if column.kind == "text" and column.name in found.column_names:
                 self._check_texts(column.name, found.column(column.name))
@@ -208,15 +216,15 @@ def open_part(path: Path, table: str, whole: Whole | None = None, **expected: st
         columns = file.schema_arrow.remove_metadata()
         decoded = decoded if known == state else _decoded(path, size, file, table)
     facts = {name.removeprefix(_PREFIX): value for name, value in said.items() if name.startswith(_PREFIX)}
-    if (schema := facts.get("schema", SCHEMA)) != SCHEMA:
+    if (schema := facts.get("schema", SCHEMA)) not in _LACKED:
         raise StudyError(
             f"{path}: its schema is {shown(schema)}, and this version of gdstudy knows {SCHEMA}; use version "
             f"{shown(facts.get('gdstudy', 'unknown'))}, which wrote it, or run the study anew"
         )
-    for name, value in {"schema": SCHEMA, "table": table, **expected}.items():
+    for name, value in {"schema": schema, "table": table, **expected}.items():
         if facts.get(name) != value:
             raise Damaged(f"{path}: is of another {name}")
-    if columns != SCHEMAS[table]:
+    if columns != pa.schema([field for field in SCHEMAS[table] if field.name not in _LACKED[schema]]):
         raise Damaged(f"{path}: damaged (its columns are not those of {table})")
     check_size(path, decoded, size)
     if whole is not None:

@@ -19,7 +19,7 @@ from gdstudy.study.errors import StudyError
 from gdstudy.study.values import Threads
 from gdstudy.study.version import __version__
 from gdstudy.sweep.generations import cells_of
-from gdstudy.sweep.machine import provenance
+from gdstudy.sweep.machine import keep_freed_pages, provenance
 from gdstudy.sweep.partial import Partial, partial_path
 from gdstudy.sweep.store import encoded, write_batch
 
@@ -75,6 +75,7 @@ def compute_apart(job: Job, batches: Sequence[Batch]) -> list[Done]:
     StudyError where another version of gdstudy is installed here than where the run was begun, or of llvmlite, which
     takes the steps.
     """
+    keep_freed_pages()
     here = _made_here(job.study.device)
     for package in ("gdstudy", "llvmlite"):
         if here[package] != job.facts.get(package, here[package]):

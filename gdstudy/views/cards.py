@@ -26,7 +26,7 @@ _BESIDE = {
     "theory": "X⁺y beside the exact expected error; where that is infinite, next to N = P, it has no point.",
     "quartiles": "Quartile over seeds, for margin charts in Custom Scalars; an infinite one is shown at the median.",
 }
-_SCALE = "the variance of Y (over mean Y² in a study that centres Y nowhere: 1 is the error of an output of 0)"
+_SCALE = "the variance of Y, the error of the best constant (of an autoencoder mean Y², the error of an output of 0)"
 _OTHERS = {
     "fraction_converged": ("Share of the cells that converged: gradient at or below the tolerance", "no unit"),
     "relative_test_mse_of_limit": (f"Test MSE of where it heads for, such as X⁺y, over {_SCALE}", "no unit"),

@@ -29,7 +29,7 @@ def row_of(one: Series) -> tuple[dict[str, Any], dict[str, float]]:
         "step_size": float(one.rows["step_size"].median()),
         "steps": int(training.steps),
     }
-    energy = None if sweep.model.autoencoder else one.scale
+    energy = None if sweep.model.autoencoder else sweep.variance
     numbers = {f"final/{value}": float(by_size(relative(one.rows, energy), value).median[0]) for value in _VALUES}
     numbers["final/fraction_converged"] = float((one.rows["status"] == "converged").mean())
     limit = select(sweep.rows, n_train=n)

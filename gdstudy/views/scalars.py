@@ -17,13 +17,12 @@ from pandas import DataFrame
 
 from gdstudy.experiment.tables import Run
 from gdstudy.study.ablations import ABLATIONS
-from gdstudy.study.datasets import PREPROCESSES
 from gdstudy.study.estimators import CLOSED_FORMS, written
 from gdstudy.study.models import REFERENCES, Model
 from gdstudy.views.summary import Curve, by_size, by_step, groups, nearest, representative_sizes, select
 from gdstudy.views.sweeps import Sweep, sweeps
 
-LOG, SHARE = "log10_", "relative_"  # of a value: its logarithm; over the mean square of the targets
+LOG, SHARE = "log10_", "relative_"  # of a value: its logarithm; over the variance of the targets
 LOG_TIME, ABLATED = "100log10t", "ablations"  # a group of tags; a folder
 ERRORS = ("test_mse", f"{SHARE}test_mse", f"{LOG}{SHARE}test_mse", "train_mse")
 ACCURACIES = ("test_accuracy", "train_accuracy")  # where targets are classes
@@ -53,16 +52,14 @@ def headline(model: Model) -> str:
 
 @dataclass(frozen=True)
 class Series:
-    """The curves of one estimator, or of an ablation, along one sweep. folder: below the run's. scale: what its errors
-    are relative to, NaN where that is not known yet. n: the N at which a training is followed through time; none of
-    curves along the sweep."""
+    """The curves of one estimator, or of an ablation, along one sweep. folder: below the run's. n: the N at which a
+    training is followed through time; none of curves along the sweep."""
 
     folder: Path
     sweep: Sweep
     estimator: str
     ablation: str
     rows: DataFrame
-    scale: float
     n: int | None = None
 
     def scalars(self) -> Iterator[tuple[str, Curve]]:
@@ -76,11 +73,9 @@ def series(run: Run) -> Iterator[Series]:
     Of the levels of an ablation the strongest is shown, of X⁺y on the data as the study has them; of those of ridge and
     the exact iterate a few: TensorBoard selects none of more than 40 runs.
     """
-    scales = _scales(run)
     for sweep in sweeps(run):
-        scale = scales.get(sweep.seen[0], np.nan)
         for (estimator, ablation, level), rows in groups(sweep.results, "estimator", "ablation", "level"):
-            one = Series(_folder(sweep, estimator, ablation, level), sweep, estimator, ablation, rows, scale)
+            one = Series(_folder(sweep, estimator, ablation, level), sweep, estimator, ablation, rows)
             if not _is_shown(sweep, estimator, ablation, level):
                 continue
             yield one
@@ -90,27 +85,6 @@ def series(run: Run) -> Iterator[Series]:
                 for n in followed(sweep):
                     if len(here := select(rows, n_train=n)):
                         yield replace(one, folder=one.folder / f"N={n}", rows=here, n=n)
-
-
-def _scales(run: Run) -> dict[str, float]:
-    """Data set → the variance of its targets, known where the study centres them somewhere; else their mean square.
-
-    One for all its variants, so that their relative errors can be compared. Where the centred ones are still to come
-    there is none.
-    """
-    study, found = run.study, dict[str, float]()
-    variants = {study.preprocess, *(training.preprocess for training in study.trained.values())} - {"same"}
-    centring = {name for name in variants if _centres(name)}
-    for sweep in sweeps(run):
-        if not sweep.model.autoencoder and (not centring or sweep.seen[1] in centring):
-            found[sweep.seen[0]] = sweep.first("target_mean_square")
-    return found
-
-
-def _centres(preprocess: str) -> bool:
-    """All rows have mean 0 then, and the mean square of targets is their variance."""
-    how = PREPROCESSES[preprocess]
-    return how.centres and not how.by_training
 
 
 def followed(sweep: Sweep) -> list[int]:
@@ -233,7 +207,7 @@ def _derived(one: Series, value: str, measure: Callable[[str], Curve]) -> Curve:
         with np.errstate(divide="ignore"):
             return _mapped(_derived(one, value.removeprefix(LOG), measure), np.log10)
     if value.startswith(SHARE) and not one.sweep.model.autoencoder:  # of those every row has its own
-        return _mapped(_derived(one, value.removeprefix(SHARE), measure), lambda band: band / one.scale)
+        return _mapped(_derived(one, value.removeprefix(SHARE), measure), lambda band: band / one.sweep.variance)
     return measure(value)
 
 

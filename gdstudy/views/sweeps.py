@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from functools import cached_property, wraps
@@ -83,6 +84,11 @@ class Sweep:
     def first(self, column: str) -> float:
         """A value that all rows share."""
         return float(self.rows[column].iloc[0])
+
+    @property
+    def variance(self) -> float:
+        """Of the targets, to which errors are relative; NaN where it is zero, and in runs of before version 0.7."""
+        return self.first("target_variance") or math.nan
 
     @property
     def seen(self) -> Seen:

@@ -1,7 +1,8 @@
 """What a batch of million.yaml takes where two cores compute: two runs side by side, two processes, two Dask workers.
 
-In turns, each stopped after a while. Prints medians in seconds, and their ratios to the two runs side by side, which
-have a core each as the others do. `python tests/benchmarks/bench_workers.py [ROUNDS [SECONDS]]`.
+In turns, each stopped after a while. All batches are of one N, for workers take the largest first. Prints medians in
+seconds, and their ratios to the two runs side by side, which have a core and a thread each as the others do.
+`python tests/benchmarks/bench_workers.py [ROUNDS [SECONDS]]`.
 """
 
 import subprocess
@@ -13,6 +14,7 @@ from statistics import median
 import pyarrow.parquet
 
 COMMAND = [sys.executable, "-m", "gdstudy.train", str(Path(__file__).with_name("million.yaml")), "--quiet"]
+COMMAND += ["--n_train", "40", "--seeds", "400000", "--threads", "1"]
 KINDS = {
     "one run alone": [[]],
     "two runs side by side": [["--shard", "1/2"], ["--shard", "2/2"]],

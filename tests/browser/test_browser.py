@@ -84,7 +84,7 @@ def test_the_printed_address_pins_the_right_cards_and_the_spike_is_inside(page, 
             rows = select(results, dataset=name, estimator="min_norm")
             at_P = by_size(select(rows, n_train=DATASETS[name]), "test_mse").median[0]
             if "log10" in tag:
-                at_P = np.log10(at_P / rows["target_mean_square"].iloc[0])
+                at_P = np.log10(at_P / rows["target_variance"].iloc[0])
             found[tag] = 1 - card["pixel_of"](at_P) / card["height"]
         return found
 

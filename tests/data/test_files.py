@@ -310,7 +310,7 @@ def test_classes_are_outputs_of_0_and_1(labels, keys, names):
 
 
 def test_numbers_that_may_be_classes_are_numbers_and_it_is_said():
-    frame = pd.DataFrame({"a": np.arange(60.0), "y": [0, 1, 2] * 20})
+    frame = pd.DataFrame({"a": np.sqrt(np.arange(60.0)), "y": [0, 1, 2] * 20})
     found = rows_of(frame)
     assert (found.data.classes, found.data.Y.shape) == ((), (60, 1))
     assert found.notes == (
@@ -318,6 +318,17 @@ def test_numbers_that_may_be_classes_are_numbers_and_it_is_said():
     )
     silent = rows_of(frame, classes=False)
     assert silent.notes == ()
+
+
+def test_a_column_that_numbers_the_rows_is_said_to_unless_it_is_asked_for():
+    order = np.random.default_rng(0).permutation(30)
+    columns = {"id": order + 100, "gap": np.arange(30) * 2, "twice": np.repeat(np.arange(15), 2), "y": order**2}
+    found = rows_of(pd.DataFrame(columns))
+    (note,) = found.notes
+    assert note.startswith("t: column id numbers the rows, and is taken as x;")
+    assert found.data.columns == ("id", "gap", "twice")
+    assert rows_of(pd.DataFrame(columns), features=["id", "gap"]).notes == ()
+    assert rows_of(pd.DataFrame(columns | {"id": np.where(order == 0, 31, order)})).notes == ()
 
 
 cells = st.one_of(st.floats(-1e6, 1e6), st.just(np.nan))

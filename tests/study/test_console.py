@@ -130,3 +130,14 @@ def test_a_full_device_is_said_and_is_no_success():
     status, _, err = run("gdstudy --config small.yaml --print_config > /dev/full")
     assert status == 2
     assert b"No space left" in err
+
+
+def test_a_full_device_behind_the_closing_table_blames_no_folder_and_loses_nothing(tmp_path):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full here")
+    status, _, err = run("gdstudy --config small.yaml --run_dir mine > /dev/full")
+    assert status == 2
+    last = err.decode().splitlines()[-1]
+    assert last.startswith("gdstudy.train: standard output cannot be written: ")
+    assert "mine" not in last
+    assert (tmp_path / "mine" / "summary.csv").is_file()

@@ -249,15 +249,37 @@ def test_a_part_of_no_batch_of_the_study_is_removed(run, capsys):
 
 @pytest.mark.parametrize("command", ["resume", "figures"])
 def test_another_schema_is_refused_before_anything_is_touched(command, run, capsys):
-    rewrite(parts(run)[-1], schema="4", gdstudy="9.9")
+    rewrite(parts(run)[-1], schema="5", gdstudy="9.9")
     cut(0.5)(parts(run)[0])  # would be computed again
     before = {path: path.read_bytes() for path in (run / "batches").glob("*.parquet")}
     assert (main(["--resume", str(run)]) if command == "resume" else figures.main([str(run)])) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     if command == "resume":
-        assert "its schema is '4', and this version of gdstudy knows 3; use version '9.9'" in err
+        assert "its schema is '5', and this version of gdstudy knows 4; use version '9.9'" in err
     assert {path: path.read_bytes() for path in (run / "batches").glob("*.parquet")} == before
+
+
+def test_a_run_without_the_columns_that_came_later_is_read_shown_and_goes_on(run, capsys):
+    whole = load_results(run)
+    for path in parts(run):
+        rewrite(path, lambda table: table.drop_columns(["target_variance"]), schema="3")
+    old = load_results(run)
+    assert old["target_variance"].isna().all()
+    pd.testing.assert_frame_equal(old.drop(columns="target_variance"), whole.drop(columns="target_variance"))
+    pd.testing.assert_frame_equal(
+        load_results(run, columns=["target_variance", "seed"]), old[["target_variance", "seed"]]
+    )
+    assert figures.main([str(run)]) == 0
+    parts(run)[0].unlink()
+    finish(run)
+    mixed = load_results(run)["target_variance"]
+    assert 0 < mixed.notna().sum() < len(mixed)
+    # Control: one of this version that lacks a column is damaged.
+    rewrite(parts(run)[1], schema="4")
+    capsys.readouterr()
+    finish(run)
+    assert "damaged (its columns are not those of results)" in capsys.readouterr().err
 
 
 def test_another_version_goes_on_says_so_once_and_each_batch_keeps_its_own(run, capsys):
@@ -277,7 +299,7 @@ def test_every_part_says_what_computed_it(run_dir):
     said = pq.read_metadata(parts(run_dir)[1]).metadata
     for name in ("gdstudy", "git revision", "torch", "numpy", "device", "threads", "seconds", "study", "cells"):
         assert said[f"gdstudy.{name}".encode()], name
-    assert (said[b"gdstudy.schema"], said[b"gdstudy.table"], said[b"gdstudy.batch"]) == (b"3", b"results", b"1")
+    assert (said[b"gdstudy.schema"], said[b"gdstudy.table"], said[b"gdstudy.batch"]) == (b"4", b"results", b"1")
 
 
 # Runs that began otherwise

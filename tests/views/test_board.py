@@ -73,21 +73,27 @@ def test_sweep_tags_are_medians_over_seeds_against_n(run_dir):
     curve = by_size(rows, "test_mse")
     assert [p.step for p in points] == [3, 5, 10, 20, 40]
     np.testing.assert_allclose([p.value for p in points], curve.median, rtol=1e-6)
-    relative = curve.median / rows["target_mean_square"].iloc[0]
+    relative = curve.median / rows["target_variance"].iloc[0]
     for name, expected in (("relative_test_mse", relative), ("log10_relative_test_mse", np.log10(relative))):
         np.testing.assert_allclose([p.value for p in tags[f"sweep/{name}/student_teacher"]], expected, rtol=1e-5)
 
 
-def test_errors_are_relative_to_the_variance_of_y_where_it_is_known(paper_run, run_dir):
-    """One for all variants of a data set; the raw targets have a mean, and a mean square above it."""
-    results = load_run(paper_run).results
-    for folder, variance in ((paper_run, load_dataset("diabetes").Y.var()), (run_dir, None)):
+def test_errors_are_relative_to_the_variance_of_y(paper_run, run_dir):
+    """Of raw targets too, which have a mean, and a mean square above it."""
+    data = load_dataset("diabetes").Y
+    for folder in (paper_run, run_dir):
         tags = scalars(folder / "diabetes/min_norm")
         raw, share = (tags[f"sweep/{name}/diabetes"] for name in ("test_mse", "relative_test_mse"))
-        energy = select(results, dataset="diabetes", preprocess="none")["target_mean_square"].iloc[0]
-        scale = energy if variance is None else variance
-        np.testing.assert_allclose([p.value for p in raw], [p.value * scale for p in share], rtol=1e-6)
-        assert energy > 4 * load_dataset("diabetes").Y.var()
+        np.testing.assert_allclose([p.value for p in raw], [p.value * data.var() for p in share], rtol=1e-6)
+    assert np.square(data).mean() > 4 * data.var()
+
+
+def test_targets_that_are_all_the_same_have_errors_relative_to_nothing(run_dir):
+    run = load_run(run_dir)
+    run = replace(run, results=run.results.assign(target_variance=0.0))
+    tags = {tag for one in series(run) for tag, curve in one.scalars() if np.isfinite(curve.median).any()}
+    assert any(tag.startswith("sweep/test_mse/") for tag in tags)
+    assert not any("relative_" in tag for tag in tags)
 
 
 def test_quartiles_have_the_steps_of_their_median(run_dir):
@@ -118,7 +124,7 @@ def test_training_is_followed_in_log_time_too(run_dir):
     assert log == {round(100 * np.log10(t)): value for t, value in plain.items()}
     rows = load_run(run_dir).curves
     here = by_step(select(rows, dataset="diabetes", estimator="gd", n_train=10), "test_mse")
-    energy = load_run(run_dir).results.query("dataset == 'diabetes'")["target_mean_square"].iloc[0]
+    energy = load_dataset("diabetes").Y.var()
     np.testing.assert_allclose(list(plain.values()), np.log10(here.median[here.x > 0] / energy), rtol=1e-5)
 
 
@@ -197,7 +203,7 @@ def test_the_strongest_level_of_an_ablation_stands_beside_the_unablated_run_and_
     assert ablations == {f"ablations/{name}" for name in ABLATIONS}
     keys = {"dataset": "diabetes", "preprocess": "none", "estimator": "min_norm"}
     results = load_run(paper_run).results
-    energy = select(results, dataset="diabetes", preprocess="standardize")["target_mean_square"].iloc[0]
+    energy = load_dataset("diabetes").Y.var()
     tag = "ablation/log10_relative_test_mse/diabetes"
     for name, level in (("leading_modes", 1), ("singular_value_cutoff", 1), ("adversarial_train", 31.6)):
         rows = select(results, **keys, ablation=name, level=level)

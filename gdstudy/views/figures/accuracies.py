@@ -11,7 +11,7 @@ from gdstudy.experiment.tables import Run
 from gdstudy.views.figures.axes import count_ticks, shared_legend, threshold
 from gdstudy.views.figures.curves import decades, draw, draw_at_steps
 from gdstudy.views.figures.labels import main_label, panel_title, training_label
-from gdstudy.views.figures.style import CHOSEN, EXACT, FEATURES, PINK, ROWS, SKY, grid
+from gdstudy.views.figures.style import CHOSEN, EXACT, FEATURES, ORANGE, ROWS, SKY, grid
 from gdstudy.views.summary import several
 from gdstudy.views.sweeps import Sweep, sweeps
 
@@ -32,7 +32,7 @@ def accuracy(run: Run) -> Figure | None:
             who = main_label(run.study)
             draw_at_steps(axis, sweep.curves, "test_accuracy", decades([sweep.curves]), who, sweep.size)
         others = [name for name in sweep.by_training if name != sweep.main]
-        for name, colour in zip(others, (PINK, SKY) * len(others), strict=False):
+        for name, colour in zip(others, (ORANGE, SKY) * len(others), strict=False):
             rows = sweep.by_training[name]
             draw(axis, sweep.median(rows, "test_accuracy"), training_label(run.study, name), colour, band=0)
         _draw_beside(axis, sweep)
