@@ -165,11 +165,13 @@ def _stacks(
     new_seeds = [seed for seed in study.seeds if seed not in old_seeds]
     n_seeds = len(new_seeds if old_sizes.issuperset(study.n_train) else study.seeds)
     for n in study.n_train:
+        roomy = size.bytes(study.batch_cells, n, n_seeds) <= most_bytes  # then so are fewer cells
         for seed in new_seeds if n in old_sizes else study.seeds:
             numbers = (len(stack) + 1) * (n if on_rows else P) * P if model.layered else 0
             # Beside smaller ones large cells would be padded, at the price of their own SVD.
             apart = stack and not model.layered and n * P > LARGE_NUMBERS and n != stack[-1][0]
-            too_large = apart or numbers > most or size.bytes(len(stack) + 1, n, n_seeds) > most_bytes
+            too_large = apart or numbers > most
+            too_large = too_large or not (roomy or size.bytes(len(stack) + 1, n, n_seeds) <= most_bytes)
             if stack and (len(stack) == study.batch_cells or too_large):
                 yield tuple(stack)
                 stack = []

@@ -15,6 +15,7 @@ class DatasetFacts:
     label: its name in figures. load: the code that loads it, `() -> Dataset`, or `(Synthetic) -> Dataset` where its
     sizes are the study's. rows, columns: its sizes, None where they are the study's. has_targets: it has a y.
     inputs: `interval` where it has one input in [−1, 1]. sparse: most entries are zero, and only the others are kept.
+    isotropic: its inputs are independent and of one variance.
     image_side: its inputs are square pictures of so many pixels a side. missing: the code `() -> str | None` that says
     what is downloaded at first use. outputs: columns of its y. classes: how many its targets are, one output
     each; 0 where they are none.
@@ -29,6 +30,7 @@ class DatasetFacts:
     has_targets: bool = True
     inputs: Literal["any", "interval"] = "any"
     sparse: bool = False
+    isotropic: bool = False
     image_side: int | None = None
     missing: Code | None = None
     classes: int = 0
@@ -51,13 +53,13 @@ _HOUSING, _WHO = (f"gdstudy.data.downloads:missing_{name}" for name in ("housing
 DATASETS: dict[str, DatasetFacts] = {
     facts.name: facts
     for facts in (
-        _entry("synthetic", "student_teacher", "Student–teacher", rows=1000, columns=20),
+        _entry("synthetic", "student_teacher", "Student–teacher", rows=1000, columns=20, isotropic=True),
         _entry("named", "california_housing", "California housing", rows=20640, columns=8, missing=_HOUSING),
         _entry("named", "diabetes", "Diabetes", rows=442, columns=10),
         _entry("named", "who_life_expectancy", "WHO life expectancy", rows=1649, columns=17, missing=_WHO),
         _entry("synthetic", "linear_plus_cosine", "y = 2x + cos 25x", rows=1000, columns=1, inputs="interval"),
         _entry("named", "digits", "Digits", rows=1797, columns=64, image_side=8, classes=10),
-        _entry("synthetic", "isotropic", "Isotropic inputs", has_targets=False),
+        _entry("synthetic", "isotropic", "Isotropic inputs", has_targets=False, isotropic=True),
         _entry("synthetic", "power_law", "Power-law inputs", has_targets=False),
         _entry("synthetic", "sparse_features", "Sparse features", has_targets=False, sparse=True),
     )

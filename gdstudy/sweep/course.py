@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from gdstudy.sweep.work import LOOKS, OF_A_CALL, OF_CALLS_OF_A_LOOK, Stage
+from gdstudy.sweep.work import LOOKS, Stage
 
 # How soon it is forgotten how many cells left a training, in ln t; what is taken for known before: so many leave a
 # stack of one for each unit of ln t.
@@ -52,8 +52,8 @@ class Course:
         """So many cell-steps more, after which so many cells still run."""
         steps, stage, before = cell_steps // self._running, self._stage, max(self._t, 1)
         self._t += steps
-        self.done += cell_steps * stage.of_step + steps * OF_A_CALL
-        self.done += self._running * stage.of_look + OF_CALLS_OF_A_LOOK
+        self.done += cell_steps * stage.of_step + steps * stage.call
+        self.done += self._running * stage.of_look + stage.looking
         passed = math.log(self._t / before)
         keep = math.exp(-passed / _MEMORY)
         self._passed = keep * self._passed + self._running * passed
@@ -99,5 +99,5 @@ class Course:
         grown = 1 - h if abs(1 - h) > 1e-6 else 1e-6
         steps, looks = R * t * math.expm1(grown * passes) / grown, R * LOOKS * -math.expm1(-h * passes) / h
         last = min(passes, math.log(R) / h + 1)  # when the last cell leaves
-        calls = t * math.expm1(last) * OF_A_CALL + LOOKS * last * OF_CALLS_OF_A_LOOK
+        calls = t * math.expm1(last) * self._stage.call + LOOKS * last * self._stage.looking
         return steps * self._stage.of_step + looks * self._stage.of_look + calls

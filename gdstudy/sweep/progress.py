@@ -20,7 +20,7 @@ from gdstudy.sweep.remaining import Remaining
 
 PLAIN_LINE_SECONDS, BAR_SECONDS = 10.0, 0.5
 # Share of the expected work from which on the time left is told roughly, as if all work were alike, while it is not
-# known better: in recorded runs at most 3.1 times too long or short, half of the times less than 2.4.
+# known better: in recorded runs at most 3.3 times too long or short, half of the times less than 1.3.
 ROUGHLY = 0.2
 
 

@@ -22,14 +22,30 @@ from gdstudy.study.values import Sizes
 from gdstudy.training.kernel import available
 
 # Multiplications that take as long as: what a cell costs beside its SVD and what the SVD of r modes costs r² times
-# beside its products; a row of results; a look at a cell in training, with its share of the checkpoints; and what a
-# step, a look and a training cost however few cells run. Measured on one core of 10⁹ multiplications a second; rough.
-_OF_A_CELL, _OF_A_MODE, _OF_A_ROW, _OF_A_LOOK = 8e4, 500, 1e4, 1e4
-OF_A_CALL, OF_CALLS_OF_A_LOOK, _OF_A_TRAINING = 5e3, 2e5, 1e7
-# How much sooner machine code has taken its steps.
-_COMPILED = 5
+# beside its products; a row of results. Measured on one core of 10⁹ multiplications a second; rough.
+_OF_A_CELL, _OF_A_MODE, _OF_A_ROW = 5e4, 400, 4e3
+
+
+@dataclass(frozen=True)
+class Costs:
+    """The same of training. faster: how much sooner a step is taken; look: at a cell, with its share of the
+    checkpoints; cell, mode: what a cell costs beside, and r² times; call, looking, begin: what a step, a look and a
+    training cost however few cells run."""
+
+    faster: float
+    look: float
+    cell: float
+    mode: float
+    call: float
+    looking: float
+    begin: float
+
+
+_BY_PYTORCH = Costs(faster=1, look=2.5e3, cell=0, mode=0, call=5e3, looking=1.5e5, begin=1e7)
+_IN_MACHINE_CODE = Costs(faster=7, look=0, cell=1.5e5, mode=400, call=0, looking=5e4, begin=1e7)
 # Training looks at t and each time t has grown by this part of it.
 LOOKS = 64
+_CORRELATED = 3
 # What the outputs of an autoencoder, which are many, cost beside the SVD.
 _OUTPUTS = 4
 
@@ -37,11 +53,14 @@ _OUTPUTS = 4
 @dataclass(frozen=True)
 class Stage:
     """A part of a batch: its closed forms, or one training from one start. work: expected in all; of_step, of_look:
-    what one step and one look cost a cell; 0 for closed forms, which nobody watches. fixed: no cell stops early."""
+    what one step and one look cost a cell, and call, looking: however few; 0 for closed forms, which nobody watches.
+    fixed: no cell stops early."""
 
     work: float
     of_step: float = 0.0
     of_look: float = 0.0
+    call: float = 0.0
+    looking: float = 0.0
     fixed: bool = False
 
 
@@ -90,35 +109,44 @@ def _size(study: Study, batch: Batch) -> Footprint:
 def _stage(study: Study, batch: Batch, name: str) -> Stage:
     """One training from one start."""
     training, model, size = study.trained[name], MODELS[batch.model], _size(study, batch)
+    costs = _IN_MACHINE_CODE if _compiled(training, model) and available() else _BY_PYTORCH
     counts = Counter(n for n, _ in batch.cells)
-    steps = of_steps = looks = longest = 0.0
+    steps = of_steps = looks = longest = beside = 0.0
     for n, cells in counts.items():
-        t = expected_steps(training, model, n, size.P)
+        t = expected_steps(training, model, n, size.P, study.facts(batch.dataset).isotropic)
         steps, longest = steps + cells * t, max(longest, t)
-        of_steps += cells * t * _of_step(training, model, size, n, max(counts))
+        of_steps += cells * t * _of_step(training, model, size, n, max(counts)) / costs.faster
         looks += cells * looks_until(t)
-    of_look = _OF_A_LOOK + 10 * size.P * size.k
-    calls = longest * OF_A_CALL + looks_until(longest) * OF_CALLS_OF_A_LOOK + _OF_A_TRAINING
+        beside += cells * (costs.cell + costs.mode * min(n, size.P) ** 2)
+    of_look = costs.look + 10 * size.P * size.k + beside / looks
+    calls = longest * costs.call + looks_until(longest) * costs.looking + costs.begin
     if model.on_rows:  # it is measured on all rows of its data, at its start and at its end
         calls += len(batch.cells) * 2 * size.n_rows * size.P * (3 + size.m)
     fixed = not OPTIMIZERS[training.optimizer].plain
-    return Stage(of_steps + looks * of_look + calls, of_steps / steps, of_look, fixed)
+    work = of_steps + looks * of_look + calls
+    return Stage(work, of_steps / steps, of_look, costs.call, costs.looking, fixed)
+
+
+def _compiled(training: Training, model: Model) -> bool:
+    """Whether its steps are those of `training.gram`."""
+    return not (model.layered or model.on_rows or training.engine == "autograd") and training.plain
 
 
 def looks_until(t: float) -> float:
     return min(t, LOOKS * (1 + math.log(max(1.0, t / LOOKS))))
 
 
-def expected_steps(training: Training, model: Model, n: int, P: int) -> float:
+def expected_steps(training: Training, model: Model, n: int, P: int, isotropic: bool = True) -> float:
     """Steps until a cell stops. Plain descent on readouts of isotropic rows: ln(1/tolerance)·κ², for which
-    κ = (1 + √r)/(1 − √r) with r = min(N, P)/max(N, P) (Marchenko & Pastur 1967) and 2P at N = P. Else all it may take.
+    κ = (1 + √r)/(1 − √r) with r = min(N, P)/max(N, P) (Marchenko & Pastur 1967) and 2P at N = P; κ is larger for
+    columns of real data, which are correlated. Else all it may take.
     """
     if model.stalls:
         return 1.0
     if model.layered or not training.plain:
         return float(training.steps)
     root = math.sqrt(min(n, P) / max(n, P))
-    condition = (1 + root) / max(1 - root, 1 / max(n, P))
+    condition = (1 + root) / max(1 - root, 1 / max(n, P)) * (1 if isotropic else _CORRELATED)
     # The heavy ball needs about as many steps as the root of what plain descent needs.
     return min(training.steps, -math.log(training.tolerance) * condition ** (1 if training.momentum else 2))
 
@@ -130,6 +158,6 @@ def _of_step(training: Training, model: Model, size: Footprint, n: int, most: in
         return most * P * (5 + m / 2)  # of all rows of the stack, those of smaller cells are zero
     if model.layered:
         return 3000 + 4 * P * P + 5 * P * m
-    if training.engine == "autograd" or not training.plain:
+    if not _compiled(training, model):
         return 3 * n * P * k
-    return (50 + min(n, P) ** 2 * k) / (_COMPILED if available() else 1)
+    return 50 + min(n, P) ** 2 * k / 2

@@ -1,12 +1,16 @@
 """Runs that were recorded, batch by batch, played again at any speed.
 
-recorded_runs.json: per run its config, keys that differ, and per batch [CPU seconds, events]; an event is [seconds
-since the batch began, cells, steps, "s"] where a training starts, or [seconds, cell-steps, cells still running].
+recorded_runs.json (`python tests/benchmarks/record_runs.py`): per run its config, keys that differ, and per batch
+[CPU seconds, events]; an event is [seconds since the batch began, cells, steps, "s"] where a training starts, or
+[seconds, cell-steps, cells still running].
 """
 
+import functools
 import json
 import math
 from pathlib import Path
+
+import pytest
 
 from gdstudy.experiment.plan import plan
 from gdstudy.study.parser import changed, find_config, read_yaml, study_of
@@ -17,19 +21,37 @@ from gdstudy.sweep.work import expected_work
 RUNS = json.loads((Path(__file__).parent / "recorded_runs.json").read_text())
 
 
+def as_computed(method):
+    """What a run is expected to take depends on who took its steps: machine code in those of the name …_fast."""
+
+    @functools.wraps(method)
+    def wrapped(self, *args, **options):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("GDSTUDY_FAST", "1" if self.name.endswith("_fast") else "0")
+            return method(self, *args, **options)
+
+    return wrapped
+
+
 class Recorded:
     """A run; study and batches as they are planned now."""
 
     def __init__(self, name):
-        run = RUNS[name]
+        self.name, run = name, RUNS[name]
         self.study = study_of(changed(read_yaml(find_config(run["config"])), run["keys"]))
         self.batches, self.seconds = plan(self.study), [seconds for seconds, _ in run["batches"]]
         self.events = [events for _, events in run["batches"]]
         assert len(self.batches) == len(self.seconds), "plan() makes other batches now: record the runs anew"
 
-    def largest_first(self):
-        return sorted(self.batches, key=lambda batch: -expected_work(self.study, batch))
+    @as_computed
+    def expected(self):
+        return [expected_work(self.study, batch) for batch in self.batches]
 
+    def largest_first(self):
+        expected = self.expected()
+        return sorted(self.batches, key=lambda batch: -expected[batch.number])
+
+    @as_computed
     def looks(self, batches=None, watched=True, speed=lambda now: 1.0, skipped=(), n=100):
         """Seconds gone and left, and seconds that are said to be left, n times a run.
 
@@ -52,6 +74,7 @@ class Recorded:
         assert remaining.share() == 1
         return _evenly(states, now, n)
 
+    @as_computed
     def roughly(self, largest, watched):
         """(seconds left, and as many as if all work were alike) wherever nothing is said, from ROUGHLY on."""
         remaining, now, found, end = Remaining(self.study, self.batches), 0.0, [], sum(self.seconds)

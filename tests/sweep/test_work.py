@@ -19,8 +19,7 @@ def test_it_goes_with_what_recorded_batches_took():
     found = []
     for run in map(Recorded, RUNS):
         found += [
-            math.log(1e9 * seconds / expected_work(run.study, batch))
-            for batch, seconds in zip(run.batches, run.seconds, strict=True)
+            math.log(1e9 * seconds / expected) for expected, seconds in zip(run.expected(), run.seconds, strict=True)
         ]
     assert np.std(found) < 0.6
     assert max(found) - min(found) < 2 * math.log(10)
