@@ -16,7 +16,7 @@ from gdstudy.study.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from gdstudy.closed_form.factors import prediction_error_modes
-    from gdstudy.closed_form.iterates import gd_iterate
+    from gdstudy.closed_form.iterates import gd_iterate, gd_path
     from gdstudy.closed_form.solutions import min_norm_solution, reduced_rank_solution, ridge_solution, singular_values
     from gdstudy.data.dataset import Dataset
     from gdstudy.data.loading import load_dataset
@@ -35,6 +35,7 @@ _HOME = {
     "GradientDescentClassifier": "estimator",
     "GradientDescentRegressor": "estimator",
     "gd_iterate": "closed_form.iterates",
+    "gd_path": "closed_form.iterates",
     "min_norm_solution": "closed_form.solutions",
     "reduced_rank_solution": "closed_form.solutions",
     "ridge_solution": "closed_form.solutions",
@@ -65,6 +66,7 @@ __all__ = [
     "Study",
     "diagnose",
     "gd_iterate",
+    "gd_path",
     "gradient_descent",
     "load_arrays",
     "load_curves",

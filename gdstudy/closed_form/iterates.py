@@ -12,7 +12,7 @@ from torch import Tensor
 from gdstudy.closed_form.momentum import learnt_share
 from gdstudy.linalg.arrays import Array, check_momentum, check_rtol, real_tensor
 from gdstudy.linalg.regression import Regression
-from gdstudy.linalg.spectrum import Modes, Spectrum, spectrum
+from gdstudy.linalg.spectrum import Modes, Spectrum, product, spectrum
 from gdstudy.linalg.units import without_units
 
 # Growth is kept below this power of two.
@@ -113,28 +113,71 @@ def gd_iterate(
     check_rtol(rtol)
     check_momentum(momentum)
     problem = Regression.of(X, Y, sample_weight)
+    ended, given = _whole("t", np.inf if t is None else t)
+    steps = problem.per_problem("t", given)
+    steps = torch.where(ended.to(steps.device).expand(steps.shape), torch.inf, steps)
+    spec, f, power, checked = _filters(problem, step_size, steps, rtol, momentum)
+    return problem.readout(spec.filtered(f.unsqueeze(-1), problem.Y), power, checked)
+
+
+def gd_path(
+    X: Array,
+    Y: Array,
+    step_size: Any,
+    checkpoints: Any,
+    rtol: float | None = None,
+    momentum: float = 0.0,
+    sample_weight: Any = None,
+) -> Array:
+    """Exact iterates of gradient descent at several t, all from one SVD and one product a problem.
+
+    checkpoints: (T,) steps as t of `gd_iterate`, the same for all problems, in any order; infinity for the limit. All
+    else as there, and so is what is returned, with an axis more at its front: (T, ..., P), or (T, ..., P, k) where Y is
+    (..., N, k). Iterates have the digits of `gd_iterate` up to the rounding of one product.
+    """
+    check_rtol(rtol)
+    check_momentum(momentum)
+    problem = Regression.of(X, Y, sample_weight)
+    ended, given = _whole("checkpoints", checkpoints)
+    if given.ndim != 1 or not len(given):
+        raise ValueError(f"checkpoints must be (T,), steps one after the other; its shape is {tuple(given.shape)}")
+    steps = torch.where(ended, torch.inf, given.to(torch.float64)).to(problem.X.device)
+    steps = steps.reshape(-1, *[1] * len(problem.batch)).expand(-1, *problem.batch)
+    spec, f, power, checked = _filters(problem, step_size, steps, rtol, momentum)
+    # All t side by side, as outputs: one product a problem.
+    seen = f.unsqueeze(-1) * product(spec.U.mT, problem.Y)
+    W = product(spec.Vt.mT, seen.movedim(0, -2).flatten(-2)).unflatten(-1, (len(steps), problem.k)).movedim(-2, 0)
+    return problem.readout(W, power, checked)
+
+
+def _filters(
+    problem: Regression, step_size: Any, steps: Tensor, rtol: float | None, momentum: float
+) -> tuple[Spectrum, Tensor, Tensor, Tensor]:
+    """The SVD of each problem, its filter f·2ᵖ at so many steps, (..., R) and (...,), and whether W is of its size.
+
+    steps: (...,), the batch axes of the problem last. ValueError for step sizes of no descent, or of one without limit.
+    """
     eta = problem.per_problem("step_size", step_size)
     if bool((eta <= 0).any()):
         raise ValueError(f"step_size={float(eta.min()):.3g} must be above 0; below 2/σ₁² descent is stable")
-    steps = _steps(problem, t)
     spec = spectrum(problem.X, rtol, problem.eps)
     eta, beyond = without_units(eta, 2 * problem.x_unit)
     reach = eta * spec.s[..., 0].square()
     stable = reach < 2 * (1 + momentum)
     if bool((torch.isinf(steps) & ~stable & (spec.rank > 0)).any()):
-        raise ValueError(f"t={t}: descent has no limit where step_size is {2 * (1 + momentum):g}/σ₁² or more; lower it")
+        raise ValueError(f"t=inf: descent has no limit where step_size is {2 * (1 + momentum):g}/σ₁² or more; lower it")
     f, power = gd_filter(spec, eta.unsqueeze(-1), steps.unsqueeze(-1), momentum)
     # A step size too small or too large to be computed with: W is linear in it as long as it is small, or at t = 1.
     linear = (beyond < 0) & ~torch.isinf(steps) | (steps == 1)
     power = power + torch.where(linear, beyond, torch.where(steps > 1, beyond.clamp(min=0) * 2, 0))
-    return problem.readout(spec.filtered(f.unsqueeze(-1), problem.Y), power, checked=stable & (beyond <= 0))
+    return spec, f, power, stable & (beyond <= 0)
 
 
-def _steps(problem: Regression, t: Any) -> Tensor:
-    """t of each problem (...,), infinite for the limit. ValueError unless whole and at least 0."""
-    given = real_tensor("t", np.inf if t is None else t)
+def _whole(name: str, value: Any) -> tuple[Tensor, Tensor]:
+    """Where steps are infinite, and the others, 0 there. ValueError unless whole and at least 0."""
+    given = real_tensor(name, value)
     ended = given == torch.inf
-    steps = problem.per_problem("t", torch.where(ended, 0, given))
+    steps = torch.where(ended, 0, given)
     if bool((steps < 0).any()) or bool((steps != steps.round()).any()):
-        raise ValueError(f"t={t} must be a whole number of steps, at least 0, or infinite for the limit")
-    return torch.where(ended.to(steps.device).expand(steps.shape), torch.inf, steps)
+        raise ValueError(f"{name}={value} must be a whole number of steps, at least 0, or infinite for the limit")
+    return ended, steps

@@ -11,8 +11,6 @@ from gdstudy.linalg.spectrum import product
 
 # What is held is copied anew where less than this share of it runs: more often costs more than measuring what has left.
 _KEPT = 0.75
-# Products with fewer rows have another kernel, with other digits (4 or more have not).
-_FEW = 8
 
 
 class Running:
@@ -32,10 +30,7 @@ class Running:
         self._near = self._references if whole else self._references[cells.to(self._references.device)]
 
     def _hold_at_least(self, cells: Tensor) -> None:
-        n, held, draws = len(cells), len(self._cells), len(self._everything.errors.everything.R)
-        rows = self._references.shape[-1] * (n if draws == 1 else 1)  # of the smallest product
-        enough = _KEPT * held if rows >= _FEW else held
-        if not enough <= n <= held:
+        if not _KEPT * len(self._cells) <= len(cells) <= len(self._cells):
             self._hold(cells)
 
     def _spread(self, values: Tensor, cells: Tensor) -> Tensor:

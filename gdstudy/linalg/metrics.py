@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gdstudy.linalg.frame import Frame
-from gdstudy.linalg.spectrum import spectrum
+from gdstudy.linalg.spectrum import product, spectrum
 
 
 def norm(X: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ class SplitErrors:
         for cells, g in self._draws():
             part = outside[cells].mT
             squares[cells] = self._all_squares(part, g)
-            sums[cells] = part @ self.everything.total[g]
+            sums[cells] = product(part, self.everything.total[g].unsqueeze(-1)).squeeze(-1)
         if offset is not None:
             squares += 2 * offset * sums + self.everything.n_rows * offset.square()
             sums += self.everything.n_rows * offset
@@ -158,8 +158,11 @@ class SplitErrors:
         return [((self.draw == g).nonzero().squeeze(-1), g) for g in range(len(self.everything.R))]
 
     def _all_squares(self, part: Tensor, g: int) -> Tensor:
-        """Over all rows Σ ([φ y]·z)²: (c, m) for z transposed, (c, m, P+k): one product for all cells."""
-        return (part @ self.everything.R[g].mT).square_().sum(-1)
+        """Over all rows Σ ([φ y]·z)²: (c, m) for z transposed, (c, m, P+k).
+
+        A product a cell: in one product for all of them, the digits of a row depend on how many rows come after it.
+        """
+        return product(part, self.everything.R[g].mT).square_().sum(-1)
 
     def of_levels(self, W: list[Tensor], is_value: Sequence[bool]) -> Tensor:
         """`residual` or `value` of readouts W (C, P, k) side by side: (C, P+k, L·k)."""

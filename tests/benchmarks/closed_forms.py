@@ -10,11 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gdstudy import gd_iterate, min_norm_solution, ridge_solution
-from gdstudy.closed_form.iterates import gd_filter
+from gdstudy import gd_iterate, gd_path, min_norm_solution, ridge_solution
 from gdstudy.experiment.driver import run_batch
 from gdstudy.experiment.plan import plan
-from gdstudy.linalg.spectrum import product, spectrum
 from gdstudy.study.parser import find_config, read_study
 from gdstudy.sweep.run import load_datasets
 from gdstudy.sweep.store import Store
@@ -37,18 +35,11 @@ def iterates(P: int, settings: Settings) -> list[Row]:
     }
     base = Row("iterates", "exact iterate", "", "for all cells", P, 1, len(of))
     found = rows(base, late, side_by_side(late, settings), {"gdstudy.gd_iterate, t = 1": 0.8})
-    X, Y, eta = (torch.from_numpy(a) for a in (of.X, of.Y, of.eta))
-    checkpoints = np.unique(np.geomspace(1, 1e12, 50).round())
-
-    def at_all() -> None:
-        spec = spectrum(X)
-        seen = product(spec.U.mT, Y)
-        for t in checkpoints:
-            f, _ = gd_filter(spec, eta[:, None], torch.full_like(eta, t)[:, None])
-            product(spec.Vt.mT, f[..., None] * seen)
-
+    X, checkpoints = torch.from_numpy(of.X), np.unique(np.geomspace(1, 1e12, 50).round())
     all_of_them = {
-        f"gdstudy, {len(checkpoints)} checkpoints": Contestant(at_all),
+        f"gdstudy.gd_path, {len(checkpoints)} checkpoints": Contestant(
+            lambda: gd_path(of.X, of.Y, of.eta, checkpoints)
+        ),
         "torch.linalg.svd, once": Contestant(lambda: torch.linalg.svd(X, full_matrices=False)),
     }
     base = Row("iterates", "all checkpoints", "", "for all cells", P, 1, len(of), len(checkpoints))

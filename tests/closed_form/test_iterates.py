@@ -3,9 +3,10 @@
 import mpmath
 import numpy as np
 import pytest
+import torch
 from problems import everywhere
 
-from gdstudy import gd_iterate
+from gdstudy import gd_iterate, gd_path
 
 
 def problem(n, P=20, k=1, seed=0):
@@ -93,3 +94,35 @@ def test_the_weighted_iterate_is_that_of_repeated_rows_and_a_factor_one_in_the_s
         scaled = gd_iterate(X, Y, eta / 1e6, t, sample_weight=1e6 * w)
         np.testing.assert_allclose(scaled, weighted, atol=1e-9 * np.abs(repeated).max())
     assert np.abs(gd_iterate(X, Y, eta, 50) - gd_iterate(X, Y, eta, 50, sample_weight=w)).max() > 1e-3
+
+
+TIMES = [0, 1, 7, 1000, 10**12, np.inf, 3]
+
+
+@everywhere()
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_path_is_the_iterates_at_its_times(known, momentum):
+    X, Y, eta = known.X.astype(float), known.Y.astype(float), known.step_size(1.0)
+    path = gd_path(X, Y, eta, TIMES, momentum=momentum)
+    assert path.shape == (len(TIMES), *known.W.shape)
+    for t, W in zip(TIMES, path, strict=True):
+        one = gd_iterate(X, Y, eta, t, momentum=momentum)
+        assert np.linalg.norm(W - one) <= 1e-13 * max(np.linalg.norm(one), np.linalg.norm(known.W))
+
+
+def test_a_path_of_a_stack_has_its_axes_weights_and_kind():
+    random = np.random.default_rng(0)
+    X, Y, w = random.standard_normal((2, 1, 9, 5)), random.standard_normal((3, 9)), random.random((2, 1, 9))
+    path = gd_path(X, Y, 0.01, TIMES, sample_weight=w)
+    assert path.shape == (len(TIMES), 2, 3, 5)
+    for t, W in zip(TIMES, path, strict=True):
+        np.testing.assert_allclose(W, gd_iterate(X, Y, 0.01, t, sample_weight=w), rtol=1e-11, atol=1e-13)
+    assert np.abs(path[2] - path[3]).max() > 1e-3  # control: times differ
+    single = gd_path(torch.from_numpy(X).float(), torch.from_numpy(Y).float(), 0.01, [5])
+    assert (single.dtype, single.shape) == (torch.float32, (1, 2, 3, 5))
+
+
+@pytest.mark.parametrize("times", [5, [], [[1, 2]], [1, 2.5], [-1], [np.nan]])
+def test_times_that_are_none_are_refused(times):
+    with pytest.raises(ValueError, match="checkpoints"):
+        gd_path(*problem(5), 0.01, times)
