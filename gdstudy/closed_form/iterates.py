@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gdstudy.closed_form.momentum import learnt_share
-from gdstudy.linalg.arrays import Array, check_momentum, check_rtol, real_tensor
+from gdstudy.linalg.arrays import Array, as_tensor, check_momentum, check_rtol, real_tensor
 from gdstudy.linalg.regression import Regression
 from gdstudy.linalg.spectrum import Modes, Spectrum, product, spectrum
 from gdstudy.linalg.units import without_units
@@ -177,7 +177,7 @@ def _whole(name: str, value: Any) -> tuple[Tensor, Tensor]:
     """Where steps are infinite, and the others, 0 there. ValueError unless whole and at least 0."""
     given = real_tensor(name, value)
     ended = given == torch.inf
-    steps = torch.where(ended, 0, given)
+    steps = as_tensor(name, torch.where(ended, 0, given))
     if bool((steps < 0).any()) or bool((steps != steps.round()).any()):
         raise ValueError(f"{name}={value} must be a whole number of steps, at least 0, or infinite for the limit")
     return ended, steps

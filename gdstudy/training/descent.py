@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -21,18 +22,26 @@ class State:
 
     step: the checkpoint t. steps: (...,) steps each cell has taken. W: (..., P, k), or the flattened
     parameters (..., n) of a module. gradient_norm: (...,) ‖∇L‖ relative to its start or, from W₀, to ‖XᵀY‖ if larger.
-    distance: (...,) what is still to go, ‖W − limit‖_F / ‖limit‖_F with the limit X⁺Y + (I − X⁺X)W₀ from the SVD of X,
-    float64; over ‖W₀‖_F where that limit is zero, and NaN for a module, whose limit is not known.
     status: a `Status` or, for a stack, (...,) their numbers: `Status(1).meaning` says what each promises. `converged`
     is said of the gradient, not of the distance.
+    measure: what the distance is when it is asked for.
     """
 
     step: int
     steps: Any
     W: Any
     gradient_norm: Any
-    distance: Any
     status: Any
+    measure: Callable[[], Any] = field(repr=False, compare=False)
+
+    @cached_property
+    def distance(self) -> Any:
+        """What is still to go, ‖W − limit‖_F / ‖limit‖_F with the limit X⁺Y + (I − X⁺X)W₀ from the SVD of X, (...,)
+        float64; over ‖W₀‖_F where that limit is zero, and NaN for a module, whose limit is not known.
+
+        Measured when it is first asked for, so that who does not ask pays for no SVD.
+        """
+        return self.measure()
 
 
 def descend(
@@ -154,9 +163,9 @@ class _Ledger:
                 self.status[cells] = Status.MAX_STEPS
 
     def state(self, checkpoint: int) -> State:
-        unknown = torch.full_like(self.gradient, torch.nan)
-        seen = (self.steps, self.W, self.gradient.to(self.W.dtype), unknown, self.status)
-        return State(checkpoint, *(values.clone() for values in seen))
+        seen = (self.steps, self.W, self.gradient.to(self.W.dtype), self.status)
+        steps, W, gradient, status = (values.clone() for values in seen)
+        return State(checkpoint, steps, W, gradient, status, lambda: torch.full_like(gradient, torch.nan))
 
 
 def full_precision(device: torch.device) -> torch.autocast:
@@ -170,8 +179,16 @@ def largest_eigenvalue(X: Tensor) -> Tensor:
     return torch.linalg.eigvalsh(gram)[..., -1]
 
 
-def in_kind(state: State, of_cells: Sequence[Tensor], numpy: bool) -> State:
-    """The state with steps, gradient norms, distances and statuses (...,) in the kind (NumPy or torch) of X."""
-    steps, gradient_norm, distance, status = (v.numpy(force=True) if numpy else v for v in of_cells)
+def in_kind(state: State, W: Any, batch: Sequence[int], numpy: bool, measure: Callable[[], Tensor]) -> State:
+    """The state of cells (C,) with these batch axes (...,) and W, all but W in the kind (NumPy or torch) of X.
+
+    measure: the distances (C,), once they are asked for.
+    """
+
+    def of_cells(values: Tensor) -> Any:
+        values = values.reshape(tuple(batch))
+        return values.numpy(force=True) if numpy else values
+
+    steps, gradient_norm, status = map(of_cells, (state.steps, state.gradient_norm, state.status))
     said: Any = status if status.ndim else Status(int(status))
-    return replace(state, steps=steps, gradient_norm=gradient_norm, distance=distance, status=said)
+    return State(state.step, steps, W, gradient_norm, said, lambda: of_cells(measure()))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -25,6 +26,8 @@ from gdstudy.training.optimised import Optimised
 
 # What rounding makes of u·y = 0, in eps₆₄ √N ‖y‖.
 _ZERO_NOISE = 2
+# Without units a solution is smaller than two to this, and larger than one over that.
+_MOST_GAIN = 100
 
 
 @torch.inference_mode(False)
@@ -79,13 +82,12 @@ def gradient_descent(
     start = problem.X.new_zeros(problem.X.shape[-1], problem.k)
     if W0 is not None:
         problem, start = problem.with_start(problem.like_readout("W0", W0))
-    spec = spectrum(problem.X, eps=min(problem.eps, torch.finfo(torch.float32).eps))
-    limit, blur = _limit(problem, spec, start)
-    problem.readout(limit)  # which its dtype can hold, or there is nothing to train for
+    limit = _Limit(problem, start)
+    limit.check()
 
-    x, y, start, limit = (problem.cells(v, 2) for v in (problem.X, problem.Y, start, limit))
+    x, y, start = (problem.cells(v, 2) for v in (problem.X, problem.Y, start))
     rows = check_rows(n_rows, x, problem.batch)
-    eta = _step_sizes(step_size, problem, x, problem.cells(spec.s[..., 0], 0))
+    eta = _step_sizes(step_size, problem, x)
     reference = None if W0 is None else frobenius(x.mT @ y).to(dtype)
     x, y, W = x.to(dtype), y.to(dtype), start.to(dtype)
     runner: Engine
@@ -97,8 +99,44 @@ def gradient_descent(
             heavy_ball = partial(torch.optim.SGD, lr=1.0, momentum=momentum) if momentum else None
             runner = Optimised(objective, heavy_ball, divergence=readout_divergence(momentum), threads=threads)
             reference = None if reference is None else reference * eta
-    blur = problem.cells(blur, 0)
-    return _states(problem, limit, start, blur, descend(runner, steps, floor, on_check, reference, saver))
+    return _states(problem, limit, descend(runner, steps, floor, on_check, reference, saver))
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """Where descent heads for, X⁺Y + (I − X⁺X)W₀, known when it is first asked for.
+
+    problem: without units; start: W₀ in them, (..., P, k).
+    """
+
+    problem: Regression
+    start: Tensor
+
+    def check(self) -> None:
+        """ValueError where the dtype of the results cannot hold the limit: then there is nothing to train for."""
+        limits, unit = torch.finfo(self.problem.dtype), self.problem.y_unit - self.problem.x_unit
+        largest, smallest = math.log2(limits.max) - _MOST_GAIN, math.log2(limits.tiny) + _MOST_GAIN
+        if bool((unit > largest).any()) or bool((unit < smallest).any()):  # nothing else needs it that early
+            self.problem.readout(self._solution[0])
+
+    def distance(self, W: Tensor) -> Tensor:
+        """‖W − limit‖ over ‖limit‖, or over ‖W₀‖ where that is zero, of W (C, P, k) without units: (C,)."""
+        limit, size, blur = self._of_cells
+        gap = frobenius(W.to(torch.float64) - limit)
+        gap = torch.where(gap <= blur, 0, gap)
+        return torch.where(gap == 0, gap, gap / size)
+
+    @cached_property
+    def _of_cells(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The limit (C, P, k), its size (C,), and what is no distance from a limit of zero, (C,)."""
+        limit, start = (self.problem.cells(v, 2) for v in (self._solution[0], self.start))
+        size, blur = frobenius(limit), self.problem.cells(self._solution[1], 0)
+        return limit, torch.where(size > 0, size, frobenius(start)), torch.where(size > 0, 0, blur)
+
+    @cached_property
+    def _solution(self) -> tuple[Tensor, Tensor]:
+        spec = spectrum(self.problem.X, eps=min(self.problem.eps, torch.finfo(torch.float32).eps))
+        return _limit(self.problem, spec, self.start)
 
 
 def _limit(problem: Regression, spec: Spectrum, start: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,10 +159,10 @@ def _limit(problem: Regression, spec: Spectrum, start: Tensor) -> tuple[Tensor, 
     return limit, gain * (blur * zero).norm(dim=-1).squeeze(-1)
 
 
-def _step_sizes(step_size: Any, problem: Regression, X: Tensor, largest: Tensor) -> Tensor:
+def _step_sizes(step_size: Any, problem: Regression, X: Tensor) -> Tensor:
     """η of each cell (C,), without units and as the dtype of training holds it.
 
-    X: (C, N, P), without units; largest: (C,) its σ₁. ValueError for what `gradient_descent` does not take.
+    X: (C, N, P), without units. ValueError for what `gradient_descent` does not take.
     """
     dtype = problem.dtype
     if isinstance(step_size, str):
@@ -137,7 +175,7 @@ def _step_sizes(step_size: Any, problem: Regression, X: Tensor, largest: Tensor)
     if bool((eta <= 0).any()):
         raise ValueError(f"step_size={float(eta.min()):.3g} must be above 0; below 2/σ₁² descent is stable")
     eta = problem.cells(times_power_of_two(eta, 2 * problem.x_unit), 0).to(dtype)
-    limits = torch.finfo(dtype)
+    limits, largest = torch.finfo(dtype), X.flatten(1).norm(dim=1)  # ‖X‖_F, at least σ₁
     if not bool(torch.isfinite(eta).all()) or bool((eta.to(torch.float64) * largest.square() > limits.max**0.5).any()):
         raise ValueError(
             f"step_size={step_size} is so far above 2/σ₁² that {str(dtype)[6:]} cannot hold a step; lower it, or take "
@@ -152,22 +190,10 @@ def _step_sizes(step_size: Any, problem: Regression, X: Tensor, largest: Tensor)
 
 
 @torch.inference_mode(False)
-def _states(
-    problem: Regression, limit: Tensor, start: Tensor, blur: Tensor, states: Iterator[State]
-) -> Iterator[State]:
-    """States in units, axes and kind of what was given, with the distance to the limit.
-
-    limit, start: (C, P, k). blur: (C,), what is no distance from a limit of zero.
-    """
-    size = frobenius(limit)
-    blur = torch.where(size > 0, 0, blur)
-    size = torch.where(size > 0, size, frobenius(start))
+def _states(problem: Regression, limit: _Limit, states: Iterator[State]) -> Iterator[State]:
+    """States in units, axes and kind of what was given, with the distance to the limit."""
+    measure = torch.inference_mode(False)(limit.distance)
     for state in states:
         W = state.W.to(torch.float64)
-        gap = frobenius(W - limit)
-        gap = torch.where(gap <= blur, 0, gap)
-        distance = torch.where(gap == 0, gap, gap / size)
-        of_cells: list[Any] = [state.steps, state.gradient_norm, distance, state.status]
-        of_cells = [v.reshape(problem.batch) for v in of_cells]
-        W = problem.in_units(W.reshape(*problem.batch, *W.shape[1:]))
-        yield in_kind(replace(state, W=problem.as_given(W)), of_cells, problem.numpy)
+        W = problem.as_given(problem.in_units(W.reshape(*problem.batch, *W.shape[1:])))
+        yield in_kind(state, W, problem.batch, problem.numpy, partial(measure, state.W))

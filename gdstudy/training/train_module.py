@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -90,8 +89,7 @@ def _states(module: nn.Module, states: Iterator[State], batch: torch.Size, numpy
             with torch.inference_mode(p.is_inference()), torch.no_grad():
                 p.copy_(part.reshape(p.shape))
         W = flat.reshape(*batch, -1)
-        of_cells = [v.reshape(batch) for v in (state.steps, state.gradient_norm, state.distance, state.status)]
-        yield in_kind(replace(state, W=W.numpy(force=True) if numpy else W), of_cells, numpy)
+        yield in_kind(state, W.numpy(force=True) if numpy else W, batch, numpy, state.measure)
 
 
 def _step_sizes(step_size: Any, batch: torch.Size, X: Tensor) -> Tensor:

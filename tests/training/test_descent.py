@@ -3,7 +3,6 @@
 import contextlib
 import copy
 import itertools
-from dataclasses import fields
 
 import pytest
 import torch
@@ -56,8 +55,8 @@ def states_of(descent, saver, stop_at=None):
 def assert_same(ours, theirs):
     assert len(ours) == len(theirs)
     for a, b in zip(ours, theirs, strict=True):
-        for field in fields(a):
-            x, y = (torch.as_tensor(getattr(state, field.name)) for state in (a, b))
+        for name in ("step", "steps", "W", "gradient_norm", "distance", "status"):
+            x, y = (torch.as_tensor(getattr(state, name)) for state in (a, b))
             assert x.dtype == y.dtype
             torch.testing.assert_close(x, y, rtol=0, atol=0, equal_nan=True)
 
