@@ -41,7 +41,10 @@ def check_rows(n_rows: Any, X: Tensor, batch: torch.Size) -> Tensor:
     except RuntimeError:
         shape = tuple(given.shape)
         raise ValueError(f"n_rows must be one number per cell {tuple(batch)}; its shape is {shape}") from None
-    rows = torch.tensor(whole_numbers("n_rows", flat, 1), device=X.device)
+    values = flat.to(torch.float64)
+    if flat.dtype == torch.bool or not bool(((values == values.floor()) & (values >= 1) & (values <= N)).all()):
+        whole_numbers("n_rows", flat, 1)  # which says what is wrong
+    rows = flat.to(torch.int64).to(X.device)
     beyond = torch.arange(N, device=X.device) >= rows[:, None]
     if bool((rows > N).any()) or bool((X != 0).any(-1)[beyond].any()):
         raise ValueError(f"n_rows must be at most the {N} rows of X, and all rows of a cell beyond it zero")

@@ -7,6 +7,7 @@ from problems import ZOO, everywhere, of_spectrum
 
 from gdstudy import Status, gradient_descent, min_norm_solution
 from gdstudy.study.values import log_spaced
+from gdstudy.training import gradient_descent as module
 
 
 def problem(n, P=10, k=1, seed=0):
@@ -181,3 +182,19 @@ def test_weighted_descent_ends_at_the_weighted_solution_from_any_start_and_in_st
     gap = np.abs(moved.W - state.W).max((1, 2))
     assert (gap[:2] < 1e-6).all()
     assert gap[2] > 1e-2  # what the rows with weight do not see of the start stays
+
+
+def test_no_svd_is_taken_before_the_distance_is_asked_for(monkeypatch):
+    random = np.random.default_rng(0)
+    X, y = random.standard_normal((3, 7, 5)), random.standard_normal((3, 7))
+    expected = [state.distance for state in gradient_descent(X, y, [1, 100])]
+    taken, take = [], module.spectrum
+    monkeypatch.setattr(module, "spectrum", lambda *args, **options: (taken.append(1), take(*args, **options))[1])
+    states = list(gradient_descent(X, y, [1, 100]))
+    assert not taken
+    np.testing.assert_array_equal([state.distance for state in states], expected)
+    assert len(taken) == 1  # of all states together
+    for size in (1e-300, 1e300):  # a solution that no float64 holds is refused at the call
+        with pytest.raises(ValueError, match="cannot hold"):
+            gradient_descent(X / size, y * size, 1)
+    assert len(taken) == 3
