@@ -73,6 +73,9 @@ def test_a_shard_that_is_done_is_finished_and_one_that_is_not_goes_on_as_a_shard
     next((tmp_path / "b" / "batches").glob("*.results.parquet")).unlink()
     done, stopped = (line for line in said(tmp_path, capsys).splitlines() if not line.startswith(" "))
     assert ", shard 1/2 finished, 3 of 5 batches; make one run of all: gdstudy merge NEW_DIR " in done
+    for name in ("lock.5-0", "lock.7-3", "lock.0-2"):  # which no shard is
+        (tmp_path / "a" / "batches" / name).touch()
+    assert done in said(tmp_path, capsys)
     assert stopped.endswith(f"stopped at 1 of 5 batches; go on with: gdstudy resume {tmp_path / 'b'} --shard 2/2")
     run_study(study, tmp_path / "a", quiet=True, shard="2/2")  # the last in one folder draws
     assert ", finished" in said(tmp_path / "a", capsys).splitlines()[0]

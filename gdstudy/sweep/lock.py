@@ -10,7 +10,7 @@ import os
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,8 +88,11 @@ def writer_of(run_dir: Path) -> str | None:
 
 def shards_of(run_dir: Path) -> list[Shard]:
     """The shards that were begun in a run which nobody has held as a whole since."""
-    found = [match for match in map(_OF_SHARD.fullmatch, os.listdir(run_dir / BATCHES)) if match]
-    return sorted(Shard(int(match[2]), int(match[3])) for match in found)
+    found = []
+    for match in filter(None, map(_OF_SHARD.fullmatch, os.listdir(run_dir / BATCHES))):
+        with suppress(ValueError):  # a name that is no shard's
+            found.append(Shard.parse(f"{match[2]}/{match[3]}"))
+    return sorted(found)
 
 
 def _excluded(batches: Path, shard: Shard | None) -> list[str]:

@@ -1,0 +1,30 @@
+"""What is asked of the machine."""
+
+import ctypes
+
+import pytest
+
+from gdstudy.sweep import machine
+
+
+@pytest.mark.parametrize("begun_by_dask", [True, False])
+def test_freed_pages_are_kept_where_dask_would_have_them_given_back(begun_by_dask, monkeypatch):
+    asked = []
+
+    class Library:
+        def mallopt(self, option, size):
+            asked.append((option, size))
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: Library())
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_", raising=False)
+    if begun_by_dask:
+        monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
+    machine.keep_freed_pages.__wrapped__()
+    assert {option for option, _ in asked} == ({-1, -3} if begun_by_dask else set())  # M_TRIM_, M_MMAP_THRESHOLD
+    assert all(size > 1 << 20 for _, size in asked)
+
+
+def test_another_c_library_is_left_as_it_is(monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    machine.keep_freed_pages.__wrapped__()
