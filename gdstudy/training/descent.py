@@ -43,6 +43,13 @@ class State:
         """
         return self.measure()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is pickled and copied: the distance itself, which needs the problem no more."""
+        return {"distance": self.distance, **{name: value for name, value in vars(self).items() if name != "measure"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+
 
 def descend(
     engine: Engine,

@@ -1,5 +1,9 @@
 """The claims of App. D, by real steps."""
 
+import copy
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -182,6 +186,15 @@ def test_weighted_descent_ends_at_the_weighted_solution_from_any_start_and_in_st
     gap = np.abs(moved.W - state.W).max((1, 2))
     assert (gap[:2] < 1e-6).all()
     assert gap[2] > 1e-2  # what the rows with weight do not see of the start stays
+
+
+def test_states_are_copied_and_sent_with_their_distance():
+    random = np.random.default_rng(0)
+    (state,) = gradient_descent(random.standard_normal((7, 5)), random.standard_normal(7), 10)
+    for other in (pickle.loads(pickle.dumps(state)), copy.deepcopy(state), replace(state, step=11)):
+        assert other.distance == state.distance > 0
+        np.testing.assert_array_equal(other.W, state.W)
+        assert (other.status, other.gradient_norm) == (state.status, state.gradient_norm)
 
 
 def test_no_svd_is_taken_before_the_distance_is_asked_for(monkeypatch):
