@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -45,10 +45,14 @@ class State:
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled and copied: the distance itself, which needs the problem no more."""
-        return {"distance": self.distance, **{name: value for name, value in vars(self).items() if name != "measure"}}
+        return {**vars(self), "measure": partial(_same, self.distance)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def descend(
