@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gdstudy.command import run_command
-from gdstudy.study.console import say
+from gdstudy.study.console import say, tell
 from gdstudy.study.errors import StudyError
 from gdstudy.study.options import Parser
 
@@ -32,6 +32,8 @@ def loaded(run_dir: Path) -> Run:
     run = load_run(run_dir)
     if not len(run.results):
         raise StudyError(f"{run_dir} holds no finished batch yet; finish it with --resume {run_dir}")
+    if run.unfinished:
+        tell(f"{run_dir} is shown as far as it is, {run.unfinished}; go on with --resume {run_dir}")
     return run
 
 

@@ -27,7 +27,7 @@ def merge_runs(new_dir: str | Path, run_dirs: Sequence[str | Path], quiet: bool 
 
     folder = Path(new_dir)
     stored, missing = merge(folder, [Path(run_dir) for run_dir in run_dirs], tell)
-    said = f"{folder} has {stored} batches of {len(run_dirs)} runs"
+    said = f"{folder} has {stored} batches of {len(run_dirs)} run{'s' * (len(run_dirs) > 1)}"
     if missing:
         if not quiet:
             say(f"{said} and lacks {missing}; compute them with: python -m gdstudy.train --resume {folder}")

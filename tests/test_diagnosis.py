@@ -272,6 +272,7 @@ def test_a_file_is_diagnosed(file, capsys):
     text = capsys.readouterr().out
     assert text.startswith("mine.csv: N = 45 rows, P = 6 features")
     assert "verdict: no_intercept." in text
+    assert "also: nothing_to_do" not in text  # which would contradict it
     assert "on 15 test rows" in text
     assert figure.read_bytes().startswith(b"\x89PNG")
     errors = pd.read_csv(table).set_index(["preprocessing", "estimator"])["test_mse"]

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from gdstudy import figures
 from gdstudy.report import main, write_report
 from gdstudy.sweep.folder import PART
 
@@ -25,6 +26,19 @@ def test_a_page_is_made_anew_as_it_was_at_the_end_of_the_run(run, capsys):
     shutil.rmtree(run / "figures")  # then they are drawn
     assert write_report(run) == page
     assert page.read_bytes() == first
+
+
+def test_a_run_that_lacks_batches_says_so_on_its_page_and_to_whoever_redraws_it(run, capsys):
+    assert main([str(run)]) == 0
+    assert "Unfinished" not in (run / "report.html").read_text()  # control
+    assert "as far as it is" not in capsys.readouterr().err
+    planned = len(list((run / "batches").glob("*.results.parquet")))
+    next((run / "batches").glob("*.results.parquet")).unlink()
+    said = f"{planned - 1} of {planned} batches"
+    for command in (main, figures.main):
+        assert command([str(run)]) == 0
+        assert f"{run} is shown as far as it is, {said}; go on with --resume {run}" in capsys.readouterr().err
+    assert f"<b>Unfinished:</b> {said} are stored." in (run / "report.html").read_text()
 
 
 def test_two_runs_are_put_side_by_side(run, tmp_path, capsys):

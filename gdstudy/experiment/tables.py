@@ -35,6 +35,13 @@ class Run:
     made_by: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
     planned: pd.DataFrame | None = None
 
+    @property
+    def unfinished(self) -> str:
+        """`10 of 36 batches`, where others are missing."""
+        (said,) = self.made_by.get("batches", ("",))
+        stored, _, planned = said.partition(" of ")
+        return "" if stored == planned or not planned else f"{said} batches"
+
 
 @dataclass(frozen=True)
 class Texts:

@@ -59,3 +59,7 @@ class Verdict(Enum):
 
     def __str__(self) -> str:
         return self.name.lower()
+
+
+# What is said where nothing else is, or of what is left once an intercept is there.
+OF_THE_REST = (Verdict.NOISE, Verdict.OVERFITTED, Verdict.NOTHING_TO_DO)

@@ -13,7 +13,7 @@ from torch import Tensor
 from gdstudy.experiment.evidence import Evidence
 from gdstudy.experiment.measured import Units, fits_table, learning_table, modes_table, one_row_share, path_table
 from gdstudy.experiment.verdicts import verdicts
-from gdstudy.study.verdicts import Verdict
+from gdstudy.study.verdicts import OF_THE_REST, Verdict
 from gdstudy.views.advice import advice
 from gdstudy.views.words import ESTIMATORS, number, steps_of
 
@@ -157,7 +157,9 @@ class Diagnosis:
         if self.verdict is not Verdict.CONSTANT_TARGET:
             parts += [self._by_mode(), self._descent(), self._learning()]
         parts.append(_paragraph(f"verdict: {self.verdict}. {self.recommendation}"))
-        parts += [_paragraph(f"also: {other}. {advice(other, self)}") for other in self.verdicts[1:]]
+        for other in self.verdicts[1:]:
+            then = self.verdicts[0] is Verdict.NO_INTERCEPT and other in OF_THE_REST
+            parts.append(_paragraph(f"{'with an intercept' if then else 'also'}: {other}. {advice(other, self)}"))
         return "\n".join(parts)
 
     def _head(self) -> str:

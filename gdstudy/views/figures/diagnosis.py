@@ -13,6 +13,8 @@ from gdstudy.views.figures.files import plain_ticks
 from gdstudy.views.figures.labels import axis_label
 from gdstudy.views.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PINK, ROWS, STYLE, TIME, grid
 
+_MANY = 60  # modes, of which one is no wider than a line
+
 
 def draw_diagnosis(
     learning: DataFrame,
@@ -49,7 +51,8 @@ def _by_mode(axis: Axes, modes: DataFrame) -> None:
     r = np.arange(1, len(shares) + 1)
     none = "" if np.isfinite(shares).any() else "\n(the best fit leaves no residuals)"
     axis.set_title("Which modes carry the error?" + none)
-    axis.bar(r, np.nan_to_num(shares), width=1, color=ORANGE, label="share of variance (Eqn. 1)")
+    # With an edge, which one of hundreds is seen by.
+    axis.bar(r, np.nan_to_num(shares), width=1, color=ORANGE, edgecolor=ORANGE, label="share of variance (Eqn. 1)")
     axis.set(xlabel="mode r (the strongest first)", ylabel="share of variance (no unit)", ylim=(0, None))
     scale = axis.twinx()
     s = modes["singular_value"].to_numpy()
@@ -59,6 +62,9 @@ def _by_mode(axis: Axes, modes: DataFrame) -> None:
         scale.set(yscale="log")
     scale.set(ylabel="σ_r/σ₁ (no unit)")
     scale.grid(False)
+    if len(r) > _MANY:  # σ_r falls steeply where the worst modes are
+        axis.set_zorder(scale.get_zorder() + 1)
+        axis.patch.set_visible(False)
     axis.plot([], [], color=BLACK, linewidth=1, label="singular value σ_r/σ₁")
 
 

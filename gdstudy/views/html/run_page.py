@@ -52,6 +52,7 @@ def run_page(
         {**explorer_data(run), "table": table_data(listed, _labels(listed))},
         name=name,
         question=question(run.study),
+        unfinished=run.unfinished,
         swept=" and ".join(dict.fromkeys(SYMBOLS[sweep.size] for sweep in of_runs)),
         landmarks=_THRESHOLD if any(s.model.has_threshold for s in of_runs) else "at both ends and at the worst",
         splits=len(run.study.seeds),
