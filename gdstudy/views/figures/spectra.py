@@ -77,7 +77,8 @@ def _draw_directions(axis: Any, X: np.ndarray, n: int) -> None:
     _, s, Vt = np.linalg.svd(rows, full_matrices=False)
     inside = X[n:][(np.abs(X[n:]) < 2).all(1)]
     axis.computed_zorder = False  # the shortest bar is to be seen
-    axis.scatter(*inside.T, color="0.6", s=4, alpha=0.3, linewidth=0, label="data", depthshade=False)
+    axis.scatter(*inside.T, color="0.6", s=4, alpha=0.3, linewidth=0, label="_data", depthshade=False)
+    axis.plot([], [], [], "o", color="0.6", markersize=3, label="data")  # in the legend, where it is seen
     for r, (sigma, v) in enumerate(zip(s, Vt, strict=True)):
         last, end = r == len(s) - 1, 2 * v * sigma / np.sqrt(n)
         colour, label = (ORANGE, "weakest direction") if last else (SKY, "other directions")
@@ -90,8 +91,8 @@ def _draw_directions(axis: Any, X: np.ndarray, n: int) -> None:
     axis.set_box_aspect((1, 1, 1), zoom=0.92)
     axis.view_init(elev=15, azim=60)
     for scale in (axis.xaxis, axis.yaxis, axis.zaxis):
-        scale.set_ticks([-2, 0, 2])
-        scale.labelpad = -8 if scale is axis.zaxis else -3
+        scale.set_ticks([-2, 2])  # between them stand the labels
+        scale.labelpad = -10
 
 
 def shared_spectrum(run: Run) -> Figure | None:
@@ -116,6 +117,7 @@ def shared_spectrum(run: Run) -> Figure | None:
             axis.plot(np.arange(n) + 1, gram, "o", color=colour, markersize=6, fillstyle="none", label=f"XXᵀ, {label}")
             axis.plot(np.arange(panel.P) + 1, moments, ".-", color=colour, linewidth=0.8, label=f"XᵀX, {label}")
         axis.set(yscale="log", xlabel="eigenvalue r (number)", ylabel="eigenvalue (squared units of X)")
+        axis.xaxis.get_major_locator().set_params(integer=True)
         fit_y(axis)
         axis.set_title(f"{panel.title()}\nN = {', '.join(map(str, sizes))}")
     note = (
