@@ -211,6 +211,12 @@ def wait_for_a_batch(run_dir, process):
     raise AssertionError("no batch was stored")
 
 
+def test_a_shard_that_is_stopped_goes_on_as_that_shard(tmp_path, capsys):
+    command = ["--config", "small.yaml", "--run_dir", "part", "--shard", "2/2", "--quiet"]
+    assert main([*command, "--stop_after", "0s"]) == 75
+    assert capsys.readouterr().err.strip().endswith("--resume part --shard 2/2")
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_run_cut_off_resumes_to_the_same_values(how, tmp_path):
     longer = ["--config", "small.yaml", "--gd.steps", "20000", "--gd.tolerance", "1e-13"]

@@ -36,7 +36,7 @@ def say_of_counts(X: np.ndarray, names: Sequence[str], notes: Notes) -> None:
         return
     span = np.nanmax(X, 0, initial=-np.inf) - np.nanmin(X, 0, initial=np.inf)
     for k in np.flatnonzero(span == len(X) - 1).tolist():
-        if (np.diff(np.sort(X[:, k])) != 1).any():
+        if X[0, k] % 1 or (np.diff(np.sort(X[:, k])) != 1).any():
             continue
         notes.lines.append(
             f"{notes.where}: column {some([names[k]])} numbers the rows, and is taken as x; if it measures nothing, "

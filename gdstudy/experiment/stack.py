@@ -23,6 +23,8 @@ from gdstudy.study.config import Study
 from gdstudy.study.datasets import PREPROCESSES
 from gdstudy.study.models import MODELS
 
+_CONSTANT = 8  # eps, by which the numbers of a constant column may differ from their mean
+
 
 @dataclass(frozen=True)
 class Stack:
@@ -137,7 +139,10 @@ def build_stack(study: Study, dataset: Dataset, batch: Batch) -> Stack:
 
 
 def _of_targets(Y: np.ndarray) -> dict[str, float]:
-    return {"target_mean_square": float(np.square(Y).mean()), "target_variance": float(Y.var(0).mean())}
+    """Of Y (n, k), as columns: see `study.columns`. What is constant has no variance, rounding aside."""
+    squares, variance = np.square(Y).mean(0), Y.var(0)
+    variance = np.where(variance > (_CONSTANT * np.finfo(np.float64).eps) ** 2 * squares, variance, 0)
+    return {"target_mean_square": float(np.square(Y).mean()), "target_variance": float(variance.mean())}
 
 
 def _accuracies(

@@ -51,7 +51,7 @@ def keep_freed_pages() -> None:
     are where that adjustment ends.
     """
     if "MALLOC_TRIM_THRESHOLD_" in os.environ:
-        with suppress(OSError, AttributeError):  # another C library
+        with suppress(OSError, AttributeError, TypeError):  # another C library, or Windows
             for option, size in ((_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 64 << 20)):
                 ctypes.CDLL(None).mallopt(option, size)
 

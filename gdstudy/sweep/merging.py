@@ -21,7 +21,7 @@ from gdstudy.sweep.folder import BATCHES, CONFIG, PART, STUDY, check_folder, flu
 from gdstudy.sweep.generations import cells_of, differing, generations, planned, record, sizes_of, together
 from gdstudy.sweep.identity import identity
 from gdstudy.sweep.lock import hold
-from gdstudy.sweep.parts import Damaged, Part, encoded_table, part_numbers, part_path
+from gdstudy.sweep.parts import SCHEMA, Damaged, Part, encoded_table, part_numbers, part_path
 from gdstudy.sweep.reading import parts_of
 
 
@@ -138,8 +138,10 @@ def _as_of(
         parts = [(part, found) for part, table in parts if (found := _without_first(part.table, table)) is not None]
         facts["tables"] = " ".join(part.table for part, _ in parts)
     for part, table in parts:
-        said = {**part.facts, **facts}
-        yield part.table, part.path.read_bytes() if said == part.facts else encoded_table(part.table, table, said)
+        if part.facts == {**part.facts, **facts}:
+            yield part.table, part.path.read_bytes()
+        else:  # with all columns of today, be they empty
+            yield part.table, encoded_table(part.table, table, {**part.facts, **facts, "schema": SCHEMA})
 
 
 def _without_first(name: str, table: pa.Table) -> pa.Table | None:

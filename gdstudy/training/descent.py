@@ -41,7 +41,9 @@ class State:
 
         Measured when it is first asked for, so that who does not ask pays for no SVD.
         """
-        return self.measure()
+        distance = self.measure()
+        vars(self)["measure"] = partial(_same, distance)  # which holds no problem any more
+        return distance
 
     def __getstate__(self) -> dict[str, Any]:
         """What is pickled and copied: the distance itself, which needs the problem no more."""

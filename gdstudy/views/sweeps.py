@@ -87,8 +87,10 @@ class Sweep:
 
     @property
     def variance(self) -> float:
-        """Of the targets, to which errors are relative; NaN where it is zero, and in runs of before version 0.7."""
-        return self.first("target_variance") or math.nan
+        """Of the targets, to which errors are relative; NaN where it is zero, and in runs of before version 0.7, whose
+        rows lack it."""
+        known = self.rows["target_variance"].dropna()
+        return float(known.iloc[0]) or math.nan if len(known) else math.nan
 
     @property
     def seen(self) -> Seen:
@@ -187,10 +189,10 @@ class Sweep:
     def median(self, table: DataFrame, value: str = "test_mse") -> Curve:
         return by_size(table, value, self.size)
 
-    def at(self, table: DataFrame, size: float, value: str = "test_mse") -> float:
-        """Median over seeds at one size, or NaN where it was not studied."""
+    def at(self, table: DataFrame, size: float, value: str = "test_mse") -> np.float64:
+        """Median over seeds at one size, or NaN where it was not studied. Its ratios may be infinite or NaN."""
         here = select(table[[self.size, value, "status"]], **{self.size: size})
-        return float(self.median(here, value).median[0]) if len(here) else np.nan
+        return self.median(here, value).median[0] if len(here) else np.float64(np.nan)
 
     def ablation(self, name: str, strongest: Callable[[np.ndarray], float]) -> DataFrame | None:
         """X⁺y's rows of an ablation at one of its levels, or None where it was not studied."""

@@ -315,6 +315,7 @@ def test_a_noisy_cell_equals_numpys_pinv_on_the_papers_split():
         assert row["train_mse"] == pytest.approx(train_mse, rel=1e-8, abs=1e-20)
         assert row["weight_norm"] == pytest.approx(np.linalg.norm(W), rel=1e-8)
         assert row["target_mean_square"] == pytest.approx(np.square(clean).mean())
+        assert row["target_variance"] == pytest.approx(clean.var(0).mean())
         # Controls: clean test inputs, another seed's noise, and noise on the target give other numbers.
         others = [mean_squared_error(clean[test], x[test] @ W) for x in (clean, data.inputs(seed + 1))]
         others += [mean_squared_error(noisy[test], noisy[test] @ W)]

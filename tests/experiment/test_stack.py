@@ -14,6 +14,7 @@ from gdstudy import gradient_descent, load_dataset, min_norm_solution
 from gdstudy.data import loading
 from gdstudy.data.features import feature_map
 from gdstudy.data.splits import split
+from gdstudy.experiment.stack import _of_targets
 from gdstudy.study.config import Study
 from gdstudy.study.groups import Ablations, Training
 from gdstudy.study.models import MODELS
@@ -284,3 +285,13 @@ def test_ridge_leaves_the_constant_free_whichever_way_it_is_fitted(how):
     # As λ → 0 it tends to its own limit, which is X⁺y where the constant is no column that least norm keeps small.
     small, large = (at(rows, estimator="ridge", level=level)["distance"].median() for level in (1e-9, 1.0))
     assert small < 1e-3 < 0.1 < large
+
+
+def test_targets_that_are_constant_up_to_rounding_have_no_variance():
+    random = np.random.default_rng(0)
+    constant, other = np.full(60, 0.1), random.standard_normal(60)
+    assert constant.var() > 0  # control: of rounding
+    assert _of_targets(constant[:, None])["target_variance"] == 0
+    both = _of_targets(np.stack([constant, other], 1))
+    assert both["target_variance"] == pytest.approx(other.var() / 2)
+    assert _of_targets(1e6 + 1e-3 * other[:, None])["target_variance"] == pytest.approx(1e-6 * other.var(), rel=1e-4)

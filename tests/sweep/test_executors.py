@@ -154,6 +154,14 @@ def test_that_there_are_no_workers_is_said_once_and_not_at_once(patience, said, 
     assert capsys.readouterr().err.count("waiting for workers") == said
 
 
+def test_a_worker_keeps_freed_pages(tmp_path, monkeypatch):
+    kept = []
+    monkeypatch.setattr(worker, "keep_freed_pages", lambda: kept.append(1))
+    monkeypatch.setattr(run, "pool_of", partial(later, absent=iter(())))
+    run_study(small(trainings={}, ablations=Ablations(), gd=Training(steps=5)), tmp_path / "run", quiet=True)
+    assert kept
+
+
 @contextmanager
 def later(study, job, executor, absent):
     with ThreadPoolExecutor(1) as threads:

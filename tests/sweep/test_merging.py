@@ -428,3 +428,16 @@ def test_a_part_of_other_cells_is_named_and_never_read(tmp_path):
         load_results(run)
     path.write_bytes(before)
     load_results(run)  # control
+
+
+def test_runs_of_version_06_are_merged_with_what_they_lack_empty(tmp_path):
+    study = STUDIES["readouts"]
+    runs = [compute(tmp_path / name, replace(study, seeds=seeds)) for name, seeds in (("a", "0-5"), ("b", "6-11"))]
+    quietly(tmp_path / "new", *runs)
+    for run in runs:
+        for path in parts(run):
+            rewrite(path, lambda table: table.drop_columns(["target_variance"]), schema="3")
+    assert quietly(tmp_path / "old", *runs)[1:] == (0, [])
+    found, expected = (load_results(tmp_path / name) for name in ("old", "new"))
+    assert found["target_variance"].isna().all()
+    pd.testing.assert_frame_equal(found.drop(columns="target_variance"), expected.drop(columns="target_variance"))

@@ -211,3 +211,7 @@ def test_no_svd_is_taken_before_the_distance_is_asked_for(monkeypatch):
         with pytest.raises(ValueError, match="cannot hold"):
             gradient_descent(X / size, y * size, 1)
     assert len(taken) == 3
+    with pytest.raises(ValueError, match="cannot hold"):  # nor one that only its condition number makes so large
+        gradient_descent(np.array([[1, 1], [1, 1 + 1e-8]]), np.array([1e305, -1e305]), 1)
+    with pytest.raises(ValueError, match="n_rows"):
+        gradient_descent(X, y, 1, n_rows=np.array([True, True, True]))

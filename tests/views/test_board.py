@@ -88,6 +88,13 @@ def test_errors_are_relative_to_the_variance_of_y(paper_run, run_dir):
     assert np.square(data).mean() > 4 * data.var()
 
 
+def test_the_variance_of_a_run_that_knows_it_in_part_is_known(run_dir):
+    run = load_run(run_dir)
+    known = run.results["target_variance"].where(run.results["seed"] > 1)  # others as of version 0.6
+    run = replace(run, results=run.results.assign(target_variance=known))
+    assert any("relative_" in tag for one in series(run) for tag, _ in one.scalars())
+
+
 def test_targets_that_are_all_the_same_have_errors_relative_to_nothing(run_dir):
     run = load_run(run_dir)
     run = replace(run, results=run.results.assign(target_variance=0.0))
@@ -195,6 +202,10 @@ def test_hparams_have_a_row_for_each_training_below_at_and_above_the_threshold(r
     assert found["diabetes", "gd", "N = P"][0] == "N=10"
     for _, tags in found.values():
         assert {"final/relative_test_mse", "final/distance", "final/fraction_converged"} <= tags
+    rows = select(load_run(run_dir).results, dataset="diabetes", estimator="gd", n_train=10)
+    (final,) = scalars(run_dir / "diabetes/gd/N=10")["final/relative_test_mse"]
+    expected = by_size(rows, "test_mse").median[0] / load_dataset("diabetes").Y.var()
+    assert final.value == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_strongest_level_of_an_ablation_stands_beside_the_unablated_run_and_out_of_the_headline(paper_run):

@@ -118,9 +118,10 @@ class Rule:
 
     def decide(self, sweep: Sweep) -> Claim | None:
         """The claim on a sweep, or None where it is about something else or the run cannot give its number."""
-        if sweep.size == "n_hidden" or not self.about(sweep):
-            return None
-        number = self.number(sweep)
+        with np.errstate(divide="ignore", invalid="ignore"):  # errors that are zero have no ratio
+            if sweep.size == "n_hidden" or not self.about(sweep):
+                return None
+            number = float(self.number(sweep))
         if np.isnan(number):
             return None
         verdict, reason = self.bound.verdict(number), ""

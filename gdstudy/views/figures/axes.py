@@ -21,7 +21,9 @@ def threshold(axis: Axes, value: float, label: str = "threshold N = P") -> None:
 
 
 def log_axes(axis: Axes, xlabel: str, ylabel: str) -> None:
-    axis.set(xscale="log", yscale="log", xlabel=xlabel, ylabel=ylabel)
+    axis.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
+    if axis.dataLim.y1 > 0:  # else all that is drawn is zero, as where all targets are
+        axis.set_yscale("log")
 
 
 def count_ticks(axis: Axes, both: bool = False) -> None:

@@ -67,7 +67,7 @@ def _frames(
 
 def _half_decades(last: int) -> np.ndarray:
     """1, 3, 10, 32, … and the last."""
-    return np.unique(np.r_[np.round(10 ** np.arange(0, np.log10(last), 0.5)), last].astype(int))
+    return np.unique(np.r_[np.round(10 ** np.arange(0, np.log10(max(last, 1)), 0.5)), last].astype(int))
 
 
 def _draw_behind(axis: Axes, panel: Panel, after: list[Curve]) -> None:
