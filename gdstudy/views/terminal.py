@@ -15,7 +15,7 @@ from gdstudy.experiment.tables import Run
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.views.claims import by_rule
 from gdstudy.views.claims.bibliography import reference, works
-from gdstudy.views.claims.rule import HOLDS, VERDICTS, Claim, counted
+from gdstudy.views.claims.rule import HOLDS, VERDICTS, Claim, counted, numbered
 from gdstudy.views.closing import closing_table
 from gdstudy.views.layout import browse, shown
 from gdstudy.views.summary import select
@@ -129,5 +129,5 @@ def _count(claims: list[Claim]) -> str:
     total = sum(counts.values())
     if not counts[VERDICTS[-1]]:  # a run that could decide everything need not say so
         del counts[VERDICTS[-1]]
-    said = f"{total} claims on data sets: " + ", ".join(f"{n} {verdict}" for verdict, n in counts.items()) + "."
+    said = f"{total} claims on data sets: " + ", ".join(numbered(n, verdict) for verdict, n in counts.items()) + "."
     return f"{said} {checks}".rstrip()

@@ -104,7 +104,7 @@ def test_the_run_keeps_its_claims_as_markdown_and_csv(paper_run, run):
     assert markdown.count("\n| ") == len(claims) + len(OF_REGRESSIONS)  # and a head a claim
     counted = [c for c in claims if not c.check]
     held = sum(c.verdict == HOLDS for c in counted)
-    assert f"{len(counted)} claims on data sets: {held} holds" in markdown
+    assert f"{len(counted)} claims on data sets: {held} hold" in markdown
 
 
 def test_what_is_true_where_nothing_is_changed_is_a_check_beside_the_claims(run):
@@ -117,7 +117,7 @@ def test_what_is_true_where_nothing_is_changed_is_a_check_beside_the_claims(run)
     }
     assert {claim.verdict for claim in checks} == {HOLDS}
     said = f"{len(claims) - len(checks)} claims on data sets: "
-    assert f"{said}{sum(c.verdict == HOLDS for c in claims) - len(checks)} holds" in claims_text(claims)
+    assert f"{said}{sum(c.verdict == HOLDS for c in claims) - len(checks)} hold" in claims_text(claims)
     assert f"{len(checks)} of {len(checks)} checks hold" in claims_text(claims)
     # Control: one that fails is neither hidden nor counted as a claim.
     ablated = (run.results["ablation"] == "adversarial_test").to_numpy()

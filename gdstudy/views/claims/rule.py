@@ -45,6 +45,14 @@ class Claim:
         return f" ({self.cells})" if self.cells else ""
 
 
+_OF_SEVERAL = {HOLDS: "hold", PARTLY: "hold partly", DOES_NOT_HOLD: "do not hold", CANNOT_TELL: "cannot be told"}
+
+
+def numbered(n: int, verdict: str) -> str:
+    """So many claims with this verdict, in words: `118 hold`, `1 holds`."""
+    return f"{n} {verdict if n == 1 else _OF_SEVERAL[verdict]}"
+
+
 def counted(claims: Sequence[Claim]) -> tuple[dict[str, int], str]:
     """Verdict → how many claims have it, and beside them a sentence on the checks; empty where there is none."""
     checks = [claim for claim in claims if claim.check]

@@ -10,7 +10,7 @@ from pandas import DataFrame
 from gdstudy.experiment.tables import Run
 from gdstudy.study.columns import TABLES
 from gdstudy.study.parser import as_yaml
-from gdstudy.views.claims.rule import HOLDS, Claim, counted
+from gdstudy.views.claims.rule import HOLDS, Claim, counted, numbered
 from gdstudy.views.html import contents
 from gdstudy.views.html.described import described, question
 from gdstudy.views.html.embedded import page, table_data
@@ -57,7 +57,8 @@ def run_page(
         landmarks=_THRESHOLD if any(s.model.has_threshold for s in of_runs) else "at both ends and at the worst",
         splits=len(run.study.seeds),
         errors=[table for sweep in of_runs for table in contents.errors_at_threshold(sweep)],
-        counts={verdict: n for verdict, n in counts.items() if n or verdict == HOLDS},
+        counts={verdict: numbered(n, verdict) for verdict, n in counts.items() if n or verdict == HOLDS},
+        counted=sum(counts.values()),
         checks=checks,
         claims=contents.decided(claims),
         certificates=[table for sweep in of_runs if (table := contents.certificates(sweep)) is not None],
