@@ -56,8 +56,9 @@ def show(store: Store, csv_rows: int, quiet: bool, begun: Growing | None = None)
     folder, write = store.run_dir, _writer(store)
     store.check_place()
     run = load_run(folder)
-    with ThreadPoolExecutor(1) as beside:  # Arrow leaves Python to the figures
+    with ThreadPoolExecutor(1) as beside:  # Arrow and NumPy leave Python to the figures
         exported = beside.submit(export_csv, folder, run.results) if len(run.results) <= csv_rows else None
+        summarising = beside.submit(summarised, run)
         images = redraw(folder, run)
         if exported:
             exported.result()
@@ -65,7 +66,7 @@ def show(store: Store, csv_rows: int, quiet: bool, begun: Growing | None = None)
             _leave_out(folder, len(run.results), csv_rows, quiet)
     run.release()
     with shown_whole(folder):
-        summary, claims = summarised(run), decide(run)
+        summary, claims = summarising.result(), decide(run)
         said = report(run, folder, "results.csv" if exported else "summary.csv")
         markdown = claims_markdown(claims, "The claims of the paper, measured") if claims else ""
         texts = {"config": f"```yaml\n{(folder / CONFIG).read_text('utf-8')}\n```"}

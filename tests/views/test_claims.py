@@ -16,7 +16,7 @@ from gdstudy.views.claims.descent import DESCENT
 from gdstudy.views.claims.factors import FACTORS
 from gdstudy.views.claims.laws import LAWS
 from gdstudy.views.claims.least_squares import LEAST_SQUARES
-from gdstudy.views.claims.rule import CANNOT_TELL, DOES_NOT_HOLD, HOLDS, PARTLY, Bound, percent
+from gdstudy.views.claims.rule import CANNOT_TELL, DOES_NOT_HOLD, HOLDS, PARTLY, Bound, numbered, percent
 from gdstudy.views.summary import select
 from gdstudy.views.sweeps import sweeps
 from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text
@@ -123,7 +123,7 @@ def test_what_is_true_where_nothing_is_changed_is_a_check_beside_the_claims(run)
     ablated = (run.results["ablation"] == "adversarial_test").to_numpy()
     worse = run.results["test_mse"].where(~ablated, 2 * run.results["test_mse"])
     wrong = decide(replace(run, results=run.results.assign(test_mse=worse)))
-    assert f"{said}{sum(c.verdict == HOLDS for c in wrong if not c.check)} holds" in claims_text(wrong)
+    assert f"{said}{sum(c.verdict == HOLDS for c in wrong if not c.check)} hold" in claims_text(wrong)
     failed = sum(c.check and c.verdict != HOLDS for c in wrong)
     assert failed == 2
     assert f"{len(checks) - failed} of {len(checks)} checks hold" in claims_text(wrong)
@@ -195,7 +195,7 @@ def test_an_identity_below_its_own_rounding_is_not_judged(smooth):
         assert claim.reason.startswith("rounding alone can leave ")
     assert "[cannot tell: rounding alone can leave" in claims_text(claims)
     assert "**cannot tell: rounding alone can leave" in claims_markdown(claims, "t")
-    assert f"{sum(c.verdict == CANNOT_TELL for c in claims)} cannot tell." in claims_text(claims)
+    assert numbered(sum(c.verdict == CANNOT_TELL for c in claims), CANNOT_TELL) + "." in claims_text(claims)
 
 
 @pytest.mark.parametrize(("words", "column"), IDENTITIES.items())
