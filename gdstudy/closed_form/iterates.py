@@ -110,8 +110,6 @@ def gd_iterate(
     rtol, what is returned, and errors as in `min_norm_solution`; ValueError for η ≤ 0, a negative or fractional t, or
     the limit of a step size that has none (ησ₁² ≥ 2, with momentum 2(1 + β)) too.
     """
-    check_rtol(rtol)
-    check_momentum(momentum)
     problem = Regression.of(X, Y, sample_weight)
     ended, given = _whole("t", np.inf if t is None else t)
     steps = problem.per_problem("t", given)
@@ -135,8 +133,6 @@ def gd_path(
     else as there, and so is what is returned, with an axis more at its front: (T, ..., P), or (T, ..., P, k) where Y is
     (..., N, k). Iterates have the digits of `gd_iterate` up to the rounding of one product.
     """
-    check_rtol(rtol)
-    check_momentum(momentum)
     problem = Regression.of(X, Y, sample_weight)
     ended, given = _whole("checkpoints", checkpoints)
     if given.ndim != 1 or not len(given):
@@ -157,6 +153,8 @@ def _filters(
 
     steps: (...,), the batch axes of the problem last. ValueError for step sizes of no descent, or of one without limit.
     """
+    check_rtol(rtol)
+    check_momentum(momentum)
     eta = problem.per_problem("step_size", step_size)
     if bool((eta <= 0).any()):
         raise ValueError(f"step_size={float(eta.min()):.3g} must be above 0; below 2/σ₁² descent is stable")

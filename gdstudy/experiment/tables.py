@@ -22,7 +22,7 @@ class Run:
     """A study and its tables, as the store returns them: texts are categories, empty values NaN.
 
     release: gives back the memory of what was looked at, where tables are larger than it; they stay as they are.
-    made_by: what computed them, such as a package → its versions.
+    made_by: what computed them, such as a package → its versions. batches: how many are stored, and planned.
     planned: where only some rows are there, a row for each size (n_train, n_parameters, n_hidden) and estimator that
     every data set and model is to have once all are; None: all are.
     """
@@ -33,14 +33,14 @@ class Run:
     arrays: pd.DataFrame
     release: Callable[[], None] = field(default=lambda: None, repr=False)
     made_by: Mapping[str, Sequence[str]] = field(default_factory=dict, repr=False)
+    batches: tuple[int, int] = (0, 0)
     planned: pd.DataFrame | None = None
 
     @property
     def unfinished(self) -> str:
         """`10 of 36 batches`, where others are missing."""
-        (said,) = self.made_by.get("batches", ("",))
-        stored, _, planned = said.partition(" of ")
-        return "" if stored == planned or not planned else f"{said} batches"
+        stored, planned = self.batches
+        return "" if stored == planned else f"{stored} of {planned} batches"
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,8 @@ def cutoff(X: Tensor, largest: Tensor, eps: float) -> Tensor:
 def product(A: Tensor, B: Tensor) -> Tensor:
     """A @ B with digits that do not depend on how many matrices a stack holds: torch takes other kernels for one."""
     if A.device.type != "cpu":
-        return A @ B.expand(*A.shape[:-2], *B.shape[-2:])  # else one product of all rows, where B is one for all
+        # Where B is one for all, it would be one product of all rows.
+        return A @ (B.expand(*A.shape[:-2], *B.shape) if B.ndim == 2 else B)
     return torch.from_numpy(np.matmul(A.numpy(), B.contiguous().numpy()))
 
 

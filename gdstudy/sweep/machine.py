@@ -47,8 +47,8 @@ def keep_freed_pages() -> None:
     MALLOC_TRIM_THRESHOLD_, as Dask begins its workers.
 
     It says that free memory goes back to the system at once, and ends glibc's own adjustment by the sizes it sees. Each
-    larger array is then made of pages that the system clears anew, which is a fifth of a batch's time. These numbers
-    are where that adjustment ends.
+    larger array is then made of pages that the system clears anew, and a batch takes 1.2 times as long
+    (`bench_workers`). These numbers are where that adjustment ends.
     """
     if "MALLOC_TRIM_THRESHOLD_" in os.environ:
         with suppress(OSError, AttributeError, TypeError):  # another C library, or Windows

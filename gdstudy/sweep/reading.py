@@ -100,9 +100,9 @@ class _Stored:
                 rows[part.table] += part.file.metadata.num_rows
         return rows
 
-    def made_by(self) -> dict[str, list[str]]:
+    def made_by(self) -> tuple[dict[str, list[str]], tuple[int, int]]:
         """What computed the run, as its batches say: package, machine or setting → its values, each once; then how many
-        batches are there, and the seconds that they took."""
+        batches are there, and the seconds that they took. Beside it how many are there and planned."""
         found, seconds = dict[str, dict[str, None]](), list[float]()
         with _explained(self.run_dir, self.batches):
             for part in self.opened(["results"]):
@@ -110,7 +110,7 @@ class _Stored:
                 for name in sorted(part.facts.keys() - _OF_THE_STORE, key=str.casefold):
                     found.setdefault(name, {})[part.facts[name]] = None
         stored = {"batches": [f"{len(seconds)} of {len(self._cells)}"], "seconds": [f"{sum(seconds):.0f}"]}
-        return {name: list(values) for name, values in found.items()} | stored
+        return {name: list(values) for name, values in found.items()} | stored, (len(seconds), len(self._cells))
 
 
 def _seconds(text: str) -> float:
@@ -217,7 +217,8 @@ def _tables(run_dir: Path) -> Run:
         for _, give_back in mapped.values():
             give_back()
 
-    return Run(stored.stages[-1], **tables, release=release, made_by=stored.made_by())
+    made_by, batches = stored.made_by()
+    return Run(stored.stages[-1], **tables, release=release, made_by=made_by, batches=batches)
 
 
 def _check_known(path: Path, column: str, values: pd.Series, known: set[Any]) -> None:

@@ -19,7 +19,7 @@ from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS, Model
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.values import Sizes
-from gdstudy.training.kernel import available
+from gdstudy.training.kernel import compiles
 
 # Multiplications that take as long as: what a cell costs beside its SVD and what the SVD of r modes costs r² times
 # beside its products; a row of results. Measured on one core of 10⁹ multiplications a second; rough.
@@ -45,6 +45,7 @@ _BY_PYTORCH = Costs(faster=1, look=2.5e3, cell=0, mode=0, call=5e3, looking=1.5e
 _IN_MACHINE_CODE = Costs(faster=7, look=0, cell=1.5e5, mode=400, call=0, looking=5e4, begin=1e7)
 # Training looks at t and each time t has grown by this part of it.
 LOOKS = 64
+# How many times larger κ is where columns are correlated, as those of real data.
 _CORRELATED = 3
 # What the outputs of an autoencoder, which are many, cost beside the SVD.
 _OUTPUTS = 4
@@ -109,8 +110,9 @@ def _size(study: Study, batch: Batch) -> Footprint:
 def _stage(study: Study, batch: Batch, name: str) -> Stage:
     """One training from one start."""
     training, model, size = study.trained[name], MODELS[batch.model], _size(study, batch)
-    costs = _IN_MACHINE_CODE if _compiled(training, model) and available() else _BY_PYTORCH
     counts = Counter(n for n, _ in batch.cells)
+    compiled = _on_gram(training, model) and compiles(study.device, max(counts), size.P, size.k)
+    costs = _IN_MACHINE_CODE if compiled else _BY_PYTORCH
     steps = of_steps = looks = longest = beside = 0.0
     for n, cells in counts.items():
         t = expected_steps(training, model, n, size.P, study.facts(batch.dataset).isotropic)
@@ -127,7 +129,7 @@ def _stage(study: Study, batch: Batch, name: str) -> Stage:
     return Stage(work, of_steps / steps, of_look, costs.call, costs.looking, fixed)
 
 
-def _compiled(training: Training, model: Model) -> bool:
+def _on_gram(training: Training, model: Model) -> bool:
     """Whether its steps are those of `training.gram`."""
     return not (model.layered or model.on_rows or training.engine == "autograd") and training.plain
 
@@ -158,6 +160,6 @@ def _of_step(training: Training, model: Model, size: Footprint, n: int, most: in
         return most * P * (5 + m / 2)  # of all rows of the stack, those of smaller cells are zero
     if model.layered:
         return 3000 + 4 * P * P + 5 * P * m
-    if not _compiled(training, model):
+    if not _on_gram(training, model):
         return 3 * n * P * k
     return 50 + min(n, P) ** 2 * k / 2

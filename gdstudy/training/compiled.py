@@ -11,15 +11,7 @@ from torch.nn.functional import pad
 from gdstudy.linalg.threads import all_threads, share
 from gdstudy.linalg.units import exponent, times_power_of_two
 from gdstudy.training.engine import Looked
-from gdstudy.training.kernel import Tiling, available, kernel
-
-# Products of many outputs are BLAS's strength: at 64 of them and 256 rows it is as fast, at 768 rows a quarter faster.
-MOST_OUTPUTS, SMALL = 48, 128
-
-
-def compiles(X: Tensor, k: int) -> bool:
-    """Whether cells X (C, N, P) with k outputs are for machine code: it is there, and faster than PyTorch."""
-    return X.device.type == "cpu" and (k <= MOST_OUTPUTS or max(X.shape[-2:]) <= SMALL) and available()
+from gdstudy.training.kernel import Tiling, kernel
 
 
 class CompiledBlock:

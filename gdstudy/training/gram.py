@@ -12,8 +12,9 @@ from torch import Tensor
 
 from gdstudy.linalg.metrics import norm
 from gdstudy.linalg.threads import Pace
-from gdstudy.training.compiled import CompiledBlock, compiles
+from gdstudy.training.compiled import CompiledBlock
 from gdstudy.training.engine import Looked, Snapshot, readout_divergence
+from gdstudy.training.kernel import compiles
 
 # Gram matrices of this many bytes stay in a core's own cache while many steps are taken on them; of four times as many
 # a step takes up to four times as long.
@@ -138,7 +139,7 @@ class Gram:
         residual = Y - X @ W0
         # Sizes in steps of 8: few products a step, little padding, and a size that depends on the cell alone.
         padded = torch.where(n_rows >= P, 0, ((n_rows + 7) // 8 * 8).clamp(max=n))
-        kind = CompiledBlock if compiles(X, Y.shape[-1]) else Block
+        kind = CompiledBlock if compiles(X.device.type, n, P, Y.shape[-1]) else Block
         self.blocks = []
         for size in padded.unique().tolist():
             cells = (padded == size).nonzero().squeeze(-1)

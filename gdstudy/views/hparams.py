@@ -29,12 +29,12 @@ def row_of(one: Series) -> tuple[dict[str, Any], dict[str, float]]:
         "step_size": float(one.rows["step_size"].median()),
         "steps": int(training.steps),
     }
-    energy = None if sweep.model.autoencoder else sweep.variance
-    numbers = {f"final/{value}": float(by_size(relative(one.rows, energy), value).median[0]) for value in _VALUES}
+    scale = None if sweep.model.autoencoder else sweep.variance
+    numbers = {f"final/{value}": float(by_size(relative(one.rows, scale), value).median[0]) for value in _VALUES}
     numbers["final/fraction_converged"] = float((one.rows["status"] == "converged").mean())
     limit = select(sweep.rows, n_train=n)
     if len(limit) and sweep.reference != one.estimator:
-        numbers["final/relative_test_mse_of_limit"] = float(by_size(relative(limit, energy), _VALUES[0]).median[0])
+        numbers["final/relative_test_mse_of_limit"] = float(by_size(relative(limit, scale), _VALUES[0]).median[0])
     return hparams, {name: number for name, number in numbers.items() if np.isfinite(number)}
 
 

@@ -211,11 +211,11 @@ def best_by_training(tables: Sequence[DataFrame]) -> DataFrame:
     return rows.iloc[measured(rows, "train_mse").argsort(kind="stable")].drop_duplicates(CELL)
 
 
-def relative(table: DataFrame, energy: float | None = None) -> DataFrame:
-    """The table with each MSE over the mean square of the targets as well, as `relative_test_mse` and so on.
+def relative(table: DataFrame, scale: float | None = None) -> DataFrame:
+    """The table with each MSE over a scale as well, as `relative_test_mse` and so on.
 
-    For an autoencoder, the share of its inputs that is lost; 1 for an output of 0. energy: that mean square, where the
-    table does not have it.
+    scale: default the mean square of the targets, of which the table's rows have their own: for an autoencoder, the
+    share of its inputs that is lost, 1 for an output of 0.
     """
-    scale = table["target_mean_square"] if energy is None else energy
-    return table.assign(**{share: table[mse] / scale for mse, share in _SHARES.items() if mse in table})
+    of = table["target_mean_square"] if scale is None else scale
+    return table.assign(**{share: table[mse] / of for mse, share in _SHARES.items() if mse in table})

@@ -65,6 +65,7 @@ def test_it_opens_without_complaint_and_asks_nobody_for_anything(page):
 def test_the_sliders_move_curves_and_what_is_said_of_them(page):
     page.execute_script(CHANGE % "input", "time", 0)
     early, said = page.execute_script(DRAWN, "by-size", "test, GD at t"), page.find_element("id", "reading").text
+    along = page.find_element("id", "along").text
     learnt = page.execute_script(DRAWN, "filter", "weakest mode, σ_R")
     slider = page.find_element("id", "time")
     slider.send_keys("\ue010")  # End, by keyboard
@@ -72,6 +73,9 @@ def test_the_sliders_move_curves_and_what_is_said_of_them(page):
     assert page.execute_script(DRAWN, "filter", "weakest mode, σ_R") > learnt
     assert "after 1 step " in said
     assert "after 2,000 steps " in page.find_element("id", "reading").text
+    # Train errors at N < P fall out of the chart by then, which is said; after one step they are in it.
+    assert "Train errors that leave the chart are below" in page.find_element("id", "along").text
+    assert "leave the chart" not in along
     through = page.execute_script(DRAWN, "by-time", "test, GD")
     page.execute_script(CHANGE % "input", "size", 0)
     assert page.execute_script(DRAWN, "by-time", "test, GD") != through

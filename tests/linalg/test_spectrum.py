@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gdstudy.linalg.spectrum import Spectrum, spectrum
+from gdstudy.linalg.spectrum import Spectrum, product, spectrum
 
 SHAPES = [(4, 8), (8, 8), (16, 8)]
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here")
@@ -241,3 +241,14 @@ def test_filtering_with_sigma_projects_and_with_its_inverse_inverts(n, P):
     f = torch.stack([spec.s, 1 / spec.s], -1)
     both = torch.cat([X.mT @ Y[..., :1], torch.linalg.pinv(X) @ Y[..., 1:]], -1)
     torch.testing.assert_close(spec.filtered(f, Y), both)
+
+
+MANY, ONE = (5, 3, 4), (4, 4)
+BROADCAST = [(MANY, ONE), ((3, 4), (6, 4, 2)), ((2, 1, 3, 4), (5, 4, 2)), ((3, 4), ONE)]
+
+
+@pytest.mark.parametrize(("A", "B"), BROADCAST)
+def test_products_broadcast_as_numpys_do_on_every_device(A, B):
+    """The meta device has shapes alone, and takes the way of a GPU."""
+    there = product(torch.empty(A, device="meta"), torch.empty(B, device="meta")).shape
+    assert there == product(torch.zeros(A), torch.zeros(B)).shape == np.matmul(np.zeros(A), np.zeros(B)).shape

@@ -24,7 +24,13 @@ def test_freed_pages_are_kept_where_dask_would_have_them_given_back(begun_by_das
     assert all(size > 1 << 20 for _, size in asked)
 
 
-def test_another_c_library_is_left_as_it_is(monkeypatch):
+def windows(name):
+    raise TypeError("a name is wanted")
+
+
+@pytest.mark.parametrize("library", [lambda name: object(), windows])
+def test_another_c_library_is_left_as_it_is(library, monkeypatch):
+    """An error here would fail every batch of a worker."""
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
-    machine.keep_freed_pages.__wrapped__()
+    monkeypatch.setattr(ctypes, "CDLL", library)
+    assert machine.keep_freed_pages.__wrapped__() is None

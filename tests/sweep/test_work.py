@@ -44,6 +44,17 @@ def test_most_steps_are_needed_at_the_threshold(P):
     assert expected_steps(dataclasses.replace(training, optimizer="heavy_ball", momentum=0.9), model, P, P) < steps[P]
 
 
+def test_what_machine_code_does_not_take_costs_what_pytorch_does(monkeypatch):
+    def of(**changes):
+        study = small_study(datasets=["diabetes"], **changes)
+        return sum(expected_work(study, batch) for batch in plan(study))
+
+    compiled, elsewhere = of(), of(device="cuda")
+    assert compiled < elsewhere
+    monkeypatch.setenv("GDSTUDY_FAST", "0")
+    assert of() == elsewhere
+
+
 def test_more_of_anything_is_more_work():
     def of(**changes):
         study = small_study(**changes)

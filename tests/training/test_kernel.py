@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gdstudy.training import compiled
-from gdstudy.training.compiled import CompiledBlock, compiles
-from gdstudy.training.kernel import LANES, Tiling, available, kernel
+from gdstudy.training.compiled import CompiledBlock
+from gdstudy.training.kernel import LANES, Tiling, available, compiles, kernel
 
 WHOLE = st.integers(1, 300)
 
@@ -57,11 +57,12 @@ def test_gradient_norms_whose_squares_leave_float64(size):
 
 
 def test_what_is_not_for_machine_code(monkeypatch):
-    small, large = torch.zeros(1, 100, 20), torch.zeros(1, 1000, 500)
+    small, large = ("cpu", 100, 20), ("cpu", 1000, 500)
     assert available()
-    assert [compiles(small, 784), compiles(large, 40), compiles(large, 784)] == [True, True, False]
+    assert [compiles(*small, 784), compiles(*large, 40), compiles(*large, 784)] == [True, True, False]
+    assert not compiles("cuda", 100, 20, 1)
     monkeypatch.setenv("GDSTUDY_FAST", "0")
-    assert not compiles(small, 1)
+    assert not compiles(*small, 1)
 
 
 def test_a_llvmlite_that_cannot_be_imported_is_none(monkeypatch):

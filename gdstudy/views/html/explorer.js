@@ -107,12 +107,12 @@ function drawBySize() {
   if (final === "test_accuracy") Object.assign(y, { type: "linear", range: [0, 1.02] });
   Plotly.react("by-size", traces, layout(x, y, { shapes, annotations }), CONFIG);
   at("along").textContent = away === "none" ? `${value().text[0].toUpperCase()}${value().text.slice(1)} against ${sweep.symbol}` : data.ablations[away].question + ` Lines: ${data.ablations[away].level || "taken away or not"}.`;
-  if (away === "none") at("along").textContent += saidOfLeaving(traces, y.type === "linear" ? undefined : y.range);
+  if (away === "none") at("along").textContent += saidOfLeaving(traces, y);
 }
 
 /** That lines leave the chart at its lower edge, where they do. */
-function saidOfLeaving(traces, range) {
-  const least = 10 ** (range?.[0] ?? -Infinity);
+function saidOfLeaving(traces, { type, range }) {
+  const least = type === "linear" || !range ? 0 : 10 ** range[0];
   const leave = traces.some((trace) => trace.name?.startsWith("train") && (trace.y ?? []).some((error) => error !== null && error < least));
   return leave ? `. Train errors that leave the chart are below ${shown(least)}` : "";
 }
@@ -158,7 +158,7 @@ function drawByTime() {
   const y = { title: { text: plain(label()) }, range: sweep.range[at("value").value] ?? range(traces) };
   if (final === "test_accuracy") Object.assign(y, { type: "linear", range: [0, 1.02] });
   Plotly.react("by-time", traces, layout(x, y, { shapes: [vertical(training.steps[at("time").value], "solid", "#b0b8c0")] }), CONFIG);
-  at("through").textContent = `The same through training, at ${sweep.places[at("size").value]}${saidOfLeaving(traces, y.type === "linear" ? undefined : y.range)}`;
+  at("through").textContent = `The same through training, at ${sweep.places[at("size").value]}${saidOfLeaving(traces, y)}`;
 }
 
 function limitAt(number) {
