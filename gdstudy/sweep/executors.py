@@ -147,7 +147,9 @@ class _Process:
                 self.sender.join(_STARTED)  # what is being written to is not to be closed
             self.pipe.close()
         if self.pool is not None:
-            self.pool.shutdown(wait=False, cancel_futures=True)
+            # One that has nothing to do is gone at once. Its pool's thread is not to run into Python's own end, where
+            # each may close what the other writes to.
+            self.pool.shutdown(wait=self.idle, cancel_futures=True)
         self.pool = self.pipe = None
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -22,6 +23,7 @@ from gdstudy.study.groups import Ablations, Executor, Training
 from gdstudy.study.values import Levels
 from gdstudy.sweep import executors, run, worker
 from gdstudy.sweep.executors import Pool
+from gdstudy.sweep.store import Store
 from gdstudy.sweep.worker import Job, compute_apart
 from gdstudy.train import main
 
@@ -81,6 +83,18 @@ def test_processes_store_the_tables_of_one_process(study, alone, tmp_path):
     run = run_study(replace(study, executor=asked), tmp_path / "run")
     assert_same(run, alone)
     assert (run / "results.csv").read_bytes() == (alone / "results.csv").read_bytes()
+
+
+def test_what_has_computed_all_batches_leaves_no_thread_behind(tmp_path):
+    """Python's own end would close the pipes of a pool that another thread of it writes to."""
+    study = small(executor=Executor(kind="processes", workers=2))
+    (tmp_path / "run").mkdir()
+    store = Store(tmp_path / "run", study)
+    try:
+        run.run_missing(study, run.load_datasets(study), store, quiet=True)
+    finally:
+        store.close()
+    assert "_ExecutorManagerThread" not in {type(thread).__name__ for thread in threading.enumerate()}
 
 
 @pytest.mark.parametrize("study", ["readouts"], indirect=True)

@@ -107,7 +107,7 @@ def test_shares_are_errors_over_the_energy_of_the_targets():
     table = pd.DataFrame({"test_mse": [1.0], "train_mse": [2.0], "target_mean_square": [4.0]})
     assert relative(table)[["relative_test_mse", "relative_train_mse"]].iloc[0].tolist() == [0.25, 0.5]
     table = pd.DataFrame({"test_mse": [1.0], "train_mse": [2.0], "exact_test_mse": [3.0]})
-    assert relative(table, energy=2.0)["exact_relative_test_mse"].tolist() == [1.5]
+    assert relative(table, scale=2.0)["exact_relative_test_mse"].tolist() == [1.5]
 
 
 def test_the_best_training_of_each_cell_is_that_of_the_lowest_training_loss_and_a_diverged_one_loses():
