@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 from gdstudy.linalg.threads import all_threads, share
 from gdstudy.linalg.units import exponent, times_power_of_two
 from gdstudy.training.engine import Looked
-from gdstudy.training.kernel import Tiling, kernel
+from gdstudy.training.kernel import Layout, kernel
 
 
 class CompiledBlock:
@@ -52,12 +52,15 @@ class CompiledBlock:
         bounds = torch.tensor([tolerance, divergence, self.momentum], dtype=torch.float64)
         first = first.to(torch.float64)
 
+        at_once = self.kernel.at_once
+
         def descend(begin: int, end: int) -> None:
-            G = self.B.new_empty(self.B.shape[1:])
+            begin, end = begin * at_once, min(end * at_once, len(self.cells))
+            G = self.B.new_empty(self.kernel.scratch)
             arrays = (self.A, self.B, self.Z, self.V, self.X, G, first, largest, norm, self.scale, bounds, looks, taken)
             self.kernel.run(*(array.data_ptr() for array in arrays), len(looks), begin, end)
 
-        share(descend, len(self.cells), self.threads, self.work * int(looks.sum()))
+        share(descend, -(-len(self.cells) // at_once), self.threads, self.work * int(looks.sum()))
         return Looked(len(looks), looks.cumsum(0)[taken - 1], norm, largest)
 
     def advance(self, n_steps: int) -> None:
@@ -88,13 +91,13 @@ class CompiledBlock:
         return {name: getattr(self, name)[:, : self.k, : self.n] for name in ("Z", "V")}
 
 
-def pack(tiling: Tiling, M: Tensor) -> Tensor:
+def pack(tiling: Layout, M: Tensor) -> Tensor:
     """Matrices (C, n, P) as a product goes through them: (C, tiles, depth, tile), padded with zeros."""
     C, n, P = M.shape
     padded = pad(M, (0, tiling.width - P, 0, tiling.depth - n))
     return padded.view(C, tiling.depth, tiling.tiles, tiling.tile).transpose(1, 2).contiguous()
 
 
-def unpack(tiling: Tiling, M: Tensor, n: int, P: int) -> Tensor:
+def unpack(tiling: Layout, M: Tensor, n: int, P: int) -> Tensor:
     """The matrices (C, n, P) that were packed."""
     return M.transpose(1, 2).reshape(len(M), tiling.depth, tiling.width)[:, :n, :P]

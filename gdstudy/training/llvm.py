@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -11,9 +11,8 @@ from typing import Any
 LANES = 8  # numbers of a vector; a machine with shorter ones takes several
 
 
-@cache
 def machine() -> Any:
-    """What the processor at hand can do, for LLVM."""
+    """What the processor at hand can do, for LLVM. What is compiled for it takes it over."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
@@ -59,7 +58,9 @@ class Code:
         self.b.ret_void()
         module = llvm.parse_assembly(str(self.module))
         module.verify()
-        passes = llvm.create_pass_builder(machine(), llvm.create_pipeline_tuning_options(speed_level=2))
+        tuning = llvm.create_pipeline_tuning_options(speed_level=2)
+        tuning.loop_unrolling = False  # loops have as much in them as pays; more takes twice the time to compile
+        passes = llvm.create_pass_builder(machine(), tuning)
         passes.getModulePassManager().run(module, passes)
         engine = llvm.create_mcjit_compiler(module, machine())
         engine.finalize_object()
@@ -79,6 +80,9 @@ class Code:
 
     def times(self, index: Any, size: int) -> Any:
         return self.b.mul(self.whole(index), self.whole(size))
+
+    def least(self, index: Any, other: Any) -> Any:
+        return self.b.select(self.b.icmp_signed("<", index, other), index, other)
 
     def at(self, pointer: Any, index: Any) -> Any:
         return self.b.gep(pointer, [self.whole(index)])
@@ -124,6 +128,30 @@ class Code:
 
     def doubles(self, values: Any) -> Any:
         return values if self.real == self.double else self.b.fpext(values, self.vector(self.double))
+
+    def reals(self, values: Any) -> Any:
+        """A vector of doubles in the dtype of the function."""
+        return values if self.real == self.double else self.b.fptrunc(values, self.vector(self.real))
+
+    def vector_of(self, values: Iterable[Any]) -> Any:
+        """The vector of LANES numbers."""
+        found = None
+        for lane, value in enumerate(values):
+            found = self.ir.Constant(self.vector(value.type), self.ir.Undefined) if found is None else found
+            found = self.b.insert_element(found, value, self._lane(lane))
+        return found
+
+    def _lane(self, lane: int) -> Any:
+        return self.ir.Constant(self.ir.IntType(32), lane)
+
+    def truths(self, value: bool) -> Any:
+        """A vector of it."""
+        return self.ir.Constant(self.vector(self.ir.IntType(1)), [value] * LANES)
+
+    def any(self, truths: Any) -> Any:
+        """Whether one of a vector is true."""
+        bits = self.ir.IntType(LANES)
+        return self.b.icmp_unsigned("!=", self.b.bitcast(truths, bits), self.ir.Constant(bits, 0))
 
     def fma(self, x: Any, y: Any, z: Any) -> Any:
         """xy + z, in one operation where the machine has it."""

@@ -10,7 +10,7 @@ from gdstudy import gradient_descent
 from gdstudy.linalg import threads as threads_of
 from gdstudy.training import gram
 from gdstudy.training.compiled import pack, unpack
-from gdstudy.training.kernel import Tiling
+from gdstudy.training.tiles import Tiling
 
 
 def stack(seed, N, P, k, rank, cells=4):
