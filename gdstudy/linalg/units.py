@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# Powers of two beyond these over- or underflow float64 whatever they multiply.
-_LARGEST_POWER = 2040
+# Powers of two beyond these over- or underflow float64 whatever they multiply, and up to these it holds them.
+_LARGEST_POWER, _HELD = 2040, 1022
 
 
 def exponent(X: Tensor, axes: Sequence[int] = (-2, -1)) -> Tensor:
@@ -19,12 +19,14 @@ def exponent(X: Tensor, axes: Sequence[int] = (-2, -1)) -> Tensor:
 def times_power_of_two(X: Tensor, power: Tensor) -> Tensor:
     """X·2ᵖ, exact unless it over- or underflows. X: float64; power: int64, broadcastable to X, of any size."""
     power = power.clamp(-_LARGEST_POWER, _LARGEST_POWER)
-    half = power // 2  # no single factor reaches beyond 2¹⁰²³
+    if power.numel() < X.numel() and bool((power.abs() <= _HELD).all()):  # once through X instead of twice
+        return X * _power_of_two(power)
+    half = power // 2
     return X * _power_of_two(half) * _power_of_two(power - half)
 
 
 def _power_of_two(power: Tensor) -> Tensor:
-    """2ᵖ from its bits, for |p| ≤ 1022: float64."""
+    """2ᵖ from its bits, for |p| ≤ _HELD: float64."""
     return ((power + 1023) << 52).view(torch.float64)
 
 
