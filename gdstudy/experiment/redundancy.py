@@ -16,12 +16,17 @@ from gdstudy.linalg.spectrum import spectrum
 _FEWEST = 3
 # Relative difference up to which columns are copies, and what float32 data make of it in eps.
 _COPY, _COPY_EPS = 1e-8, 8
+# Distances up to this times what counts as a singular value of zero are zero.
+_BEYOND_ZERO = 10
+# Columns beyond so many, and the number of rows, are not compared with each other.
+_MANY = 2048
 
 
 @dataclass(frozen=True, eq=False)
 class Columns:
     """dead: numbers of columns that are zero (of constant ones, with an intercept); copies: pairs (first, copy), up to
-    scale and sign; deficit: how many columns are combinations of the others, copies included.
+    scale and sign; deficit: how many columns are combinations of the others, copies included; combined: that many which
+    are combinations of columns before them, copies included, or none where there are too many columns to tell.
     closest: the two columns that are most alike, and cosine the |cosine| of their angle; None and NaN where there are
     none, or too many to compare.
     """
@@ -29,6 +34,7 @@ class Columns:
     dead: list[int]
     copies: list[tuple[int, int]]
     deficit: int
+    combined: list[int]
     closest: tuple[int, int] | None
     cosine: float
 
@@ -43,17 +49,45 @@ def columns_of(base: Preprocessed, scaled: Preprocessed) -> Columns:
     copies = _copies(Z[:, live], max(_COPY, _COPY_EPS * base.eps))
     pairs = [(int(live[a]), int(live[b])) for a, b in copies]
     closest, cosine = _closest(Z, live)
-    return Columns(dead.nonzero().squeeze(1).tolist(), pairs, _deficit(scaled, live, dead), closest, cosine)
+    deficit, combined = _combinations(scaled, live, dead)
+    return Columns(dead.nonzero().squeeze(1).tolist(), pairs, deficit, combined, closest, cosine)
 
 
-def _deficit(scaled: Preprocessed, live: Tensor, dead: Tensor) -> int:
-    """How far the rank of the features lies below what their number and that of different rows allow."""
+def _combinations(scaled: Preprocessed, live: Tensor, dead: Tensor) -> tuple[int, list[int]]:
+    """How far the rank of the features lies below what their number and that of different rows allow, and the columns
+    without which it does not."""
     Z, less = scaled.X, int(scaled.intercept)
-    if int(scaled.spectrum.rank[0]) >= min(len(Z) - less, int((~dead).sum())):
-        return 0
+    if int(scaled.spectrum.rank[0]) >= min(len(Z) - less, int((~dead).sum())) or not len(live):
+        return 0, []
     different = len(np.unique(Z.numpy(), axis=0)) - less
-    rank = int(spectrum(Z[:, live], eps=scaled.eps).rank) if len(live) else 0
-    return max(0, min(different, len(live)) - rank)
+    found = spectrum(Z[:, live], eps=scaled.eps)
+    deficit = max(0, min(different, len(live)) - int(found.rank))
+    # The distance of a column from the others is at least the smallest singular value, and seldom much more.
+    combined = _dependent(Z[:, live], _BEYOND_ZERO * float(found.cutoff)) if deficit > 0 and _few(live, Z) else []
+    return deficit, [int(live[k]) for k in combined] if len(combined) == deficit else []
+
+
+def _dependent(Z: Tensor, zero: float) -> list[int]:
+    """The columns whose distance from the span of those before them is at most this."""
+    basis, rank = Z.new_empty(len(Z), min(Z.shape)), 0
+    found: list[int] = []
+    for k, column in enumerate(Z.T):
+        if rank == len(Z):
+            return found + list(range(k, Z.shape[1]))
+        seen = basis[:, :rank]
+        for _ in range(2):  # twice is enough to be orthogonal to the last digit
+            column = column - seen @ (seen.T @ column)
+        distance = column.norm()
+        if distance <= zero:
+            found.append(k)
+        else:
+            basis[:, rank], rank = column / distance, rank + 1
+    return found
+
+
+def _few(live: Tensor, Z: Tensor) -> bool:
+    """Whether columns are few enough to compare each with all."""
+    return len(live) <= max(_MANY, len(Z))
 
 
 def _copies(Z: Tensor, tolerance: float) -> list[tuple[int, int]]:
@@ -72,7 +106,7 @@ def _copies(Z: Tensor, tolerance: float) -> list[tuple[int, int]]:
 
 def _closest(Z: Tensor, live: Tensor) -> tuple[tuple[int, int] | None, float]:
     """The two columns, of these of unit size, with the largest |cosine|, and it."""
-    if not 2 <= len(live) <= max(2048, len(Z)):
+    if len(live) < 2 or not _few(live, Z):
         return None, float("nan")
     z = Z[:, live]
     cosines = (z.mT @ z / len(z)).abs().fill_diagonal_(-1)

@@ -46,8 +46,10 @@ def _redundant(d: Diagnosis) -> str:
         pairs = [f"{d.feature_names[b]} of {d.feature_names[a]}" for a, b in columns.copies[:_MOST_NAMES]]
         more = f" and {len(columns.copies) - _MOST_NAMES:,} more" if len(columns.copies) > _MOST_NAMES else ""
         parts.append(f"copies: {', '.join(pairs)}{more}")
+    if others := [k for k in columns.combined if k not in {b for _, b in columns.copies}]:
+        parts.append(f"combinations of features before them: {_names(others, d)}")
     parts.append(f"rank {d.rank:,} of {d.n_features:,} features and {d.n_rows:,} rows")
-    return ", ".join(parts)
+    return "; ".join(parts)
 
 
 def _unequal(d: Diagnosis) -> str:

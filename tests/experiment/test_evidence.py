@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gdstudy import min_norm_solution, prediction_error_modes
 from gdstudy.data.splits import stream
+from gdstudy.experiment import redundancy
 from gdstudy.experiment.candidates import min_norm, ridge
 from gdstudy.experiment.evidence import error_by_mode, learning_curve
 from gdstudy.experiment.preprocessed import Preprocessed
@@ -80,6 +83,39 @@ def test_copies_combinations_and_dead_columns():
     assert columns(scales, intercept=True).copies == [(0, 5)]
     assert columns(scales, intercept=True).dead == [6]
     assert columns(scales).dead == []
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 999), P=st.integers(2, 12), n_combined=st.integers(1, 4), intercept=st.booleans(),
+       single=st.booleans(), unit=st.sampled_from([1e-6, 1.0, 1e6]))  # fmt: skip
+def test_columns_without_which_no_column_is_a_combination_of_others(seed, P, n_combined, intercept, single, unit):
+    random = np.random.default_rng(seed)
+    own = random.standard_normal((60, P))
+    mixed = own @ random.uniform(0.5, 2, (P, n_combined)) + (random.uniform(-3, 3, n_combined) if intercept else 0)
+    order = random.permutation(P + n_combined)
+    X = unit * np.c_[own, mixed][:, order]
+    X = X.astype(np.float32).astype(float) if single else X
+    eps = np.finfo(np.float32).eps if single else EPS
+    x, y = torch.from_numpy(X), torch.from_numpy(X.sum(1, keepdims=True))
+    found = columns_of(*(Preprocessed.of(x, y, eps, intercept, scaled) for scaled in (False, True)))
+    assert found.deficit == n_combined
+    assert len(found.combined) == n_combined
+    rest = np.delete(X - intercept * X.mean(0), found.combined, axis=1)
+    assert np.linalg.matrix_rank(rest, tol=1e-4 * np.linalg.norm(rest)) == rest.shape[1] == P
+    # The last of all columns of a dependent set is named: before it there is nothing to combine it from.
+    assert min(found.combined) > 0
+
+
+def test_of_too_many_columns_or_fewer_rows_no_combination_is_named(monkeypatch):
+    X = np.random.default_rng(0).standard_normal((30, 6))
+    X[:, 5] = X[:, 1] - 2 * X[:, 3]
+    assert columns(X).combined == [5]
+    assert columns(X[:4]).combined == []
+    monkeypatch.setattr(redundancy, "_MANY", 3)
+    assert columns(X).combined == [5]  # no more columns than rows
+    wide = np.c_[np.random.default_rng(1).standard_normal((5, 7)), np.zeros(5)]
+    wide[:, 2] = wide[:, 0]
+    assert columns(wide).combined == []
 
 
 @pytest.mark.parametrize("intercept", [False, True])
