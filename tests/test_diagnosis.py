@@ -287,11 +287,14 @@ def test_a_file_is_diagnosed(file, capsys):
     ("options", "said"),
     [
         (["--target", "outcom"], "did you mean outcome"),
+        (["--target", "Outcome"], "did you mean outcome"),
         ([], "which column is y? Name it in --target"),
         (["--target", "outcome", "--figure", "d.gif"], "must end in .png or .pdf"),
         (["--target", "outcome", "--csv", "nowhere/d.csv"], "no folder nowhere"),
         (["--target", "outcome", "--steps", "none"], "--steps=none"),
-        (["--target", "outcome", "--tset", "x"], "--tset"),
+        (["--target", "outcome", "--tset", "x"], "--tset x (did you mean --test?)"),
+        (["--target", "outcome", "--nothing_like_it=3"], "unrecognized arguments: --nothing_like_it=3\n"),
+        (["--target", "outcome", ""], "unrecognized arguments"),
         (["--target", "outcome", "--test", "gone.csv"], "gone.csv"),
     ],
 )

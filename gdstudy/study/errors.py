@@ -16,9 +16,10 @@ class Unfinished(Exception):
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """` (did you mean …?)` where a known name is close."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    """` (did you mean …?)` where a known name is close, in capitals or not."""
+    names = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), names, n=1)
+    return f" (did you mean {names[close[0]]}?)" if close else ""
 
 
 def shown(value: Any) -> str:

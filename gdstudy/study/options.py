@@ -14,7 +14,7 @@ import yaml
 
 from gdstudy.study.config import MAPPINGS, TOPICS, Study, every_key, kinds, unknown_key
 from gdstudy.study.console import one_line, say
-from gdstudy.study.errors import StudyError, shown
+from gdstudy.study.errors import StudyError, shown, suggestion
 from gdstudy.study.groups import GROUPS
 from gdstudy.study.parser import as_dict, changed, find_config, read_option, read_yaml, study_of
 from gdstudy.study.seeds import Seeds
@@ -25,7 +25,9 @@ class Parser(argparse.ArgumentParser):
     """The options of a command: every complaint one line, every print to a stream that may be anything."""
 
     def error(self, message: str) -> NoReturn:
-        raise StudyError(one_line(message))
+        unknown = message.removeprefix("unrecognized arguments: ")
+        close = "" if unknown == message else suggestion(unknown.split(" ")[0].split("=")[0], self._option_string_actions)
+        raise StudyError(one_line(message) + close)
 
     def _print_message(self, message: str, file: Any = None) -> None:
         say(message, end="")
