@@ -26,7 +26,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         unknown = message.removeprefix("unrecognized arguments: ")
-        close = "" if unknown == message else suggestion(unknown.split(" ")[0].split("=")[0], self._option_string_actions)
+        close = (
+            "" if unknown == message else suggestion(unknown.split(" ")[0].split("=")[0], self._option_string_actions)
+        )
         raise StudyError(one_line(message) + close)
 
     def _print_message(self, message: str, file: Any = None) -> None:
