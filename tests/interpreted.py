@@ -76,6 +76,35 @@ def descent(X, Y, checkpoints, device="cpu", limits=(), cut_at=(), **options):
     return list(found.items()), told
 
 
+def block(n, dtype, cells, limits, device="cpu"):
+    """Some of six cells on XXᵀ (n, n), two outputs, with momentum, after up to 30 looks: {name: array} of those cells.
+
+    limits: constants of `fused` by name.
+    """
+    import numpy as np
+    import pytest
+    import torch
+
+    from gdstudy.training import fused
+
+    random = np.random.default_rng(n)
+    X, right = random.standard_normal((6, n, 2 * n)), random.standard_normal((6, n, 2))
+    X[:, : n // 2] *= np.linspace(1, 3, 6)[:, None, None]  # so that cells need more steps and more
+    grams = X @ X.swapaxes(1, 2)
+    eta = 1 / np.linalg.eigvalsh(grams)[:, -1]
+    gram, right, X, eta = (
+        torch.from_numpy(a[cells]).to(device=device, dtype=getattr(torch, dtype)) for a in (grams, right, X, eta)
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in limits.items():
+            patch.setattr(fused, name, value)
+        one = fused.FusedBlock(torch.arange(len(X), device=device), gram, right, X, eta, momentum=0.3)
+        first = one.gradient_norm()
+        seen = one.through([1, 2, *[1] * 28], first, first, 0.1, 10.0)
+    arrays = {"steps": seen.steps, "norm": seen.norm, "largest": seen.largest, **one.state()}
+    return {name: array.numpy(force=True) for name, array in arrays.items()}
+
+
 def norms(size, P):
     """‖∇L‖ of two cells on XXᵀ (8, 8) or, with P = 0, on XᵀX, and targets of a size: (2,)."""
     import torch

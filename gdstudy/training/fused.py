@@ -1,4 +1,4 @@
-"""Cells whose Gram matrices share one size, each taken through all its steps by a program of a GPU (`triton_kernel.py`).
+"""Cells whose Gram matrices share one size, each taken through all its steps by a GPU's program (`triton_kernel.py`).
 
 PyTorch launches two products and more a step, each of which takes longer than the arithmetic of small cells does, and
 reads every Gram matrix anew. Here a launch is many steps with their looks, and a matrix stays in registers while they
@@ -26,7 +26,7 @@ from gdstudy.training.compiled import norm_scale
 from gdstudy.training.engine import Looked
 
 # Gram matrices of so many rows stay in registers. Larger ones are read by one program a cell, up to where a few cells
-# would leave most of the memory's bandwidth idle; each output reads them, and of many PyTorch's product reads them once.
+# would leave most of the memory's bandwidth idle, and once for each output, where PyTorch's products read them once.
 _HELD, _READ = 128, 512
 _MOST_OUTPUTS, _FEW_OUTPUTS = 32, 4
 # Bytes of a matrix that a program asks for at once, at most 16 rows: enough on their way to keep the memory busy.
@@ -40,7 +40,7 @@ _FEATURES = 8  # columns of X at once
 
 
 def fuses(device: torch.device, n: int, k: int) -> bool:
-    """Whether cells with Gram matrices (n, n) and k outputs on a device are for a kernel of Triton's, which works there.
+    """Whether cells of Gram matrices (n, n) and k outputs on a device are for a program of Triton's, which works there.
 
     GDSTUDY_FAST=0 turns it off. A cell's own size decides, so that its digits depend on no other's.
     """

@@ -86,7 +86,7 @@ def descent(
                     else:
                         z = z - g
                     if ROWS < SIZE:
-                        # Threads read what others have stored: no sooner than it is there, and all of it before it goes.
+                        # Threads read what others have stored: not before it is there, and before it goes.
                         tl.debug_barrier()
                         tl.store(Z + at, z, mask=inside)
                         tl.debug_barrier()

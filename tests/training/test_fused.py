@@ -1,11 +1,11 @@
-"""Descent by programs of a GPU is that by PyTorch's products: by Triton's interpreter, and on a GPU where there is one."""
+"""Descent by programs of a GPU is that by products: in Triton's interpreter, and on a GPU where there is one."""
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from interpreted import NAMES, descent, interpreter, norms, padding
+from interpreted import NAMES, block, descent, interpreter, norms, padding
 
 from gdstudy import gradient_descent
 from gdstudy.training import fused
@@ -25,12 +25,11 @@ def apart():
 
 
 @pytest.fixture(params=["interpreted", pytest.param("cuda", marks=needs_cuda)])
-def by_programs(request):
-    """`interpreted.descent` wherever it can be computed."""
+def compute(request):
+    """Calls a function of `interpreted.py` in the process of the interpreter, or here, on a GPU."""
     if request.param == "cuda":
-        return lambda *args, **options: descent(*args, device="cuda", **options)
-    apart = request.getfixturevalue("apart")
-    return lambda *args, **options: apart(descent, *args, **options)
+        return lambda function, *args, **options: function(*args, device="cuda", **options)
+    return request.getfixturevalue("apart")
 
 
 def stack(seed, N, P, k, rank, cells=4):
@@ -83,14 +82,14 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_steps_and_looks_are_those_of_products(case, by_programs):
+def test_steps_and_looks_are_those_of_products(case, compute):
     N, P, k, rank, options = CASES[case]
     X, Y, n_rows = stack(len(case), N, P, k, rank)
     single = "float32" in case
     X, Y = (a.astype(np.float32 if single else np.float64) for a in (X, Y))
     limits = options.get("limits", ())
     options = {"tolerance": 0.05, "n_rows": n_rows} | {name: options[name] for name in options if name != "limits"}
-    found, _ = by_programs(X, Y, [1, 7, 40], limits=limits, **options)
+    found, _ = compute(descent, X, Y, [1, 7, 40], limits=limits, **options)
     expected = by_products(X, Y, [1, 7, 40], **options)
     assert_same_descent(found, expected, 1e-4 if single else 1e-12)
     assert len(set(expected[-1][1]["steps"].tolist())) > 1  # cells left, and others went on
@@ -100,38 +99,45 @@ def test_steps_and_looks_are_those_of_products(case, by_programs):
     assert np.abs(other[0][1]["W"] - found[0][1]["W"]).max() > 1e-3 * np.abs(found[0][1]["W"]).max()
 
 
-def test_steps_that_are_too_large_diverge_at_the_same_look(by_programs):
+def test_steps_that_are_too_large_diverge_at_the_same_look(compute):
     X, Y, n_rows = stack(1, 12, 6, 2, 6)
     eta = np.array([1.0, 2.2, 1.9, 50.0]) / np.linalg.norm(X, 2, axis=(1, 2)) ** 2
-    found, _ = by_programs(X, Y, [5, 60], step_size=eta, n_rows=n_rows)
+    found, _ = compute(descent, X, Y, [5, 60], step_size=eta, n_rows=n_rows)
     assert_same_descent(found, by_products(X, Y, [5, 60], step_size=eta, n_rows=n_rows), 1e-12)
     assert len(set(found[-1][1]["status"].tolist())) > 1
 
 
-@pytest.mark.parametrize("limits", [(), (READ,)])
-def test_digits_depend_neither_on_the_stack_nor_on_launches_nor_on_how_many_looks_come_at_once(limits, by_programs):
-    X, Y, n_rows = stack(3, 24, 20, 2, 18, cells=6)
+@pytest.mark.parametrize("n", [13, 24])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("held", [16, 128])
+def test_no_digit_of_a_cell_depends_on_its_neighbours_or_on_launches(n, dtype, held, compute):
+    def of(cells, **limits):
+        return compute(block, n, dtype, cells, {"_HELD": held} | limits)
 
-    def last(cells, *more):
-        options = {"tolerance": 0.05, "n_rows": n_rows[cells]}
-        return by_programs(X[cells], Y[cells], [150], limits=(*limits, *more), **options)
+    whole = of(slice(None))
+    assert len(set(whole["steps"].tolist())) > 2  # cells ended at different looks of one launch
+    two_steps_a_launch = {"_OF_A_CELL": 2 * 2 * (1 << 14)}
+    for cells, limits in ((slice(2, 3), {}), (slice(1, 5), two_steps_a_launch)):
+        part = of(cells, **limits)
+        for name in whole:
+            np.testing.assert_array_equal(part[name], whole[name][cells])
 
-    whole, told = last(slice(None))
-    assert len(told) == 1  # all looks in one launch
-    assert sum(told) == whole[-1][1]["steps"].sum()
-    alone, _ = last(slice(2, 3))
-    assert_equal(alone, whole, slice(2, 3))
-    # One launch a step or two, and one look at once.
-    cut, told = last(slice(1, 5), ("fused", "_OF_A_CELL", 2 * 2 * (1 << 14)), ("gram", "AT_ONCE", 0))
-    assert_equal(cut, whole, slice(1, 5))
+
+def test_all_looks_are_in_one_launch_or_not_with_the_same_digits(apart):
+    X, Y, n_rows = stack(3, 24, 20, 2, 18)
+    options = {"tolerance": 0.05, "n_rows": n_rows}
+    whole, told = apart(descent, X, Y, [150], **options)
+    assert [len(told), sum(told)] == [1, whole[-1][1]["steps"].sum()]
+    one_by_one, told = apart(descent, X, Y, [150], limits=[("gram", "AT_ONCE", 0)], **options)
     assert len(told) > 20
+    assert_equal(one_by_one, whole)
 
 
-def test_a_descent_that_is_cut_off_goes_on_with_the_same_numbers(by_programs):
+def test_a_descent_that_is_cut_off_goes_on_with_the_same_numbers(compute):
     X, Y, n_rows = stack(5, 20, 14, 2, 12)
     options = {"tolerance": 0.05, "n_rows": n_rows, "momentum": 0.5, "limits": [("gram", "AT_ONCE", 0)]}
-    whole, _ = by_programs(X, Y, [3, 10, 30], **options)
-    cut, told = by_programs(X, Y, [3, 10, 30], cut_at=(2, 7, 12), **options)
+    whole, _ = compute(descent, X, Y, [3, 10, 30], **options)
+    cut, told = compute(descent, X, Y, [3, 10, 30], cut_at=(2, 7, 12), **options)
     assert len(told) > 12
     assert_equal(cut, whole)
 
@@ -200,9 +206,6 @@ def test_a_triton_that_is_not_installed_is_none(monkeypatch):
 def test_a_gpu_takes_the_steps_of_all_sizes(N, P, k, dtype):
     X, Y, n_rows = stack(2, N, P, k, min(N, P), cells=300)
     options = {"tolerance": 0.01, "n_rows": n_rows}
-    found, _ = descent(X.astype(dtype), Y.astype(dtype), [1, 300], device="cuda", **options)
-    few, _ = descent(X[7:9].astype(dtype), Y[7:9].astype(dtype), [1, 300], device="cuda", tolerance=0.01, n_rows=n_rows[7:9])
-    assert_equal(few, found, slice(7, 9))
-    assert_same_descent(
-        found, by_products(X.astype(dtype), Y.astype(dtype), [1, 300], **options), 1e-3 if dtype is np.float32 else 1e-10
-    )
+    X, Y = X.astype(dtype), Y.astype(dtype)
+    found, _ = descent(X, Y, [1, 300], device="cuda", **options)
+    assert_same_descent(found, by_products(X, Y, [1, 300], **options), 1e-3 if dtype is np.float32 else 1e-10)
