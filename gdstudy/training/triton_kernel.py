@@ -27,16 +27,52 @@ def _product(held, A, Z, z, width, SIZE: tl.constexpr, ROWS: tl.constexpr):
 
 
 @triton.jit
+def _square(values, unit):
+    """In float64, without the unit of what is squared."""
+    plain = values.to(tl.float64) * unit
+    return plain * plain
+
+
+@triton.jit
 def _squares(g, unit, X, P, width, SIZE: tl.constexpr, FEATURES: tl.constexpr):
-    """What ‖gX‖² is the sum of, times unit², in float64: (FEATURES,)."""
+    """What ‖gX‖² is the sum of, times unit²: (FEATURES,)."""
     row = tl.arange(0, SIZE)[:, None]
     total = tl.zeros([FEATURES], tl.float64)
     for begin in range(0, P, FEATURES):
         feature = begin + tl.arange(0, FEATURES)[None, :]
         part = tl.load(X + row * P + feature, mask=(row < width) & (feature < P), other=0.0)
-        values = tl.sum(part * g[:, None], 0).to(tl.float64) * unit
-        total += values * values
+        total += _square(tl.sum(part * g[:, None], 0), unit)
     return total
+
+
+@triton.jit
+def _steps(held, A, B, Z, V, beta, steps, width, SIZE: tl.constexpr, ROWS: tl.constexpr, MOMENTUM: tl.constexpr):
+    """So many steps of one output; B, Z, V: its rows. Z and V are in memory then, and z (SIZE,) and b are returned."""
+    at = tl.arange(0, SIZE)
+    inside = at < width
+    b = tl.load(B + at, mask=inside, other=0.0)
+    z = tl.load(Z + at, mask=inside, other=0.0)
+    v = z
+    if MOMENTUM:
+        v = tl.load(V + at, mask=inside, other=0.0)
+    for _ in range(0, steps):
+        g = _product(held, A, Z, z, width, SIZE, ROWS) - b
+        if MOMENTUM:
+            v = beta * v + g
+            z = z - v
+        else:
+            z = z - g
+        if ROWS < SIZE:
+            # Threads read what others have stored: not before it is there, and before it goes.
+            tl.debug_barrier()
+            tl.store(Z + at, z, mask=inside)
+            tl.debug_barrier()
+    if ROWS == SIZE:
+        tl.store(Z + at, z, mask=inside)
+    if MOMENTUM:
+        tl.store(V + at, v, mask=inside)
+    tl.debug_barrier()
+    return z, b
 
 
 @triton.jit(do_not_specialize=["n_looks", "looking", "k", "P"])
@@ -54,15 +90,12 @@ def descent(
     cell = tl.program_id(0).to(tl.int64)  # offsets of many cells go beyond 32 bits
     A += cell * width * width
     X += cell * width * P
-    B += cell * k * width
-    Z += cell * k * width
-    V += cell * k * width
+    rows = cell * k * width  # of B, Z and V
     column = tl.arange(0, SIZE)
-    inside = column < width
     held = tl.zeros([ROWS, SIZE], A.dtype.element_ty)
     if ROWS == SIZE:
-        everywhere = column[:, None] * width + column[None, :]
-        held = tl.load(A + everywhere, mask=inside[:, None] & inside[None, :], other=0.0)
+        inside = (column[:, None] < width) & (column[None, :] < width)
+        held = tl.load(A + column[:, None] * width + column[None, :], mask=inside, other=0.0)
     tolerance, divergence = tl.load(bounds), tl.load(bounds + 1)
     beta = tl.load(bounds + 2).to(A.dtype.element_ty)
     unit, whole = tl.load(scale + 2 * cell), tl.load(scale + 2 * cell + 1)
@@ -72,36 +105,14 @@ def descent(
             steps = tl.load(looks + look)
             squares = tl.zeros([FEATURES if FEATURES > 0 else SIZE], tl.float64)
             for output in range(0, k):
-                at = output * width + column
-                b = tl.load(B + at, mask=inside, other=0.0)
-                z = tl.load(Z + at, mask=inside, other=0.0)
-                v = z
-                if MOMENTUM:
-                    v = tl.load(V + at, mask=inside, other=0.0)
-                for _ in range(0, steps):
-                    g = _product(held, A, Z + output * width, z, width, SIZE, ROWS) - b
-                    if MOMENTUM:
-                        v = beta * v + g
-                        z = z - v
-                    else:
-                        z = z - g
-                    if ROWS < SIZE:
-                        # Threads read what others have stored: not before it is there, and before it goes.
-                        tl.debug_barrier()
-                        tl.store(Z + at, z, mask=inside)
-                        tl.debug_barrier()
-                if ROWS == SIZE:
-                    tl.store(Z + at, z, mask=inside)
-                if MOMENTUM:
-                    tl.store(V + at, v, mask=inside)
-                tl.debug_barrier()
+                row = rows + output * width
+                z, b = _steps(held, A, B + row, Z + row, V + row, beta, steps, width, SIZE, ROWS, MOMENTUM)
                 if looking != 0:
-                    g = _product(held, A, Z + output * width, z, width, SIZE, ROWS) - b
+                    g = _product(held, A, Z + row, z, width, SIZE, ROWS) - b
                     if FEATURES > 0:
                         squares += _squares(g, unit, X, P, width, SIZE, FEATURES)
                     else:
-                        values = g.to(tl.float64) * unit
-                        squares += values * values
+                        squares += _square(g, unit)
             if looking != 0:
                 size = tl.sqrt(tl.sum(squares, 0)) * whole
                 top = tl.load(largest + cell)
