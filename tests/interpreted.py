@@ -21,6 +21,18 @@ def _begin():
     os.environ["TRITON_INTERPRET"] = "1"
 
 
+def knows_numpy():
+    """Whether this Triton's interpreter can make a number of NumPy's arrays of one: those of 3.4 and before cannot from
+    NumPy 2.4 on, which wants arrays without axes."""
+    try:
+        norms(1.0, 0)
+    except Exception as error:
+        if "only 0-dimensional arrays can be converted" in str(error):
+            return False
+        raise
+    return True
+
+
 class Cut(Exception):
     """What stops a descent after a look."""
 
