@@ -44,8 +44,8 @@ def fuses(device: torch.device, n: int, k: int) -> bool:
 
     GDSTUDY_FAST=0 turns it off. A cell's own size decides, so that its digits depend on no other's.
     """
-    if device.type != "cuda" or os.environ.get("GDSTUDY_FAST") == "0":
-        return False
+    if device.type != "cuda" or torch.version.hip is not None or os.environ.get("GDSTUDY_FAST") == "0":
+        return False  # AMD's GPUs, which PyTorch calls cuda too, have other registers
     return n <= _READ and k <= (_MOST_OUTPUTS if n <= _HELD else _FEW_OUTPUTS) and _works(device)
 
 
@@ -130,7 +130,7 @@ class FusedBlock:
         bounds = torch.tensor([tolerance, divergence, self.momentum], dtype=real, device=device)
         known = (first, largest, norm, self.scale, bounds)
         of_a_cell = self.k * max(self.width**2, _STEP)
-        most = max(1, min(_OF_A_CELL // of_a_cell, _LAUNCH // (len(self.cells) * self.k * self.width**2)))
+        most = max(1, min(_OF_A_CELL // of_a_cell, _LAUNCH // max(1, self.B.numel() * self.width)))
         for steps, looking in launches(intervals, most):
             looks = torch.tensor(steps, device=device)
             self._launch(*known, looks, taken, running, len(steps), int(looking))

@@ -79,6 +79,7 @@ CASES = {
     "float32": (20, 9, 1, 9, {}),
     "read": (30, 24, 1, 20, {"limits": [READ]}),
     "read with momentum": (24, 40, 2, 24, {"limits": [READ], "momentum": 0.8}),
+    "products beside": (30, 40, 1, 20, {"limits": [("fused", "_READ", 16)]}),
     "read as float32": (40, 33, 1, 9, {"limits": [READ]}),
 }
 
