@@ -11,6 +11,7 @@ from gdstudy.experiment.plan import plan
 from gdstudy.study.groups import Executor, Training
 from gdstudy.study.values import Threads
 from gdstudy.sweep.device import expected_seconds, on_the_faster
+from gdstudy.sweep.prepare import prepared
 from gdstudy.sweep.run import load_datasets
 
 LONG = small_study(device="auto", seeds=20_000, batch_cells=2000, gd=Training(steps=10**6, checkpoints_per_decade=1))
@@ -56,6 +57,16 @@ def test_a_short_study_asks_no_gpu_and_without_one_nothing_is_said(gpu, monkeypa
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     found, why = on_the_faster(LONG, {}, asked)
     assert (found.device, why) == ("cpu", "")
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_before_a_run_begins_it_is_said_what_it_is_on(quiet, gpu, capsys):
+    study, _ = prepared(small_study(device="auto"), quiet)
+    assert study.device == "cpu"
+    said = capsys.readouterr().err
+    assert said == "" if quiet else said.startswith("device: cpu, for a study of seconds; ")
+    prepared(small_study(device="cpu"), quiet)
+    assert capsys.readouterr().err == ""  # nothing is said where it is asked for
 
 
 def test_a_gpu_that_fails_is_not_taken(gpu):
