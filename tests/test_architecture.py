@@ -127,7 +127,7 @@ def test_all_code_asks_facts_and_knows_no_model_data_set_or_optimizer_by_its_nam
 
 
 def test_only_commands_and_progress_print_and_through_one_room():
-    speaking = {"gdstudy.study.options", "gdstudy.sweep.run", "gdstudy.sweep.progress"}
+    speaking = {"gdstudy.study.options", *(f"gdstudy.sweep.{room}" for room in ("prepare", "run", "progress"))}
     for module in set(MODULES) - {"gdstudy.study.console"}:
         text = MODULES[module].read_text()
         assert not re.search(r"\bprint\(|std(out|err)\.write", text), module

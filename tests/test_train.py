@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 import yaml
 
 from gdstudy import load_curves, load_results
@@ -138,10 +137,10 @@ def test_a_study_can_be_named_without_its_option(capsys):
         assert ".yaml'" in capsys.readouterr().err
 
 
-def test_auto_is_the_device_that_is_here_and_a_run_keeps_it(tmp_path, capsys):
+def test_auto_is_a_device_that_is_here_and_a_run_keeps_it(tmp_path, capsys):
     assert main(["small.yaml", "--device", "auto", "--seeds", "1", "--run_dir", "run"]) == 0
     kept = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["device"]
-    assert kept == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert kept == "cpu"  # of so small a study, also where a GPU is
     err = capsys.readouterr().err
     assert re.search(r"^6 cells in \d batch(es)?; about \S+ MB on the disk, where \S+ GB are free$", err, re.MULTILINE)
 

@@ -79,7 +79,8 @@ class Study:
     """More trainings by name, each with the keys of `gd` in which it differs, such as {adam: {optimizer: adam,
     step_size: 0.01}}. The name is its estimator in tables and figures."""
     device: str = "cpu"
-    """Where to train: cpu, cuda, cuda:1, …; auto: on a GPU if one is here. A run keeps what it began on."""
+    """Where to train: cpu, cuda, cuda:1, …; auto: on a GPU if one is here and, timed for a moment on each, saves more
+    than its start costs; shards that begin apart decide for themselves. A run keeps what it began on."""
     threads: Threads = Threads("auto")
     """Threads of PyTorch: `auto` (one for small cells, more while that is measured to be faster) or so many."""
     batch_cells: int = 1000

@@ -47,7 +47,7 @@ def pool_of(study: Study, job: Job, executor: Executor | None = None) -> Iterato
     if executor is not None:
         yield _of(executor, job)
     elif asked.kind == "processes":
-        with _processes(asked.workers.value or _default_workers(study), study.device, job) as pool:
+        with _processes(asked.workers.value or default_workers(study), study.device, job) as pool:
             yield pool
     elif asked.kind == "dask":
         with _dask(asked, study, job) as pool:
@@ -62,7 +62,8 @@ def _of(executor: Executor, job: Job) -> Pool:
     return Pool(lambda batches: executor.submit(compute_apart, job, batches), lambda: workers)
 
 
-def _default_workers(study: Study) -> int:
+def default_workers(study: Study) -> int:
+    """One a core, or one a GPU."""
     return n_cores() if study.device == "cpu" else max(1, len(_gpus()))
 
 
@@ -228,7 +229,7 @@ def _dask(asked: groups.Executor, study: Study, job: Job) -> Iterator[Pool]:
     own = {"distributed.scheduler.allowed-failures": 0, "distributed.admin.large-graph-warning-threshold": "1GB"}
     with dask.config.set(own), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        cluster, wanted = None, asked.workers.value or _default_workers(study)
+        cluster, wanted = None, asked.workers.value or default_workers(study)
         if not asked.scheduler:
             cluster = LocalCluster(wanted, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL)
 

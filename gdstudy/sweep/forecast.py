@@ -55,20 +55,20 @@ class Forecast:
         free = "" if self.available is None else f"; {in_bytes(self.available)} are free here"
         training = ""
         if self.most:
-            training = f", training {_duration(trained)} ({self.steps:.1e} steps expected, at most {self.most:.1e})"
+            training = f", training {duration(trained)} ({self.steps:.1e} steps expected, at most {self.most:.1e})"
         return "\n".join(
             [
                 f"cells     {self.cells:,} in {self.batches:,} batches",
                 f"memory    {in_bytes(self.memory)} for the largest batch, of memory={self.study.memory}{free}",
                 f"disk      about {in_bytes(self.disk)}: store, results.csv, figures and TensorBoard",
-                f"time      about {_duration(sum(self.seconds))} of one core: closed forms "
-                f"{_duration(closed)}{training}, figures and tables {_duration(drawn)}",
+                f"time      about {duration(sum(self.seconds))} of one core: closed forms "
+                f"{duration(closed)}{training}, figures and tables {duration(drawn)}",
                 "nothing was written; leave out --dry_run to run the study",
             ]
         )
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
@@ -143,19 +143,19 @@ class _Timed:
         self.closed = _run(study, dataset, replace(batch, trained=())).seconds
         self.training = self.steps = 0.0
         if batch.trained:
-            spread = _run(_shorter(study, _FEW_STEPS, 1), dataset, _spread(kind, batch))
+            spread = _run(shorter(study, _FEW_STEPS, 1), dataset, _spread(kind, batch))
             self.steps = float(sum(_expected(study.trained[rows["estimator"]], rows) for rows in spread.rows))
             self._train(study, dataset, batch, _SECONDS * share)
 
     def _train(self, study: Study, dataset: Dataset, batch: Batch, seconds: float) -> None:
         """Few steps, the same with more checkpoints, and more steps: what a cell, a checkpoint and a step cost."""
-        few = _run(_shorter(study, _FEW_STEPS, 1), dataset, batch)
-        often = _run(_shorter(study, _FEW_STEPS, 100), dataset, batch)
+        few = _run(shorter(study, _FEW_STEPS, 1), dataset, batch)
+        often = _run(shorter(study, _FEW_STEPS, 100), dataset, batch)
         # No more steps than take so many seconds if they were all that was timed.
         many = int(np.clip(few.steps / self.cells * seconds / few.seconds, 2 * _FEW_STEPS, _MANY_STEPS))
         of_checkpoint = max(0.0, (often.seconds - few.seconds) / (_looks(often.study) - _looks(few.study)))
         while True:
-            more = _run(_shorter(study, many, 1), dataset, batch)
+            more = _run(shorter(study, many, 1), dataset, batch)
             later = more.seconds - few.seconds - of_checkpoint * (_looks(more.study) - _looks(few.study))
             # What the steps take must stand out from what a batch takes without them.
             if later > _SEEN * few.seconds or many == _MANY_STEPS or more.seconds > _SECONDS:
@@ -190,7 +190,7 @@ def _run(study: Study, dataset: Dataset, batch: Batch) -> _Run:
     return _Run(study, min(seconds), [group for group in rows if group["estimator"] in study.trained])
 
 
-def _shorter(study: Study, most: int, checkpoints: int) -> Study:
+def shorter(study: Study, most: int, checkpoints: int) -> Study:
     """The study with few steps in every training, and so many checkpoints for each factor of ten."""
     gd = replace(study.gd, steps=min(most, study.gd.steps), checkpoints_per_decade=checkpoints)
     others = {

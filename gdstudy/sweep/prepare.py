@@ -10,8 +10,10 @@ import torch
 from gdstudy.data.dataset import Dataset
 from gdstudy.experiment.plan import check_memory
 from gdstudy.study.config import Study
+from gdstudy.study.console import tell
 from gdstudy.study.errors import StudyError
 from gdstudy.study.optimizers import OPTIMIZERS
+from gdstudy.sweep.device import on_the_faster
 from gdstudy.sweep.executors import check_executor
 from gdstudy.sweep.machine import available_memory, n_cores
 from gdstudy.sweep.run import load_datasets, resolved
@@ -26,12 +28,18 @@ def prepared(
 
     given: data sets from Python. earlier: what the study was before it grew.
     """
+    auto = study.device == "auto"
     study = _with_device(study)
     _check_optimizer(study)
     check_executor(study.executor)
     study, read = resolved(study, quiet, given)
     check_memory(study, _memory_of_a_worker(study), earlier)
-    return study, load_datasets(study, quiet, read)
+    datasets = load_datasets(study, quiet, read)
+    if auto:
+        study, why = on_the_faster(study, datasets)
+        if why and not quiet:
+            tell(why)
+    return study, datasets
 
 
 def _memory_of_a_worker(study: Study) -> int | None:
@@ -43,9 +51,10 @@ def _memory_of_a_worker(study: Study) -> int | None:
 
 
 def _with_device(study: Study) -> Study:
-    """The study on a device that is there; StudyError where the one it names is not."""
+    """The study on a device that is there, on the CPU until it is known whether a GPU is faster (`device`); StudyError
+    where the one it names is not."""
     if study.device == "auto":
-        return replace(study, device="cuda" if torch.cuda.is_available() else "cpu")
+        return replace(study, device="cpu")
     if study.device != "cpu":
         index = int(study.device.partition(":")[2] or 0)
         if index >= torch.cuda.device_count():

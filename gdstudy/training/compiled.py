@@ -17,7 +17,7 @@ from gdstudy.training.kernel import Layout, kernel
 class CompiledBlock:
     """As `gram.Block`. A: (C, tiles, depth, tile), Z, B, V: (C, k, width) and X are held as a `Kernel` takes them.
 
-    scale: (C, 2) a power of two that leaves ‖ZA − B‖² in float64's range, and what then makes the norm ‖∇L‖.
+    scale: (C, 2) as `norm_scale` says.
     """
 
     def __init__(
@@ -34,9 +34,7 @@ class CompiledBlock:
         self.B = pad(B, (0, tiling.width - self.n, 0, tiling.k - self.k)).contiguous()
         self.X = X if features is None else pack(features, X)
         self.Z, self.V = torch.zeros_like(self.B), torch.zeros_like(self.B[:, :, : tiling.width if momentum else 0])
-        unit = -exponent(B)
-        one = torch.ones_like(unit, dtype=torch.float64)
-        self.scale = torch.stack([times_power_of_two(one, unit), times_power_of_two(one / eta, -unit)], 1)
+        self.scale = norm_scale(B, eta)
 
     @property
     def work(self) -> int:
@@ -89,6 +87,13 @@ class CompiledBlock:
     def state(self) -> dict[str, Tensor]:
         """What steps have changed: Z and V, (C, k, n)."""
         return {name: getattr(self, name)[:, : self.k, : self.n] for name in ("Z", "V")}
+
+
+def norm_scale(B: Tensor, eta: Tensor) -> Tensor:
+    """A power of two that leaves ‖ZA − B‖² in float64's range, and what then makes the norm ‖∇L‖: (C, 2) float64."""
+    unit = -exponent(B)
+    one = torch.ones_like(unit, dtype=torch.float64)
+    return torch.stack([times_power_of_two(one, unit), times_power_of_two(one / eta, -unit)], 1)
 
 
 def pack(tiling: Layout, M: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from gdstudy.linalg.metrics import norm
 from gdstudy.linalg.threads import Pace
 from gdstudy.training.compiled import CompiledBlock
 from gdstudy.training.engine import Looked, Snapshot, readout_divergence
+from gdstudy.training.fused import FusedBlock, fuses
 from gdstudy.training.kernel import compiles
 
 # Gram matrices of this many bytes stay in a core's own cache while many steps are taken on them; of four times as many
@@ -78,7 +79,9 @@ class Block:
         return Looked.of(intervals[0], self.gradient_norm(), largest)
 
     def gradient_norm(self) -> Tensor:
-        return norm(self.gradient().flatten(1))
+        """‖∇L‖: (C,); on a GPU in float64, as of smaller cells beside these (`fused.py`)."""
+        found = norm(self.gradient().flatten(1))
+        return found if found.device.type == "cpu" else found.to(torch.float64)
 
     def gradient(self) -> Tensor:
         """Xᵀ(XW − Y), transposed: (C, k, P)."""
@@ -139,19 +142,20 @@ class Gram:
         residual = Y - X @ W0
         # Sizes in steps of 8: few products a step, little padding, and a size that depends on the cell alone.
         padded = torch.where(n_rows >= P, 0, ((n_rows + 7) // 8 * 8).clamp(max=n))
-        kind = CompiledBlock if compiles(X.device.type, n, P, Y.shape[-1]) else Block
-        self.blocks = []
+        otherwise = CompiledBlock if compiles(X.device.type, n, P, Y.shape[-1]) else Block
+        self.blocks: list[Block | CompiledBlock | FusedBlock] = []
         for size in padded.unique().tolist():
             cells = (padded == size).nonzero().squeeze(-1)
             x, r = X[cells, : size or n], residual[cells, : size or n]
             problem = (x @ x.mT, r, x) if size else (x.mT @ x, x.mT @ r, x[:, :0])
+            kind = FusedBlock if fuses(X.device, problem[0].shape[-1], Y.shape[-1]) else otherwise
             self.blocks.append(kind(cells, *problem, step_size[cells], momentum, threads))
         self.cells = torch.cat([block.cells for block in self.blocks])
         self.pace = Pace(max(n, P) * max(P, Y.shape[-1]), X.device, threads)
 
     def through(self, intervals: Sequence[int], first: Tensor, largest: Tensor, tolerance: float) -> Looked:
-        work = sum(block.work for block in self.blocks)
-        at_once = max(1, sum(steps * work <= AT_ONCE for steps in accumulate(intervals))) if work else 1
+        works = [block.work for block in self.blocks]
+        at_once = max(1, sum(steps * sum(works) <= AT_ONCE for steps in accumulate(intervals))) if all(works) else 1
         sizes = [len(block.cells) for block in self.blocks]
         bounds = zip(first.split(sizes), largest.split(sizes), strict=True)
         return Looked.together(
