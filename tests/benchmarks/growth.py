@@ -67,7 +67,7 @@ def against_N(settings: Settings) -> list[Row]:
 
 
 def against_steps(settings: Settings) -> list[Row]:
-    """`gradient_descent` end to end at N = P, with all that is looked at on the way; cells that are done take no more."""
+    """`gradient_descent` end to end at N = P, with all that is looked at on the way; who is done takes no more."""
     many = [1_000, 10_000, 100_000] if settings.quick else [1_000, 10_000, 100_000, 1_000_000]
     of = cells(64, 1, 20, np.array([64]))
     fits = [_fit(of, n) for n in many]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from gdstudy import gradient_descent
@@ -36,15 +36,18 @@ def both(monkeypatch):
     return states
 
 
-def compare(pairs, rounding):
+def compare(pairs, rounding, tolerance):
+    """The same steps, but of a cell whose gradient was so near the tolerance that rounding said whether it goes on."""
     for slow, fast in pairs:
-        scale = np.abs(slow.W).max(axis=(1, 2), initial=0)[:, None, None] + 1e-300
         assert fast.W.dtype == slow.W.dtype
         assert fast.gradient_norm.dtype == slow.gradient_norm.dtype
-        np.testing.assert_array_equal(fast.status, slow.status)
-        np.testing.assert_array_equal(fast.steps, slow.steps)
-        np.testing.assert_allclose(fast.W / scale, slow.W / scale, rtol=0, atol=rounding)
-        np.testing.assert_allclose(fast.gradient_norm, slow.gradient_norm, rtol=1e-5, atol=rounding)
+        same = slow.steps == fast.steps
+        ended = np.where(slow.steps < fast.steps, slow.gradient_norm, fast.gradient_norm)
+        assert (same | (np.abs(ended - tolerance) <= 20 * rounding * tolerance)).all()
+        np.testing.assert_array_equal(fast.status[same], slow.status[same])
+        scale = np.abs(slow.W).max(axis=(1, 2), initial=0)[:, None, None] + 1e-300
+        np.testing.assert_allclose((fast.W / scale)[same], (slow.W / scale)[same], rtol=0, atol=rounding)
+        np.testing.assert_allclose(fast.gradient_norm[same], slow.gradient_norm[same], rtol=1e-5, atol=rounding)
 
 
 @settings(max_examples=40, deadline=None)
@@ -52,6 +55,7 @@ def compare(pairs, rounding):
     seed=st.integers(0, 99), N=st.integers(1, 30), P=st.integers(1, 25), k=st.sampled_from([1, 2, 3, 5, 11]),
     share=st.floats(0.1, 1), momentum=st.sampled_from([0.0, 0.9]), single=st.booleans(), start=st.booleans(),
 )  # fmt: skip
+@example(seed=10, N=22, P=25, k=5, share=0.75, momentum=0.9, single=True, start=False)  # one that is near
 def test_descent_by_machine_code_is_descent_by_products(seed, N, P, k, share, momentum, single, start):
     X, Y, n_rows = stack(seed, N, P, k, max(1, round(share * min(N, P))))
     dtype = np.float32 if single else np.float64
@@ -63,7 +67,7 @@ def test_descent_by_machine_code_is_descent_by_products(seed, N, P, k, share, mo
             found.append(
                 list(gradient_descent(X.astype(dtype), Y.astype(dtype), [1, 7, 300], tolerance=1e-3, **options))
             )
-    compare(zip(*found, strict=True), 1e-3 if single else 1e-11)
+    compare(zip(*found, strict=True), 1e-3 if single else 1e-11, 1e-3)
 
 
 def test_steps_that_are_too_large_diverge_at_the_same_look(both):
