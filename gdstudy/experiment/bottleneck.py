@@ -28,6 +28,8 @@ from gdstudy.study.ablations import UNABLATED
 from gdstudy.study.config import Study
 from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
+from gdstudy.training.bottleneck_kernel import compiles_bottleneck
+from gdstudy.training.compiled import CompiledBottleneck
 from gdstudy.training.descent import State
 from gdstudy.training.engine import Saver
 from gdstudy.training.modules import Bottleneck
@@ -111,11 +113,16 @@ class BottleneckTask:
     ) -> Iterator[State]:
         problem = self.cells.stack.problem
         module = Bottleneck(*(p.to(self.dtype) for p in self.cells.start(start, self.training.init_scale)))
-        by_autograd = self.training.engine == "autograd"
         X, Y, weight = (a.to(self.dtype) for a in (problem.X, problem.Y, weights(self.training, self.step_size)))
-        objective = (Autograd if by_autograd else BottleneckByHand)(module, X, Y, weight)
+        objective = self._kind(X.device.type)(module, X, Y, weight)
         threads = self.cells.study.threads.value
         return train(objective, self.training, self.step_size, checkpoints, threads, on_check, saver)
+
+    def _kind(self, device: str) -> type[Autograd | BottleneckByHand]:
+        if self.training.engine == "autograd":
+            return Autograd
+        fast = self.training.plain and compiles_bottleneck(device, self.cells.k)
+        return CompiledBottleneck if fast else BottleneckByHand
 
     def _maps(self, W: Tensor) -> Tensor:
         """Flattened parameters (c, 2Dk) → the maps AB (c, D, D), float64."""

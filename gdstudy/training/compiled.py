@@ -10,8 +10,11 @@ from torch.nn.functional import pad
 
 from gdstudy.linalg.threads import all_threads, share
 from gdstudy.linalg.units import exponent, times_power_of_two
+from gdstudy.training.bottleneck_kernel import bottleneck_kernel
 from gdstudy.training.engine import Looked
 from gdstudy.training.kernel import Tiling, kernel
+from gdstudy.training.modules import Bottleneck
+from gdstudy.training.objectives import BottleneckByHand
 
 
 class CompiledBlock:
@@ -86,6 +89,44 @@ class CompiledBlock:
     def state(self) -> dict[str, Tensor]:
         """What steps have changed: Z and V, (C, k, n)."""
         return {name: getattr(self, name)[:, : self.k, : self.n] for name in ("Z", "V")}
+
+
+class CompiledBottleneck(BottleneckByHand):
+    """The same objective with its plain descent by machine code. `held`: S, G and Gᵀ as a `BottleneckKernel` takes them.
+
+    Layers stay PyTorch's tensors outside of `descend`, for whatever else is asked of them.
+    """
+
+    def __init__(self, module: Bottleneck, X: Tensor, Y: Tensor, weight: Tensor, sums: int | None = None) -> None:
+        super().__init__(module, X, Y, weight)
+        _, k, outputs = module.decoder.shape
+        self.kernel = bottleneck_kernel(self.S.shape[1], outputs, k, weight.dtype == torch.float32, sums)
+        self.untied = not torch.equal(self.S, self.G)
+        matrices = ((self.kernel.gram, self.S), (self.kernel.across, self.G), (self.kernel.back, self.G.mT))
+        self.held = [pack(*matrix) for matrix in matrices]
+
+    @torch.no_grad()
+    def descend(self, n_steps: int, threads: int | None) -> None:
+        """So many steps of plain gradient descent, each cell's by its weight."""
+        kernel, (A, B) = self.kernel, self.parameters
+        (C, D, k), outputs = A.shape, B.shape[2]
+        sizes = ((kernel.gram, D), (kernel.across, outputs))
+        rows = [pad(p, (0, t.width - n, 0, t.k - k)).contiguous() for p, (t, n) in zip((A.mT, B), sizes, strict=True)]
+
+        def take(begin: int, end: int) -> None:
+            U, V, T = (A.new_empty(t.k, t.width) for t in (kernel.gram, kernel.gram, kernel.across))
+            Q, M = A.new_empty(2, k, kernel.hidden)
+            arrays = (*rows, *self.held, self.weight, U, V, T, Q, M)
+            kernel.run(*(array.data_ptr() for array in arrays), self.untied, n_steps, begin, end)
+
+        operations = n_steps * sum(held.numel() for held in self.held) * k
+        share(take, C, threads or all_threads(), operations)
+        A.copy_(rows[0][:, :k, :D].mT)
+        B.copy_(rows[1][:, :k, :outputs])
+
+    def keep(self, mask: Tensor) -> None:
+        super().keep(mask)
+        self.held = [held[mask] for held in self.held]
 
 
 def pack(tiling: Tiling, M: Tensor) -> Tensor:

@@ -134,6 +134,22 @@ class Code:
         """The sum of a vector of doubles."""
         return self.call(f"llvm.vector.reduce.fadd.v{LANES}f64", self.ir.Constant(self.double, 0.0), values)
 
+    def totals(self, vectors: list[Any]) -> Any:
+        """The vector of the sums of at most LANES vectors; beyond them it repeats some.
+
+        By halves: of two vectors of m parts each, the first and the last half of every part are added.
+        """
+        lane, part = self.ir.IntType(32), LANES
+        while part > 1:
+            part //= 2
+            vectors = [vectors[i : i + 2] if i + 1 < len(vectors) else vectors[i:] * 2 for i in range(0, len(vectors), 2)]
+            halves = [
+                self.ir.Constant(self.vector(lane), [j for j in range(2 * LANES) if j // part % 2 == half])
+                for half in (0, 1)
+            ]
+            vectors = [self.b.fadd(*(self.b.shuffle_vector(*pair, half) for half in halves)) for pair in vectors]
+        return vectors[0]
+
     def call(self, name: str, *values: Any) -> Any:
         """One of LLVM's own functions, of the kind of its first argument."""
         kind = self.ir.FunctionType(values[0].type, [value.type for value in values])
