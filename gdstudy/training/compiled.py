@@ -13,8 +13,9 @@ from gdstudy.linalg.units import exponent, times_power_of_two
 from gdstudy.training.bottleneck_kernel import bottleneck_kernel
 from gdstudy.training.engine import Looked
 from gdstudy.training.kernel import Tiling, kernel
-from gdstudy.training.modules import Bottleneck
-from gdstudy.training.objectives import BottleneckByHand
+from gdstudy.training.modules import Bottleneck, ReLUAutoencoder
+from gdstudy.training.objectives import BottleneckByHand, ReLUByHand
+from gdstudy.training.relu_kernel import relu_kernel
 
 
 class CompiledBlock:
@@ -127,6 +128,39 @@ class CompiledBottleneck(BottleneckByHand):
     def keep(self, mask: Tensor) -> None:
         super().keep(mask)
         self.held = [held[mask] for held in self.held]
+
+
+class CompiledReLU(ReLUByHand):
+    """The same objective with its gradient by machine code. X is a view of `held`, rows padded as a `ReLUKernel` has
+    them."""
+
+    def __init__(self, module: ReLUAutoencoder, X: Tensor, weight: Tensor, n_rows: Tensor) -> None:
+        m, n = module.weight.shape[1:]
+        self.kernel = relu_kernel(n, m, X.dtype == torch.float32)
+        self.held, self.n_rows = self._padded(X), n_rows.to(torch.int64).contiguous()
+        super().__init__(module, self.held[..., :n], weight.contiguous(), n_rows)
+
+    def _padded(self, values: Tensor) -> Tensor:
+        return pad(values, (0, self.kernel.width - values.shape[-1])).contiguous()
+
+    @torch.no_grad()
+    def backward(self) -> None:
+        W, b = (self._padded(p) for p in self.parameters)
+        gradients = [torch.empty_like(W), torch.empty_like(b)]
+        arrays = [array.data_ptr() for array in (self.held, W, b, self.weight, *gradients, self.n_rows)]
+        N = self.held.shape[1]
+
+        def take(begin: int, end: int) -> None:
+            self.kernel.run(*arrays, N, begin, end)
+
+        share(take, len(W), torch.get_num_threads(), 4 * self.held.numel() * W.shape[1])
+        for p, gradient in zip(self.parameters, gradients, strict=True):
+            p.grad = gradient[..., : p.shape[-1]].contiguous()  # as fused optimizers go through it
+
+    def keep(self, mask: Tensor) -> None:
+        super().keep(mask)
+        self.held, self.n_rows = self.held[mask], self.n_rows[mask]
+        self.X = self.held[..., : self.X.shape[-1]]
 
 
 def pack(tiling: Tiling, M: Tensor) -> Tensor:
