@@ -49,8 +49,8 @@ def bottleneck_kernel(D: int, outputs: int, k: int, single: bool, sums: int | No
     """A ← A − η(SA·BBᵀ − GBᵀ), B ← B − η(AᵀSA·B − AᵀG), both from the same A and B, n_steps times for each cell.
 
     By rows of Aᵀ (k, D) and B (k, D′): with U = AᵀS, V = BGᵀ, T = AᵀG, Q = BBᵀ and M = UA the gradients are QU − V and
-    MB − T. eta: (C,). U, V, T, Q, M: room for those of one cell. untied: 0 where G is S, as of inputs without noise, and so
-    T is U; else 1. single: float32. sums: as in `Tiling.of`.
+    MB − T. eta: (C,). U, V, T, Q, M: room for those of one cell. untied: 0 where G is S, as of inputs without noise, so
+    that T is U; else 1. single: float32. sums: as in `Tiling.of`.
     """
     sums = sums or registers() * 3 // 4
     gram, across, back = (Tiling.of(*sizes, k, sums) for sizes in ((D, D), (D, outputs), (outputs, D)))

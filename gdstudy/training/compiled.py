@@ -93,7 +93,7 @@ class CompiledBlock:
 
 
 class CompiledBottleneck(BottleneckByHand):
-    """The same objective with its plain descent by machine code. `held`: S, G and Gᵀ as a `BottleneckKernel` takes them.
+    """The same objective with its plain descent by machine code. held: S, G and Gᵀ as a `BottleneckKernel` has them.
 
     Layers stay PyTorch's tensors outside of `descend`, for whatever else is asked of them.
     """
