@@ -33,7 +33,7 @@ from gdstudy.training.compiled import CompiledBottleneck
 from gdstudy.training.descent import State
 from gdstudy.training.engine import Saver
 from gdstudy.training.modules import Bottleneck
-from gdstudy.training.objectives import Autograd, BottleneckByHand
+from gdstudy.training.objectives import Autograd, BottleneckByHand, Objective
 
 
 class Bottlenecks:
@@ -114,15 +114,15 @@ class BottleneckTask:
         problem = self.cells.stack.problem
         module = Bottleneck(*(p.to(self.dtype) for p in self.cells.start(start, self.training.init_scale)))
         X, Y, weight = (a.to(self.dtype) for a in (problem.X, problem.Y, weights(self.training, self.step_size)))
-        objective = self._kind(X.device.type)(module, X, Y, weight)
         threads = self.cells.study.threads.value
-        return train(objective, self.training, self.step_size, checkpoints, threads, on_check, saver)
-
-    def _kind(self, device: str) -> type[Autograd | BottleneckByHand]:
+        objective: Objective
         if self.training.engine == "autograd":
-            return Autograd
-        fast = self.training.plain and compiles_bottleneck(device, self.cells.k)
-        return CompiledBottleneck if fast else BottleneckByHand
+            objective = Autograd(module, X, Y, weight)
+        elif self.training.plain and compiles_bottleneck(X.device.type, self.cells.k):
+            objective = CompiledBottleneck(module, X, Y, weight, threads)
+        else:
+            objective = BottleneckByHand(module, X, Y, weight)
+        return train(objective, self.training, self.step_size, checkpoints, threads, on_check, saver)
 
     def _maps(self, W: Tensor) -> Tensor:
         """Flattened parameters (c, 2Dk) → the maps AB (c, D, D), float64."""

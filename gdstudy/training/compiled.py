@@ -93,37 +93,63 @@ class CompiledBlock:
 
 
 class CompiledBottleneck(BottleneckByHand):
-    """The same objective with its plain descent by machine code. held: S, G and Gᵀ as a `BottleneckKernel` has them.
+    """The same objective by machine code, with its plain descent. held: S, G and Gᵀ as a `BottleneckKernel` has them.
 
-    Layers stay PyTorch's tensors outside of `descend`, for whatever else is asked of them.
+    Layers are PyTorch's tensors, for whatever else is asked of them. threads: at most so many; default all. sums: as in
+    `Tiling.of`.
     """
 
-    def __init__(self, module: Bottleneck, X: Tensor, Y: Tensor, weight: Tensor, sums: int | None = None) -> None:
+    def __init__(
+        self,
+        module: Bottleneck,
+        X: Tensor,
+        Y: Tensor,
+        weight: Tensor,
+        threads: int | None = None,
+        sums: int | None = None,
+    ) -> None:
         super().__init__(module, X, Y, weight)
         _, k, outputs = module.decoder.shape
+        self.threads = threads or all_threads()
         self.kernel = bottleneck_kernel(self.S.shape[1], outputs, k, weight.dtype == torch.float32, sums)
         self.untied = not torch.equal(self.S, self.G)
         matrices = ((self.kernel.gram, self.S), (self.kernel.across, self.G), (self.kernel.back, self.G.mT))
         self.held = [pack(*matrix) for matrix in matrices]
 
-    @torch.no_grad()
-    def descend(self, n_steps: int, threads: int | None) -> None:
+    def descend(self, n_steps: int) -> None:
         """So many steps of plain gradient descent, each cell's by its weight."""
+        layers, _, _ = self._run(n_steps, look=False)
+        for p, after in zip(self.parameters, layers, strict=True):
+            p.detach().copy_(after)
+
+    def backward(self) -> None:
+        _, gradients, _ = self._run(0, look=True)
+        for p, gradient in zip(self.parameters, gradients, strict=True):
+            p.grad = gradient.contiguous()
+
+    def losses(self) -> Tensor:
+        _, _, loss = self._run(0, look=True)
+        return 0.5 * self.squares + loss.to(self.squares.dtype)
+
+    @torch.no_grad()
+    def _run(self, n_steps: int, look: bool) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """(A, B) after so many steps, and if asked for their gradients and ½‖XAB − Y‖² − ½‖Y‖² of each cell."""
         kernel, (A, B) = self.kernel, self.parameters
         (C, D, k), outputs = A.shape, B.shape[2]
         sizes = ((kernel.gram, D), (kernel.across, outputs))
         rows = [pad(p, (0, t.width - n, 0, t.k - k)).contiguous() for p, (t, n) in zip((A.mT, B), sizes, strict=True)]
+        gradients = [torch.empty_like(row) if look else row[:0] for row in rows]
+        loss = A.new_empty(C, dtype=torch.float64)
 
         def take(begin: int, end: int) -> None:
             U, V, T = (A.new_empty(t.k, t.width) for t in (kernel.gram, kernel.gram, kernel.across))
             Q, M = A.new_empty(2, k, kernel.hidden)
-            arrays = (*rows, *self.held, self.weight, U, V, T, Q, M)
-            kernel.run(*(array.data_ptr() for array in arrays), self.untied, n_steps, begin, end)
+            arrays = (*rows, *self.held, self.weight, *gradients, U, V, T, Q, M, loss)
+            kernel.run(*(array.data_ptr() for array in arrays), self.untied, n_steps, look, begin, end)
 
-        operations = n_steps * sum(held.numel() for held in self.held) * k
-        share(take, C, threads or all_threads(), operations)
-        A.copy_(rows[0][:, :k, :D].mT)
-        B.copy_(rows[1][:, :k, :outputs])
+        share(take, C, self.threads, (n_steps + look) * sum(held.numel() for held in self.held) * k)
+        layers, gradients = ([a[:, :k, :D].mT, b[:, :k, :outputs]] for a, b in (rows, gradients))
+        return layers, gradients, loss
 
     def keep(self, mask: Tensor) -> None:
         super().keep(mask)

@@ -44,9 +44,9 @@ class Objective(Protocol):
 
 @runtime_checkable
 class Descends(Protocol):
-    """An objective that takes steps of plain descent by itself, many at once. threads: at most so many, default all."""
+    """An objective that takes steps of plain descent by itself, many at once."""
 
-    def descend(self, n_steps: int, threads: int | None) -> None: ...
+    def descend(self, n_steps: int) -> None: ...
 
 
 class Autograd:

@@ -79,7 +79,7 @@ class Optimised:
         if self.descent is None:
             self.pace.repeat(self._step, n_steps, len(self.cells))
         elif len(self.cells):
-            self.descent(n_steps, self.pace.fixed)
+            self.descent(n_steps)
             self.t += n_steps
 
     def _step(self) -> None:
