@@ -28,12 +28,11 @@ from gdstudy.study.ablations import UNABLATED
 from gdstudy.study.config import Study
 from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
-from gdstudy.training.bottleneck_kernel import compiles_bottleneck
-from gdstudy.training.compiled import CompiledBottleneck
+from gdstudy.training.compiled_layers import bottleneck_by_hand
 from gdstudy.training.descent import State
 from gdstudy.training.engine import Saver
 from gdstudy.training.modules import Bottleneck
-from gdstudy.training.objectives import Autograd, BottleneckByHand, Objective
+from gdstudy.training.objectives import Autograd, Objective
 
 
 class Bottlenecks:
@@ -118,10 +117,8 @@ class BottleneckTask:
         objective: Objective
         if self.training.engine == "autograd":
             objective = Autograd(module, X, Y, weight)
-        elif self.training.plain and compiles_bottleneck(X.device.type, self.cells.k):
-            objective = CompiledBottleneck(module, X, Y, weight, threads)
         else:
-            objective = BottleneckByHand(module, X, Y, weight)
+            objective = bottleneck_by_hand(module, X, Y, weight, threads)
         return train(objective, self.training, self.step_size, checkpoints, threads, on_check, saver)
 
     def _maps(self, W: Tensor) -> Tensor:

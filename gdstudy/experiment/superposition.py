@@ -21,12 +21,11 @@ from gdstudy.linalg.metrics import dimensionality
 from gdstudy.study.config import Study
 from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
-from gdstudy.training.compiled import CompiledReLU
+from gdstudy.training.compiled_layers import relu_by_hand
 from gdstudy.training.descent import State
 from gdstudy.training.engine import Saver
 from gdstudy.training.modules import ReLUAutoencoder
-from gdstudy.training.objectives import Autograd, Objective, ReLUByHand
-from gdstudy.training.relu_kernel import compiles_relu
+from gdstudy.training.objectives import Autograd, Objective
 
 # Numbers of a chunk of rows of the data set, and outputs of a stack that are held at once while it is measured: each is
 # gone through several times, on a CPU in its cache.
@@ -110,8 +109,7 @@ class SuperpositionTask:
         if self.training.engine == "autograd":
             objective = Autograd(module, self.X, self.X, weight, n_rows)
         else:
-            kind = CompiledReLU if compiles_relu(self.device.type, self.m) else ReLUByHand
-            objective = kind(module, self.X, weight, n_rows)
+            objective = relu_by_hand(module, self.X, weight, n_rows)
         threads = self.cells.study.threads.value
         return train(objective, self.training, self.step_size, checkpoints, threads, on_check, saver)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gdstudy.linalg import threads as threads_of
 from gdstudy.study.status import Status
 from gdstudy.training.bottleneck_kernel import compiles_bottleneck
-from gdstudy.training.compiled import CompiledBottleneck
+from gdstudy.training.compiled_layers import CompiledBottleneck
 from gdstudy.training.descent import descend
 from gdstudy.training.modules import Bottleneck
 from gdstudy.training.objectives import Autograd, BottleneckByHand

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gdstudy.linalg import threads as threads_of
-from gdstudy.training.compiled import CompiledReLU
+from gdstudy.training.compiled_layers import CompiledReLU
 from gdstudy.training.modules import ReLUAutoencoder
 from gdstudy.training.objectives import Autograd, ReLUByHand
 from gdstudy.training.optimised import Optimised
