@@ -45,7 +45,7 @@ class CompiledBottleneck(BottleneckByHand):
         threads: int | None = None,
         sums: int | None = None,
     ) -> None:
-        super().__init__(module, X, Y, weight)
+        super().__init__(module, X, Y, weight.contiguous())
         _, k, outputs = module.decoder.shape
         self.threads = threads or all_threads()
         self.kernel = bottleneck_kernel(self.S.shape[1], outputs, k, weight.dtype == torch.float32, sums)
