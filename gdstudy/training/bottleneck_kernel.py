@@ -19,7 +19,7 @@ from gdstudy.training.llvm import LANES, Code, registers
 _REAL = ("A", "B", "S", "G", "Gt", "eta", "dA", "dB", "U", "V", "T", "Q", "M")
 _ARRAYS = {**dict.fromkeys(_REAL, "real"), "loss": "double"}
 _COUNTS = ("untied", "n_steps", "look", "begin", "end")
-# Of so many hidden units a step takes a third of PyTorch's time at D = 64 and half of it at 784, of 8 a sixth to a fifth.
+# Of so many hidden units a step takes a third of PyTorch's time at D = 64 and half at 784, of 8 a sixth to a fifth.
 _MOST_HIDDEN = 32
 
 
