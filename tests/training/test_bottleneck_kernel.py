@@ -18,17 +18,19 @@ from gdstudy.training.optimizers import Schedule, torch_optimizer
 from tests.training.test_objectives import assert_the_same
 
 
-def problem(seed, C, N, D, k, outputs=None, dtype=torch.float64, start=0.3, share=0.5):
-    """Layers, rows, targets (None: the rows themselves) and step sizes, a share of what is stable at the optimum."""
+def problem(seed, C, N, D, k, outputs=None, dtype=torch.float64, start=0.5):
+    """Layers of norms near `start`, rows, targets (None: the rows themselves) and step sizes, half of what is stable at
+    the optimum."""
     random = np.random.default_rng(seed)
 
     def draw(*shape):
         return torch.from_numpy(random.standard_normal(shape))
 
-    layers, X = (start * draw(C, D, k), start * draw(C, k, outputs or D)), draw(C, N, D)
+    size = start / (max(D, outputs or D) ** 0.5 + k**0.5)
+    layers, X = (size * draw(C, D, k), size * draw(C, k, outputs or D)), draw(C, N, D)
     Y = X if outputs is None else draw(C, N, outputs)
     best = torch.linalg.matrix_norm(torch.linalg.lstsq(X, Y, driver="gelsd").solution, 2).clamp(min=1)
-    eta = share / (torch.linalg.matrix_norm(X, 2).square() * best)
+    eta = 0.5 / (torch.linalg.matrix_norm(X, 2).square() * best)
     return [part.to(dtype) for part in (*layers, X, Y, eta)]
 
 
