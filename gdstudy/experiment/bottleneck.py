@@ -28,10 +28,11 @@ from gdstudy.study.ablations import UNABLATED
 from gdstudy.study.config import Study
 from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
+from gdstudy.training.compiled_layers import bottleneck_by_hand
 from gdstudy.training.descent import State
 from gdstudy.training.engine import Saver
 from gdstudy.training.modules import Bottleneck
-from gdstudy.training.objectives import Autograd, BottleneckByHand
+from gdstudy.training.objectives import Autograd, Objective
 
 
 class Bottlenecks:
@@ -111,10 +112,13 @@ class BottleneckTask:
     ) -> Iterator[State]:
         problem = self.cells.stack.problem
         module = Bottleneck(*(p.to(self.dtype) for p in self.cells.start(start, self.training.init_scale)))
-        by_autograd = self.training.engine == "autograd"
         X, Y, weight = (a.to(self.dtype) for a in (problem.X, problem.Y, weights(self.training, self.step_size)))
-        objective = (Autograd if by_autograd else BottleneckByHand)(module, X, Y, weight)
         threads = self.cells.study.threads.value
+        objective: Objective
+        if self.training.engine == "autograd":
+            objective = Autograd(module, X, Y, weight)
+        else:
+            objective = bottleneck_by_hand(module, X, Y, weight, threads)
         return train(objective, self.training, self.step_size, checkpoints, threads, on_check, saver)
 
     def _maps(self, W: Tensor) -> Tensor:

@@ -66,15 +66,22 @@ class Stack:
             w.new_zeros(len(w), k) if p.test_shift is None else (p.test_shift.to(w).unsqueeze(1) @ w).squeeze(1)
             for p, w in zip(problems, tested, strict=True)
         ]
-        # All levels side by side: one product with the rows for all of them.
-        z = errors.of_levels(gaps, linear)
-        shifted = any(p.test_shift is not None for p in problems)
-        test = errors.sums(z, torch.cat(shifts, -1))[0] if shifted else errors.squares(z)
         # Where only the test rows differ, W and Y are the very same: what the training rows say is said once.
         which, first = distinct([(id(w), id(p.Y)) for p, w in zip(problems, W, strict=True)])
         n_distinct, every_W = len(first), side_by_side([W[i] for i in first])
-        predictions = errors.rows[..., : problem.X.shape[-1]] @ every_W
-        train = predictions.sub_(side_by_side([problems[i].Y for i in first])).square_().sum(1)
+        residuals = errors.rows[..., : problem.X.shape[-1]] @ every_W
+        for part, i in zip(residuals.split(k, -1), first, strict=True):
+            part.sub_(problems[i].Y)
+        train = residuals.square_().sum(1)
+        # All levels side by side: one product with the rows for all of them.
+        z = errors.of_levels(gaps, linear)
+        if any(p.test_shift is not None for p in problems):
+            test = errors.sums(z, torch.cat(shifts, -1))[0]
+        else:
+            # Of the problem itself the training rows have just been asked. For one output there is little to save, and
+            # last digits would be others.
+            asked = k > 1 and len(problems) == 1 and problems[0] is problem
+            test = errors.squares(z, train if asked else None)
         spec, size = problem.spectrum, frobenius(every_W, n_distinct)
         values = {
             "train_mse": (train / errors.n_train[:, None]).unflatten(-1, (n_distinct, k)).mean(-1),

@@ -21,13 +21,16 @@ from gdstudy.linalg.metrics import dimensionality
 from gdstudy.study.config import Study
 from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
+from gdstudy.training.compiled_layers import relu_by_hand
 from gdstudy.training.descent import State
 from gdstudy.training.engine import Saver
 from gdstudy.training.modules import ReLUAutoencoder
-from gdstudy.training.objectives import Autograd, Objective, ReLUByHand
+from gdstudy.training.objectives import Autograd, Objective
 
-# Outputs of a stack that are held at once while it is measured.
+# Numbers of a chunk of rows of the data set, and outputs of a stack that are held at once while it is measured: each is
+# gone through several times, on a CPU in its cache.
 CPU_CHUNK, GPU_CHUNK = 1 << 21, 1 << 28
+CPU_OUTPUTS = 1 << 18
 # Hidden data points of the first seed that are kept for the pictures.
 HIDDEN_POINTS = 1000
 
@@ -83,7 +86,8 @@ class SuperpositionTask:
     def __init__(self, cells: Superpositions, training: Training) -> None:
         self.cells, self.training, self.dtype = cells, training, getattr(torch, training.dtype)
         self.device, self.n_train, self.m = cells.device, cells.n_train, cells.m
-        self.chunk = CPU_CHUNK if self.device.type == "cpu" else GPU_CHUNK
+        on_cpu = self.device.type == "cpu"
+        self.chunk, self.outputs = (CPU_CHUNK, CPU_OUTPUTS) if on_cpu else (GPU_CHUNK, GPU_CHUNK)
         self.X = cells.rows(training.dtype)
         self.step_size = torch.full((len(cells.batch.cells),), float(training.step_size.value), dtype=self.dtype)
         self.step_size_limit = torch.full_like(self.step_size, torch.nan)
@@ -105,7 +109,7 @@ class SuperpositionTask:
         if self.training.engine == "autograd":
             objective = Autograd(module, self.X, self.X, weight, n_rows)
         else:
-            objective = ReLUByHand(module, self.X, weight, n_rows)
+            objective = relu_by_hand(module, self.X, weight, n_rows)
         threads = self.cells.study.threads.value
         return train(objective, self.training, self.step_size, checkpoints, threads, on_check, saver)
 
@@ -155,7 +159,7 @@ class SuperpositionTask:
     def _squares(self, X: Tensor, weight: Tensor, bias: Tensor, n_rows: Tensor | None = None) -> np.ndarray:
         """Σ‖x̂ − x‖² of each cell over rows X, the first n_rows (c,) of them, summed in float64: (c,)."""
         total = torch.zeros(len(weight), dtype=torch.float64, device=X.device)
-        size = max(1, self.chunk // (len(weight) * X.shape[-1]))
+        size = max(1, self.outputs // (len(weight) * X.shape[-1]))
         for first in range(0, X.shape[1], size):
             part = X[:, first : first + size]
             Z = torch.baddbmm(bias.unsqueeze(1), part @ weight.mT, weight)

@@ -120,14 +120,17 @@ class SplitErrors:
     def _row_sums(self) -> Tensor:
         return self.rows.sum(1, keepdim=True)
 
-    def squares(self, z: Tensor) -> Tensor:
-        """Over the test rows of each cell, Σ ([φ y]·z)²: (C, m) for z as in `sums`."""
+    def squares(self, z: Tensor, of_training: Tensor | None = None) -> Tensor:
+        """Over the test rows of each cell, Σ ([φ y]·z)²: (C, m) for z as in `sums`. of_training: the same over its
+        training rows, if it is known."""
         if self.frame is not None:
             return self.sums(z)[0]
         squares = z.new_empty(len(z), z.shape[2])
         for cells, g in self._draws():
             squares[cells] = self._all_squares(z[cells].mT, g)
-        return squares.sub_((self.rows @ z).square_().sum(1)).clamp_(min=0)
+        if of_training is None:
+            of_training = (self.rows @ z).square_().sum(1)
+        return squares.sub_(of_training).clamp_(min=0)
 
     def sums(self, z: Tensor, shift: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Over the test rows of each cell, Σ ([φ y]·z + s)² and Σ ([φ y]·z + s): each (C, m).

@@ -19,7 +19,9 @@ from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS, Model
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.values import Sizes
+from gdstudy.training.bottleneck_kernel import compiles_bottleneck
 from gdstudy.training.kernel import compiles
+from gdstudy.training.relu_kernel import compiles_relu
 
 # Multiplications that take as long as: what a cell costs beside its SVD and what the SVD of r modes costs r² times
 # beside its products; a row of results. Measured on one core of 10⁹ multiplications a second; rough.
@@ -43,6 +45,10 @@ class Costs:
 
 _BY_PYTORCH = Costs(faster=1, look=2.5e3, cell=0, mode=0, call=5e3, looking=1.5e5, begin=1e7)
 _IN_MACHINE_CODE = Costs(faster=7, look=0, cell=1.5e5, mode=400, call=0, looking=5e4, begin=1e7)
+_BOTTLENECKS_IN_MACHINE_CODE = replace(_BY_PYTORCH, call=0)
+_ROWS_IN_MACHINE_CODE = replace(_BY_PYTORCH, look=2e4)
+# What a step of an optimizer of torch.optim costs however few cells run.
+_OF_AN_OPTIMIZER = 1.5e5
 # Training looks at t and each time t has grown by this part of it.
 LOOKS = 64
 # How many times larger κ is where columns are correlated, as those of real data.
@@ -111,27 +117,39 @@ def _stage(study: Study, batch: Batch, name: str) -> Stage:
     """One training from one start."""
     training, model, size = study.trained[name], MODELS[batch.model], _size(study, batch)
     counts = Counter(n for n, _ in batch.cells)
-    compiled = _on_gram(training, model) and compiles(study.device, max(counts), size.P, size.k)
-    costs = _IN_MACHINE_CODE if compiled else _BY_PYTORCH
+    costs = _costs(study.device, training, model, size, max(counts))
     steps = of_steps = looks = longest = beside = 0.0
     for n, cells in counts.items():
         t = expected_steps(training, model, n, size.P, study.facts(batch.dataset).isotropic)
         steps, longest = steps + cells * t, max(longest, t)
-        of_steps += cells * t * _of_step(training, model, size, n, max(counts)) / costs.faster
+        of_steps += cells * t * _of_step(training, model, size, n, max(counts), costs)
         looks += cells * looks_until(t)
         beside += cells * (costs.cell + costs.mode * min(n, size.P) ** 2)
+    fixed = not OPTIMIZERS[training.optimizer].plain
+    call = _OF_AN_OPTIMIZER if fixed else costs.call
     of_look = costs.look + 10 * size.P * size.k + beside / looks
-    calls = longest * costs.call + looks_until(longest) * costs.looking + costs.begin
+    calls = longest * call + looks_until(longest) * costs.looking + costs.begin
     if model.on_rows:  # it is measured on all rows of its data, at its start and at its end
         calls += len(batch.cells) * 2 * size.n_rows * size.P * (3 + size.m)
-    fixed = not OPTIMIZERS[training.optimizer].plain
     work = of_steps + looks * of_look + calls
-    return Stage(work, of_steps / steps, of_look, costs.call, costs.looking, fixed)
+    return Stage(work, of_steps / steps, of_look, call, costs.looking, fixed)
 
 
 def _on_gram(training: Training, model: Model) -> bool:
     """Whether its steps are those of `training.gram`."""
     return not (model.layered or model.on_rows or training.engine == "autograd") and training.plain
+
+
+def _costs(device: str, training: Training, model: Model, size: Footprint, most: int) -> Costs:
+    """Of what takes the steps of cells that have at most so many rows."""
+    if training.engine == "autograd":
+        return _BY_PYTORCH
+    if model.on_rows:
+        return _ROWS_IN_MACHINE_CODE if compiles_relu(device, size.m) else _BY_PYTORCH
+    if model.layered:
+        return _BOTTLENECKS_IN_MACHINE_CODE if training.plain and compiles_bottleneck(device, size.m) else _BY_PYTORCH
+    on_gram = _on_gram(training, model) and compiles(device, most, size.P, size.k)
+    return _IN_MACHINE_CODE if on_gram else _BY_PYTORCH
 
 
 def looks_until(t: float) -> float:
@@ -153,13 +171,17 @@ def expected_steps(training: Training, model: Model, n: int, P: int, isotropic: 
     return min(training.steps, -math.log(training.tolerance) * condition ** (1 if training.momentum else 2))
 
 
-def _of_step(training: Training, model: Model, size: Footprint, n: int, most: int) -> float:
+def _of_step(training: Training, model: Model, size: Footprint, n: int, most: int, costs: Costs) -> float:
     """Multiplications of one step of one cell, in a stack whose cells have at most so many rows."""
     P, k, m = size.P, size.k, size.m
+    if costs is _ROWS_IN_MACHINE_CODE:
+        return n * (10 + 0.3 * P * m)
+    if costs is _BOTTLENECKS_IN_MACHINE_CODE:
+        return P * P * m / 8
     if model.on_rows:
         return most * P * (5 + m / 2)  # of all rows of the stack, those of smaller cells are zero
     if model.layered:
         return 3000 + 4 * P * P + 5 * P * m
     if not _on_gram(training, model):
         return 3 * n * P * k
-    return 50 + min(n, P) ** 2 * k / 2
+    return (50 + min(n, P) ** 2 * k / 2) / costs.faster

@@ -123,8 +123,15 @@ class Code:
     def splat(self, value: Any) -> Any:
         """The vector of one number, LANES times."""
         empty = self.ir.Constant(self.vector(value.type), self.ir.Undefined)
-        alone = self.b.insert_element(empty, value, self.ir.Constant(self.ir.IntType(32), 0))
-        return self.b.shuffle_vector(alone, empty, self.ir.Constant(self.vector(self.ir.IntType(32)), None))
+        return self.lane(self.b.insert_element(empty, value, self.ir.Constant(self.ir.IntType(32), 0)), 0)
+
+    def lane(self, values: Any, number: int) -> Any:
+        """The vector of one of a vector's numbers, LANES times."""
+        return self._shuffled(values, values, [number] * LANES)
+
+    def _shuffled(self, first: Any, second: Any, lanes: list[int]) -> Any:
+        """The vector of these of the 2·LANES numbers of two."""
+        return self.b.shuffle_vector(first, second, self.ir.Constant(self.vector(self.ir.IntType(32)), lanes))
 
     def doubles(self, values: Any) -> Any:
         return values if self.real == self.double else self.b.fpext(values, self.vector(self.double))
@@ -161,6 +168,19 @@ class Code:
     def total(self, values: Any) -> Any:
         """The sum of a vector of doubles."""
         return self.call(f"llvm.vector.reduce.fadd.v{LANES}f64", self.ir.Constant(self.double, 0.0), values)
+
+    def totals(self, vectors: list[Any]) -> Any:
+        """The vector of the sums of at most LANES vectors; beyond them it repeats some.
+
+        By halves: of two vectors of m parts each, the first and the last half of every part are added.
+        """
+        part = LANES
+        while part > 1:
+            part //= 2
+            first, last = ([i for i in range(2 * LANES) if i // part % 2 == half] for half in (0, 1))
+            pairs = [(vectors[i], vectors[min(i + 1, len(vectors) - 1)]) for i in range(0, len(vectors), 2)]
+            vectors = [self.b.fadd(self._shuffled(*pair, first), self._shuffled(*pair, last)) for pair in pairs]
+        return vectors[0]
 
     def call(self, name: str, *values: Any) -> Any:
         """One of LLVM's own functions, of the kind of its first argument."""

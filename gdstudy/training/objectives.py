@@ -6,7 +6,7 @@ the step size η_c of cell c; a loss that is a mean over its N_c rows has 2/N_c 
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,13 @@ class Objective(Protocol):
     def energy(self) -> Tensor: ...
     def backward(self) -> None: ...
     def keep(self, mask: Tensor) -> None: ...
+
+
+@runtime_checkable
+class Descends(Protocol):
+    """An objective that takes steps of plain descent by itself, many at once."""
+
+    def descend(self, n_steps: int) -> None: ...
 
 
 class Autograd:

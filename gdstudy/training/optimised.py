@@ -12,7 +12,7 @@ from torch import Tensor
 from gdstudy.linalg.metrics import norm
 from gdstudy.linalg.threads import Pace
 from gdstudy.training.engine import Looked, Snapshot
-from gdstudy.training.objectives import Objective
+from gdstudy.training.objectives import Descends, Objective
 from gdstudy.training.optimizers import Plain, Schedule, is_plain, torch_optimizer
 
 # What proves divergence of a deep model, whose gradient grows without bound as it leaves a saddle: growth of the loss.
@@ -68,13 +68,19 @@ class Optimised:
         self.cells = torch.arange(len(objective.weight), device=objective.weight.device)
         # Only plain descent at one step size must go down.
         self.descends = objective.monotone and optimizer is None and (schedule is None or schedule.shape == "constant")
+        plain = optimizer is None and schedule is None
+        self.descent = objective.descend if plain and isinstance(objective, Descends) else None
         self.first_loss = self.best_loss = objective.losses()
         # A start at the optimum has no loss to measure growth by; an output of zero has.
         self.bound = LOSS_DIVERGENCE * torch.maximum(self.first_loss, objective.energy())
         self.best_at = torch.zeros_like(self.cells)
 
     def advance(self, n_steps: int) -> None:
-        self.pace.repeat(self._step, n_steps, len(self.cells))
+        if self.descent is None:
+            self.pace.repeat(self._step, n_steps, len(self.cells))
+        elif len(self.cells):
+            self.descent(n_steps)
+            self.t += n_steps
 
     def _step(self) -> None:
         self.objective.backward()

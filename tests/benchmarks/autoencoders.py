@@ -13,8 +13,8 @@ from gdstudy.experiment.plan import plan
 from gdstudy.study.models import MODELS
 from gdstudy.study.parser import find_config, read_study
 from gdstudy.sweep.run import load_datasets
+from gdstudy.training.compiled_layers import bottleneck_by_hand, relu_by_hand
 from gdstudy.training.modules import Bottleneck, ReLUAutoencoder
-from gdstudy.training.objectives import BottleneckByHand, ReLUByHand
 from gdstudy.training.optimised import optimised
 from tests.benchmarks import layered
 from tests.benchmarks.layered import Layered, LayeredStepper
@@ -35,10 +35,10 @@ def ours(of: Layered) -> LayeredStepper:
     X, eta, *start = (torch.from_numpy(a.copy()) for a in (of.X, of.eta, *of.start))
     if of.relu:
         n_rows = torch.full((len(X),), X.shape[1])
-        objective = ReLUByHand(ReLUAutoencoder(*start), X, torch.full_like(eta, 2 / X.shape[1]), n_rows)
+        objective = relu_by_hand(ReLUAutoencoder(*start), X, torch.full_like(eta, 2 / X.shape[1]), n_rows)
         engine = optimised(objective, "adamw", eta, {"weight_decay": layered.WEIGHT_DECAY}, None, None)
     else:
-        engine = optimised(BottleneckByHand(Bottleneck(*start), X, X, eta), "gd", eta, {}, None, None)
+        engine = optimised(bottleneck_by_hand(Bottleneck(*start), X, X, eta), "gd", eta, {}, None, None)
     return LayeredStepper(engine.advance, lambda: engine.solution().numpy(), len(X))
 
 

@@ -32,6 +32,9 @@ RUNS = {  # name → config, and keys that are changed
     "paper_fast": ("paper.yaml", {"seeds": 50}),
     "random_features_fast": ("random_features.yaml", {"seeds": 20}),
     "momentum_fast": ("momentum.yaml", {"seeds": 200}),
+    "bottleneck": ("bottleneck_autoencoder.yaml", {"seeds": 2, "gd.steps": 1000}),
+    "bottleneck_fast": ("bottleneck_autoencoder.yaml", {"seeds": 4}),
+    "superposition_fast": ("superposition.yaml", {"seeds": 5, "gd.steps": 1000}),
 }
 
 

@@ -83,6 +83,7 @@ def test_every_cell_is_the_loop_one_would_write(engine, optimizer):
 def test_errors_are_the_same_however_rows_are_cut(monkeypatch):
     whole = computed(tiny_study()).results
     monkeypatch.setattr(module, "CPU_CHUNK", 30)
+    monkeypatch.setattr(module, "CPU_OUTPUTS", 30)
     cut = computed(tiny_study()).results
     for name in ("test_mse", "train_mse", "weight_norm"):
         np.testing.assert_allclose(cut[name], whole[name], rtol=1e-12)

@@ -150,6 +150,15 @@ def test_residual_and_value_are_predictions_with_and_without_the_targets():
     np.testing.assert_allclose(rows @ errors.value(readouts), X @ W)
 
 
+def test_what_the_training_rows_say_may_be_known():
+    random = np.random.default_rng(0)
+    errors, _ = setting([random.standard_normal((30, 5))], [(4, 0), (17, 1)])
+    z = torch.from_numpy(random.standard_normal((2, 5, 3)))
+    known = (errors.rows @ z).square().sum(1)
+    assert torch.equal(errors.squares(z, known), errors.squares(z))
+    assert bool((errors.squares(z, torch.zeros_like(known)) > errors.squares(z)).all())  # of all rows
+
+
 def test_a_test_error_of_zero_never_comes_out_negative():
     """The difference of two equal sums rounds to either side of zero; a mean square is at least zero."""
     random = np.random.default_rng(0)

@@ -44,9 +44,20 @@ def test_most_steps_are_needed_at_the_threshold(P):
     assert expected_steps(dataclasses.replace(training, optimizer="heavy_ball", momentum=0.9), model, P, P) < steps[P]
 
 
-def test_what_machine_code_does_not_take_costs_what_pytorch_does(monkeypatch):
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"models": ["bottleneck"], "n_hidden": [2]},
+        {
+            **{"datasets": ["sparse_features"], "models": ["superposition"], "n_hidden": [2]},
+            "gd": Training(optimizer="adamw", step_size=0.01),
+        },
+    ],
+)
+def test_what_machine_code_does_not_take_costs_what_pytorch_does(keys, monkeypatch):
     def of(**changes):
-        study = small_study(datasets=["diabetes"], **changes)
+        study = small_study(**{"datasets": ["diabetes"], **keys, **changes})
         return sum(expected_work(study, batch) for batch in plan(study))
 
     compiled, elsewhere = of(), of(device="cuda")
