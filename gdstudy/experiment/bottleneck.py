@@ -87,7 +87,7 @@ class BottleneckTask:
         self.step_size, self.step_size_limit = self._step_sizes()
         self.changed = torch.arange(0)  # there is no ablation
         self.columns: Columns = geometry([cells.stack.problem]) | cells.stack.of_targets
-        self._running = Running(cells.stack, cells.best)
+        self._running = Running(cells.stack, cells.best, cells.study.threads.value)
         # Steps (C,) and exact strengths (C, k) that were asked for last: the next go on from there.
         self._reached: tuple[Tensor, Tensor] | None = None
 

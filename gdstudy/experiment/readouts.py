@@ -103,7 +103,7 @@ class ReadoutTask:
         self.step_size = self._step_sizes()
         self.step_size_limit = 2 * (1 + training.momentum) / self.problem.spectrum.s[:, 0].square()
         self.columns: Columns = geometry([self.problem]) | cells.stack.of_targets
-        self._running = Running(cells.stack, self.limit)
+        self._running = Running(cells.stack, self.limit, cells.study.threads.value)
         self._seen = product(self.rest.spectrum.U.mT, self.rest.Y)
 
     def _start(self) -> Tensor | None:

@@ -41,9 +41,9 @@ class Stack:
     of_targets: dict[str, float]
     accuracies: SplitAccuracies | None = None
 
-    def at(self, cells: Tensor) -> Stack:
-        """The given cells (c,) of the batch, in order and each once."""
-        if len(cells) == len(self.n_train):  # all of them: nothing to copy
+    def at(self, cells: Tensor | slice) -> Stack:
+        """The given cells (c,) of the batch, in order and each once; of a slice of it without a copy."""
+        if isinstance(cells, Tensor) and len(cells) == len(self.n_train):  # all of them: nothing to copy
             return self
         problem, errors = self.problem, self.errors.at(cells)
         X, Y = errors.rows.split([problem.X.shape[-1], problem.Y.shape[-1]], -1)  # the very same: copied once

@@ -55,7 +55,7 @@ class SplitAccuracies:
                 among_all[cells] = hits.sum(1)
         return among_rows, among_all
 
-    def at(self, cells: Tensor) -> SplitAccuracies:
+    def at(self, cells: Tensor | slice) -> SplitAccuracies:
         """The same for the given cells (c,)."""
         draw, rows, n_train, mean = (values[cells] for values in (self.draw, self.rows, self.n_train, self.mean))
         frame = None if self.frame is None else self.frame.at(cells)

@@ -61,7 +61,7 @@ class Frame:
         """The frame of the first m columns."""
         return Frame(self.location[:, :m], self.scale[:, :m])
 
-    def at(self, cells: Tensor) -> Frame:
+    def at(self, cells: Tensor | slice) -> Frame:
         """The same for the given cells (c,) of the stack."""
         return Frame(self.location[cells], self.scale[cells])
 

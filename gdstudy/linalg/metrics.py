@@ -195,7 +195,7 @@ class SplitErrors:
         centred = squares / n - 2 * mean * self.everything.total[self.draw, :P] / n + mean.square()
         return (centred / scale.square()).sum(1).sqrt()
 
-    def at(self, cells: Tensor) -> SplitErrors:
+    def at(self, cells: Tensor | slice) -> SplitErrors:
         """The same for the given cells (c,) of the stack."""
         frame = None if self.frame is None else self.frame.at(cells)
         return SplitErrors(self.everything, self.draw[cells], self.rows[cells], self.n_train[cells], frame)

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache
 from itertools import pairwise
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from threadpoolctl import ThreadpoolController
@@ -73,20 +73,23 @@ def _blas() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def share(work: Callable[[int, int], None], n: int, threads: int, operations: int) -> None:
+Result = TypeVar("Result")
+
+
+def share(
+    work: Callable[[int, int], Result], n: int, threads: int, operations: int, parts: int = _PARTS
+) -> list[Result]:
     """work(begin, end) for all of 0 … n, of so many operations together, on several of Python's threads.
 
-    For work that lets other threads go on. Who is done takes the next part: nobody waits but at the end, and a busy
-    core costs no more than its share.
+    For work that lets other threads go on. Who is done takes the next part, of so many for each thread: nobody waits
+    but at the end, and a busy core costs no more than its share.
     """
     threads = min(threads, n, 1 + operations // _WORTH_A_THREAD)
     if threads <= 1:
-        work(0, n)
-        return
-    parts = min(n, _PARTS * threads)
+        return [work(0, n)]
+    parts = min(n, parts * threads)
     ends = [n * part // parts for part in range(parts + 1)]
-    for done in [_pool(threads).submit(work, *part) for part in pairwise(ends)]:
-        done.result()
+    return [done.result() for done in [_pool(threads).submit(work, *part) for part in pairwise(ends)]]
 
 
 @cache

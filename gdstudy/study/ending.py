@@ -160,5 +160,6 @@ def exit_with(main: Callable[[], int]) -> NoReturn:
             with suppress(OSError):
                 stream.flush()
         os._exit(status)
-    gc.freeze()
+    if "triton" not in sys.modules:  # which torch.optim imports where it is, and which complains of what is left
+        gc.freeze()
     sys.exit(status)

@@ -11,6 +11,7 @@ from gdstudy.experiment import running
 from gdstudy.experiment.plan import plan
 from gdstudy.experiment.running import Running
 from gdstudy.experiment.stack import build_stack
+from gdstudy.linalg import threads
 from gdstudy.linalg.spectrum import product
 from gdstudy.study.config import Study
 
@@ -47,6 +48,30 @@ def test_measures_are_those_of_the_cells_own_stack(name):
         spec = stack.problem.spectrum.at(cells)
         c = torch.randn(len(cells), spec.s.shape[-1], W.shape[-1], generator=random, dtype=torch.float64)
         assert torch.equal(held.readouts(c, cells), product(spec.Vt.mT, c))
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_no_digit_depends_on_the_threads_that_cells_are_shared_among(name, monkeypatch):
+    monkeypatch.setattr(running, "_WORTH_THREADS", 1)
+    monkeypatch.setattr(threads, "_WORTH_A_THREAD", 1)
+    study = STUDIES[name]
+    (batch,) = plan(study)
+    stack = build_stack(study, load_dataset(study.datasets[0]), batch)
+    references, parts = stack.problem.beta, []
+    measured = Running._measure
+    monkeypatch.setattr(
+        Running,
+        "_measure",
+        lambda *args: (parts.append(args[2:]), measured(*args))[1],  # where parts begin and end
+    )
+    for n, expected in ((30, [(0, 10), (10, 20), (20, 30)]), (9, [(0, 4), (4, 9)]), (7, [(0, 7)]), (1, [(0, 1)])):
+        cells = torch.arange(n)
+        W = torch.randn(n, *references.shape[1:], dtype=torch.float64, generator=torch.Generator().manual_seed(n))
+        whole, shared = (Running(stack, references, number).measure(W, cells) for number in (1, 3))
+        assert sorted(parts) == sorted([(0, n), *expected])
+        parts.clear()
+        for column, values in whole.items():
+            np.testing.assert_array_equal(shared[column], values, err_msg=column)
 
 
 def test_what_is_held_is_copied_seldom(monkeypatch):

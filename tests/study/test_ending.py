@@ -23,7 +23,11 @@ Garbage()
 
 @pytest.mark.parametrize(
     ("end", "said"),
-    [("exit_with(lambda: 3)", ["atexit"]), ("sys.exit(3)", ["atexit", "found"])],
+    [
+        ("exit_with(lambda: 3)", ["atexit"]),
+        ("sys.exit(3)", ["atexit", "found"]),
+        ("sys.modules['triton'] = sys; exit_with(lambda: 3)", ["atexit", "found"]),
+    ],
 )
 def test_a_command_ends_without_a_search_for_garbage_and_with_all_else(end, said):
     ran = subprocess.run([sys.executable, "-c", CODE.format(end=end)], capture_output=True, text=True)
