@@ -16,8 +16,9 @@ from gdstudy.linalg.spectrum import spectrum
 _FEWEST = 3
 # Relative difference up to which columns are copies, and what float32 data make of it in eps.
 _COPY, _COPY_EPS = 1e-8, 8
-# Distances up to this times what counts as a singular value of zero are zero.
-_BEYOND_ZERO = 10
+# Distances up to one of these times what counts as a singular value of zero are zero: the first that finds as many
+# columns as the rank lacks.
+_BEYOND_ZERO = (10, 100, 1000)
 # Columns beyond so many, and the number of rows, are not compared with each other.
 _MANY = 2048
 
@@ -62,9 +63,13 @@ def _combinations(scaled: Preprocessed, live: Tensor, dead: Tensor) -> tuple[int
     different = len(np.unique(Z.numpy(), axis=0)) - less
     found = spectrum(Z[:, live], eps=scaled.eps)
     deficit = max(0, min(different, len(live)) - int(found.rank))
-    # The distance of a column from the others is at least the smallest singular value, and seldom much more.
-    combined = _dependent(Z[:, live], _BEYOND_ZERO * float(found.cutoff)) if deficit > 0 and _few(live, Z) else []
-    return deficit, [int(live[k]) for k in combined] if len(combined) == deficit else []
+    if not (deficit and _few(live, Z)):
+        return deficit, []
+    # A column is no nearer to the others than the smallest singular value, and farther where they are much alike.
+    for margin in _BEYOND_ZERO:
+        if len(combined := _dependent(Z[:, live], margin * float(found.cutoff))) == deficit:
+            return deficit, [int(live[k]) for k in combined]
+    return deficit, []
 
 
 def _dependent(Z: Tensor, zero: float) -> list[int]:
