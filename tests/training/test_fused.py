@@ -110,9 +110,7 @@ def test_steps_that_are_too_large_diverge_at_the_same_look(compute):
     assert len(set(found[-1][1]["status"].tolist())) > 1
 
 
-@pytest.mark.parametrize("n", [13, 24])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("held", [16, 128])
+@pytest.mark.parametrize(("n", "dtype", "held"), [(13, "float64", 16), (13, "float32", 128), (24, "float64", 16)])
 def test_no_digit_of_a_cell_depends_on_its_neighbours_or_on_launches(n, dtype, held, compute):
     def of(cells, **limits):
         return compute(block, n, dtype, cells, {"_HELD": held} | limits)
