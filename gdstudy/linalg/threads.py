@@ -11,7 +11,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache
@@ -82,14 +82,21 @@ def share(
     """work(begin, end) for all of 0 … n, of so many operations together, on several of Python's threads.
 
     For work that lets other threads go on. Who is done takes the next part, of so many for each thread: nobody waits
-    but at the end, and a busy core costs no more than its share.
+    but at the end, and a busy core costs no more than its share. What is cut off leaves no part running.
     """
     threads = min(threads, n, 1 + operations // _WORTH_A_THREAD)
     if threads <= 1:
         return [work(0, n)]
     parts = min(n, parts * threads)
     ends = [n * part // parts for part in range(parts + 1)]
-    return [done.result() for done in [_pool(threads).submit(work, *part) for part in pairwise(ends)]]
+    futures = [_pool(threads).submit(work, *part) for part in pairwise(ends)]
+    try:
+        return [future.result() for future in futures]
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        wait(futures)
+        raise
 
 
 @cache

@@ -9,6 +9,7 @@ from torch.nn.functional import pad
 from gdstudy.linalg.threads import all_threads, share
 from gdstudy.training.bottleneck_kernel import bottleneck_kernel, compiles_bottleneck
 from gdstudy.training.compiled import pack
+from gdstudy.training.gram import AT_ONCE
 from gdstudy.training.modules import Bottleneck, ReLUAutoencoder
 from gdstudy.training.objectives import BottleneckByHand, ReLUByHand
 from gdstudy.training.relu_kernel import compiles_relu, relu_kernel
@@ -54,10 +55,17 @@ class CompiledBottleneck(BottleneckByHand):
         self.held = [pack(*matrix) for matrix in matrices]
 
     def descend(self, n_steps: int) -> None:
-        """So many steps of plain gradient descent, each cell's by its weight."""
-        layers, _, _ = self._run(n_steps, look=False)
-        for p, after in zip(self.parameters, layers, strict=True):
-            p.detach().copy_(after)
+        """So many steps of plain gradient descent, each cell's by its weight; no more at once than Python may wait."""
+        at_once = max(1, AT_ONCE // self._work)
+        for taken in range(0, n_steps, at_once):
+            layers, _, _ = self._run(min(at_once, n_steps - taken), look=False)
+            for p, after in zip(self.parameters, layers, strict=True):
+                p.detach().copy_(after)
+
+    @property
+    def _work(self) -> int:
+        """Products of two numbers in a step of all cells."""
+        return sum(held.numel() for held in self.held) * self.parameters[0].shape[2]
 
     def backward(self) -> None:
         _, gradients, _ = self._run(0, look=True)
@@ -84,7 +92,7 @@ class CompiledBottleneck(BottleneckByHand):
             arrays = (*rows, *self.held, self.weight, *gradients, U, V, T, Q, M, loss)
             kernel.run(*(array.data_ptr() for array in arrays), self.untied, n_steps, look, begin, end)
 
-        share(take, C, self.threads, (n_steps + look) * sum(held.numel() for held in self.held) * k)
+        share(take, C, self.threads, (n_steps + look) * self._work)
         layers, gradients = ([a[:, :k, :D].mT, b[:, :k, :outputs]] for a, b in (rows, gradients))
         return layers, gradients, loss
 
@@ -110,17 +118,19 @@ class CompiledReLU(ReLUByHand):
     def backward(self) -> None:
         W, b = (self._padded(p) for p in self.parameters)
         gradients = [torch.empty_like(W), torch.empty_like(b)]
-        arrays = [array.data_ptr() for array in (self.held, W, b, self.weight, *gradients, self.n_rows)]
         N = self.held.shape[1]
 
         def take(begin: int, end: int) -> None:
-            self.kernel.run(*arrays, N, begin, end)
+            # Held by this function, and so for as long as it may run, also where the call was cut off.
+            arrays = (self.held, W, b, self.weight, *gradients, b.new_empty(self.kernel.width), self.n_rows)
+            self.kernel.run(*(array.data_ptr() for array in arrays), N, begin, end)
 
         share(take, len(W), torch.get_num_threads(), 4 * self.held.numel() * W.shape[1])
         for p, gradient in zip(self.parameters, gradients, strict=True):
             p.grad = gradient[..., : p.shape[-1]].contiguous()  # as fused optimizers go through it
 
     def keep(self, mask: Tensor) -> None:
+        n = self.X.shape[-1]
+        self.held, self.n_rows, self.X = self.held[mask], self.n_rows[mask], self.X[:, :0]  # which is not copied too
         super().keep(mask)
-        self.held, self.n_rows = self.held[mask], self.n_rows[mask]
-        self.X = self.held[..., : self.X.shape[-1]]
+        self.X = self.held[..., :n]

@@ -14,8 +14,10 @@ from gdstudy.training.kernel import available
 from gdstudy.training.llvm import LANES, Code
 
 # What the machine code is given: addresses of arrays, and after them rows of the stack, the first cell, and the last.
-_ARRAYS = {**dict.fromkeys(("X", "W", "b", "weight", "dW", "db"), "real"), "n_rows": "int"}
+_ARRAYS = {**dict.fromkeys(("X", "W", "b", "weight", "dW", "db", "part"), "real"), "n_rows": "int"}
 _COUNTS = ("N", "begin", "end")
+# So many rows are added up before their sum is added to that of others.
+_ROWS = 64
 
 
 def compiles_relu(device: str, m: int) -> bool:
@@ -38,24 +40,35 @@ def relu_kernel(n: int, m: int, single: bool) -> ReLUKernel:
     """∇ of weight·½‖ReLU(XWᵀW + b) − X‖²_F of each cell, over its first n_rows (C,) rows.
 
     For each row x: h = Wx, z = b + hW, r = z − x where z > 0 and else 0; then ∇_b = Σr, ∇_W = Σ hᵀr + (Wr)ᵀx.
-    X: (C, N, width); W and dW: (C, m, width); b and db: (C, width), padded with zeros; weight: (C,). single: float32.
+    X: (C, N, width); W and dW: (C, m, width); b and db: (C, width), padded with zeros; weight: (C,). part: (width,),
+    room for what some rows add to db, since one sum of all of them would lose digits. single: float32.
     """
     width = -(-n // LANES) * LANES
     c = Code("gradient", _ARRAYS, _COUNTS, single)
+    part = c.args["part"]
     with c.loop(c.args["begin"], c.args["end"]) as cell:
         W, dW = (c.at(c.args[name], c.times(cell, m * width)) for name in ("W", "dW"))
         b, db = (c.at(c.args[name], c.times(cell, width)) for name in ("b", "db"))
         X = c.at(c.args["X"], c.times(c.b.mul(cell, c.args["N"]), width))
         for array, size in ((dW, m * width), (db, width)):
-            with c.loop(0, size, LANES) as at:
-                c.store(c.zeros(c.real), array, at)
-        with c.loop(0, c.number(c.args["n_rows"], cell)) as row:
-            _add(c, m, width, c.at(X, c.times(row, width)), W, b, dW, db)
+            _zero(c, array, size)
+        n_rows = c.number(c.args["n_rows"], cell)
+        with c.loop(0, n_rows, _ROWS) as begin:
+            _zero(c, part, width)
+            with c.loop(begin, c.least(c.add(begin, _ROWS), n_rows)) as row:
+                _add(c, m, width, c.at(X, c.times(row, width)), W, b, dW, part)
+            with c.loop(0, width, LANES) as at:
+                c.store(c.b.fadd(c.load(db, at), c.load(part, at)), db, at)
         weight = c.splat(c.number(c.args["weight"], cell))
         for array, size in ((dW, m * width), (db, width)):
             with c.loop(0, size, LANES) as at:
                 c.store(c.b.fmul(weight, c.load(array, at)), array, at)
     return ReLUKernel(width, *c.compiled())
+
+
+def _zero(c: Code, array: Any, size: int) -> None:
+    with c.loop(0, size, LANES) as at:
+        c.store(c.zeros(c.real), array, at)
 
 
 def _add(c: Code, m: int, width: int, x: Any, W: Any, b: Any, dW: Any, db: Any) -> None:

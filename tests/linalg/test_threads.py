@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -245,3 +246,22 @@ def test_numpys_blas_has_one_thread_where_it_would_divide_a_product_and_througho
             assert blas_threads() == {1}
         assert blas_threads() == {2}
     assert seen == [{1}]
+
+
+def test_what_is_cut_off_leaves_no_part_running():
+    begun, ended = [], []
+
+    def work(begin, end):
+        begun.append(begin)
+        if begin == 0:
+            raise KeyboardInterrupt
+        time.sleep(0.02)
+        ended.append(begin)
+
+    with pytest.raises(KeyboardInterrupt):
+        share(work, 80, 2, 1 << 30)
+    assert len(begun) < 8  # those that had not begun never do
+    assert sorted(begun) == sorted([0, *ended])
+    before = len(begun)
+    time.sleep(0.1)
+    assert len(begun) == before

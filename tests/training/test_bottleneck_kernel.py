@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gdstudy.linalg import threads as threads_of
 from gdstudy.study.status import Status
+from gdstudy.training import compiled_layers
 from gdstudy.training.bottleneck_kernel import compiles_bottleneck
 from gdstudy.training.compiled_layers import CompiledBottleneck
 from gdstudy.training.descent import descend
@@ -96,6 +97,20 @@ def test_digits_depend_neither_on_registers_stack_or_threads_nor_on_how_steps_ar
             part.descend(n_steps)
         for ours, all_of in zip(layers(part), layers(whole), strict=True):
             assert torch.equal(ours, all_of[cells])
+
+
+def test_no_call_takes_longer_than_a_signal_may_wait(monkeypatch):
+    parts = problem(1, 3, 9, 6, 2)
+    # The layers are trained in place.
+    whole, divided = (objective(CompiledBottleneck, [part.clone() for part in parts]) for _ in range(2))
+    whole.descend(23)
+    calls, run = [], CompiledBottleneck._run
+    monkeypatch.setattr(CompiledBottleneck, "_run", lambda self, n, look: calls.append(n) or run(self, n, look))
+    monkeypatch.setattr(compiled_layers, "AT_ONCE", 10 * divided._work)
+    divided.descend(23)
+    assert calls == [10, 10, 3]
+    for ours, theirs in zip(layers(divided), layers(whole), strict=True):
+        assert torch.equal(ours, theirs)
 
 
 def test_digits_do_not_depend_on_whether_targets_are_known_to_be_the_inputs():
