@@ -66,8 +66,9 @@ def _combinations(scaled: Preprocessed, live: Tensor, dead: Tensor) -> tuple[int
     if not (deficit and _few(live, Z)):
         return deficit, []
     # A column is no nearer to the others than the smallest singular value, and farther where they are much alike.
+    shape = found.s.unsqueeze(-1) * found.Vt  # of the same distances, by fewer rows
     for margin in _BEYOND_ZERO:
-        if len(combined := _dependent(Z[:, live], margin * float(found.cutoff))) == deficit:
+        if len(combined := _dependent(shape, margin * float(found.cutoff))) == deficit:
             return deficit, [int(live[k]) for k in combined]
     return deficit, []
 
@@ -96,7 +97,7 @@ def _few(live: Tensor, Z: Tensor) -> bool:
 
 
 def _copies(Z: Tensor, tolerance: float) -> list[tuple[int, int]]:
-    """Pairs of columns of unit size that are equal up to sign: neighbours by a random projection."""
+    """Columns of unit size that are equal up to sign, neighbours by a random projection: each with the first of them."""
     if Z.shape[1] < 2:
         return []
     direction = torch.from_numpy(stream(0, "copies").standard_normal(len(Z)))
@@ -105,8 +106,8 @@ def _copies(Z: Tensor, tolerance: float) -> list[tuple[int, int]]:
     signed = Z * torch.where(projection < 0, -1.0, 1.0)
     a, b = signed[:, order[:-1]], signed[:, order[1:]]
     alike = (a - b).square().mean(0).sqrt() <= tolerance
-    neighbours = [(int(order[k]), int(order[k + 1])) for k in alike.nonzero().squeeze(1)]
-    return [(min(pair), max(pair)) for pair in neighbours]
+    groups = order.tensor_split((~alike).nonzero().squeeze(1) + 1)
+    return [(int(group.min()), int(copy)) for group in groups for copy in group.sort().values[1:]]
 
 
 def _closest(Z: Tensor, live: Tensor) -> tuple[tuple[int, int] | None, float]:

@@ -131,6 +131,17 @@ def test_columns_that_are_alike_by_chance_are_no_copies(intercept):
     assert columns(np.r_[X, X], intercept).deficit == 0
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_copies_are_of_the_first_of_them_and_named_once(seed):
+    random = np.random.default_rng(seed)
+    X = random.standard_normal((40, 6))
+    X[:, [3, 5]] = X[:, [0]] * [-2.0, 7.0]
+    X[:, 4] = 0.5 * X[:, 2]
+    found = columns(X)
+    assert sorted(found.copies) == [(0, 3), (0, 5), (2, 4)]
+    assert found.combined == [3, 4, 5]
+
+
 def test_of_many_columns_the_copies_are_found():
     X = np.random.default_rng(0).standard_normal((40, 5000))
     X[:, 4321] = 0.1 * X[:, 17]
