@@ -97,7 +97,7 @@ def _few(live: Tensor, Z: Tensor) -> bool:
 
 
 def _copies(Z: Tensor, tolerance: float) -> list[tuple[int, int]]:
-    """Columns of unit size that are equal up to sign, neighbours by a random projection: each with the first of them."""
+    """Columns of unit size that are equal up to sign, neighbours by a random projection: each with their first."""
     if Z.shape[1] < 2:
         return []
     direction = torch.from_numpy(stream(0, "copies").standard_normal(len(Z)))
