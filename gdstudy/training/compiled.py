@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 
 from gdstudy.linalg.threads import all_threads, share
 from gdstudy.linalg.units import exponent, times_power_of_two
+from gdstudy.training import lanes
 from gdstudy.training.engine import Looked
 from gdstudy.training.kernel import Layout, kernel
 
@@ -27,7 +28,8 @@ class CompiledBlock:
         self.dual = X.shape[1] > 0
         self.k, self.n, self.P = right.shape[-1], gram.shape[-1], X.shape[-1]
         single = gram.dtype == torch.float32
-        self.kernel = kernel(self.n, self.k, self.P if self.dual else 0, single, momentum > 0)
+        beside = lanes.fit(self.n, self.k, single, len(cells))
+        self.kernel = kernel(self.n, self.k, self.P if self.dual else 0, single, momentum > 0, beside)
         tiling, features = self.kernel.gram, self.kernel.features
         self.A = pack(tiling, eta[:, None, None] * gram)
         B = (eta[:, None, None] * right).mT
@@ -35,6 +37,11 @@ class CompiledBlock:
         self.X = X if features is None else pack(features, X)
         self.Z, self.V = torch.zeros_like(self.B), torch.zeros_like(self.B[:, :, : tiling.width if momentum else 0])
         self.scale = norm_scale(B, eta)
+
+    @property
+    def beside(self) -> bool:
+        """Whether cells are taken side by side, so that one that is done waits for others."""
+        return self.kernel.at_once > 1
 
     @property
     def work(self) -> int:

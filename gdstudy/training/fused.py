@@ -114,6 +114,8 @@ class FusedBlock:
         self.X = pad(X, (0, 0, 0, beyond)).contiguous() if self.dual else X
         self.Z, self.V = torch.zeros_like(self.B), torch.zeros_like(self.B[:, :, : self.width if momentum else 0])
 
+    beside = False
+
     @property
     def work(self) -> int:
         """Products of two numbers in a step of all cells, as many as take a CPU as long."""

@@ -24,6 +24,9 @@ CACHE_BYTES = 1 << 20
 PLAIN_LOOP = 400
 # Products of two numbers that machine code takes before anybody is told how far it is: about .1 s on two cores.
 AT_ONCE = 1 << 30
+# Intervals, each some 64th of t, after which cells that ended beside others make room at the latest, and steps that are
+# too few for that.
+_AHEAD, _SOON = 16, 256
 
 
 class Block:
@@ -70,6 +73,7 @@ class Block:
         return (B.mT, A, Z.mT, Z.mT) if self.column else (B, Z, A, Z)
 
     work = 0  # has no use for more looks at once
+    beside = False  # no cell waits within them for others
 
     def through(
         self, intervals: Sequence[int], first: Tensor, largest: Tensor, tolerance: float, divergence: float
@@ -155,7 +159,10 @@ class Gram:
 
     def through(self, intervals: Sequence[int], first: Tensor, largest: Tensor, tolerance: float) -> Looked:
         works = [block.work for block in self.blocks]
-        at_once = max(1, sum(steps * sum(works) <= AT_ONCE for steps in accumulate(intervals))) if all(works) else 1
+        most = AT_ONCE // sum(works) if all(works) else 0
+        if any(block.beside for block in self.blocks):
+            most = min(most, max(_SOON, _AHEAD * intervals[0]))
+        at_once = max(1, sum(steps <= most for steps in accumulate(intervals)))
         sizes = [len(block.cells) for block in self.blocks]
         bounds = zip(first.split(sizes), largest.split(sizes), strict=True)
         return Looked.together(

@@ -68,18 +68,20 @@ class Kernel:
 
 
 @cache
-def kernel(n: int, k: int, P: int, single: bool, momentum: bool, sums: int | None = None) -> Kernel:
+def kernel(
+    n: int, k: int, P: int, single: bool, momentum: bool, beside: bool = False, sums: int | None = None
+) -> Kernel:
     """W ← W − η∇L for cells of Gram matrices (n, n) and k outputs, with looks at ‖∇L‖ between.
 
     Of each cell A = ηXXᵀ or ηXᵀX, B and Z as in `gram.py`. A step is Z ← Z − (ZA − B), with momentum V ← βV + (ZA − B),
     Z ← Z − V. After looks[0], looks[1], … steps ‖∇L‖ = ‖ZA − B‖ or, with P > 0, ‖(ZA − B)X‖, X (n, P), each times and
     over the cell's scale (2,), a power of two and what makes the norm whole; it ends where that norm is at most
     tolerance times the `largest` it had or, over the `first`, not at most divergence. norm: at its end; taken: looks.
-    bounds: tolerance, divergence, momentum. single: float32; norms are float64. sums: how many vectors the registers
-    hold beside what is being multiplied.
+    bounds: tolerance, divergence, momentum. single: float32; norms are float64. beside: cells side by side, to the same
+    digits. sums: how many vectors the registers hold beside what is being multiplied.
     """
     sums = sums or registers() * 3 // 4
-    way, divided = (lanes, Blocking) if lanes.fit(n, k, single) else (tiles, Tiling)
+    way, divided = (lanes, Blocking) if beside else (tiles, Tiling)
     gram, features = divided.of(n, n, k, sums), divided.of(n, P, k, sums) if P else None
     code = Code("descent", _ARRAYS, _COUNTS, single)
     way.descend(code, gram, features, momentum)

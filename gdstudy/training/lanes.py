@@ -12,23 +12,21 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from gdstudy.training.llvm import LANES, Code, registers
+from gdstudy.training.llvm import LANES, Code
 
 AT_ONCE = LANES
 
-# Gram matrices of LANES cells that take more bytes leave the first cache of a core; then each is faster by itself. With
-# few registers, which hold fewer rows at once, the other numbers come from there more often.
-_CACHE, _FEW_REGISTERS = 26_000, 13_000
-# So are products of more outputs, none of which waits for another.
-_MOST_OUTPUTS = 3
+# Cells whose LANES Gram matrices take more bytes are as fast each by itself: half a core's first cache.
+_MOST_BYTES = 13_000
+# So are products of more outputs, none of which waits for another, and cells too few to fill their vectors.
+_MOST_OUTPUTS, _FEWEST = 3, 3 * LANES
 # A loop through no more than this is written out.
 _UNROLLED = 8
 
 
-def fit(n: int, k: int, single: bool) -> bool:
-    """Whether cells of Gram matrices (n, n) and k outputs are faster side by side."""
-    most = _CACHE if registers() >= 32 else _FEW_REGISTERS
-    return k <= _MOST_OUTPUTS and LANES * n * n * (4 if single else 8) <= most
+def fit(n: int, k: int, single: bool, cells: int) -> bool:
+    """Whether cells of Gram matrices (n, n) and k outputs, so many of them, are faster side by side."""
+    return cells >= _FEWEST and k <= _MOST_OUTPUTS and LANES * n * n * (4 if single else 8) <= _MOST_BYTES
 
 
 @dataclass(frozen=True)
@@ -173,41 +171,52 @@ def _step(c: Code, gram: Blocking, own: _Places, beta: Any) -> None:
 
 
 def _norm(c: Code, gram: Blocking, features: Blocking | None, own: _Places, scale: list[Any]) -> Any:
-    """‖G‖ or ‖GX‖ of each cell, without units while it is squared."""
-    rows = (features or gram).rows
-    squares = [c.variable(c.zeros(c.double)) for _ in range(rows)]
+    """‖G‖ or ‖GX‖ of each cell, without units while it is squared; summed as by a vector of one cell's rows."""
+    squares = [c.variable(c.zeros(c.double)) for _ in range(LANES)]
 
     def add(_: Any, row: int, values: Any) -> None:
         values = c.b.fmul(scale[0], c.doubles(values))
         c.b.store(c.fma(values, values, c.b.load(squares[row])), squares[row])
 
-    def add_rows(at: Any, n: int) -> None:
+    def add_rows(output: int, at: Any, n: int) -> None:
         for row in range(n):
-            add(None, row, c.load(own.G, c.times(c.add(at, row), LANES)))
+            add(None, row, c.load(own.G, c.times(c.add(at, output * gram.width + row), LANES)))
 
     if features:
-        product(c, features, own.X, own.G, add)
+        product(c, features, own.X, own.G, add, together=LANES)
     else:
-        _in_blocks(c, gram.k * gram.width, rows, add_rows)
-    total = c.b.load(squares[0])
-    for other in squares[1:]:
-        total = c.b.fadd(total, c.b.load(other))
+        for output in range(gram.k):
+            _in_blocks(c, gram.width, LANES, partial(add_rows, output))
+    total = c.zeros(c.double)
+    for part in squares:
+        total = c.b.fadd(total, c.b.load(part))
     return c.b.fmul(c.call(f"llvm.sqrt.v{LANES}f64", total), scale[1])
 
 
 def product(
-    c: Code, side: Blocking, M: Any, v: Any, finish: Callable[[Any, int, Any], None], start: Any = None
+    c: Code,
+    side: Blocking,
+    M: Any,
+    v: Any,
+    finish: Callable[[Any, int, Any], None],
+    start: Any = None,
+    together: int | None = None,
 ) -> None:
-    """finish(place in the result (k, width, LANES), row within its block, the vector there) for vM + start(place).
+    """finish(place in the result (k, width, LANES), row, the vector there) for all of vM + start(place).
 
-    M (depth, width, LANES); v (k, depth, LANES).
+    M (depth, width, LANES); v (k, depth, LANES). row: within `together` rows, by default those of a block.
     """
-    _in_blocks(c, side.width, side.rows, partial(_block, c, side, M, v, finish, start))
+
+    def blocks(row: Any, rows: int) -> None:
+        for first in range(0, rows, side.rows):
+            _block(c, side, M, v, finish, start, row, range(first, min(rows, first + side.rows)))
+
+    _in_blocks(c, side.width, together or side.rows, blocks)
 
 
-def _block(c: Code, side: Blocking, M: Any, v: Any, finish: Any, start: Any, row: Any, rows: int) -> None:
-    """These rows of a product."""
-    b, spots = c.b, [(i, output) for i in range(rows) for output in range(side.k)]
+def _block(c: Code, side: Blocking, M: Any, v: Any, finish: Any, start: Any, row: Any, rows: range) -> None:
+    """These rows of a product, from `row` on."""
+    b, spots = c.b, [(i, output) for i in rows for output in range(side.k)]
     place = {(i, output): c.times(c.add(row, i, output * side.width), LANES) for i, output in spots}
     sums = {
         (chain, *spot): c.variable(start(place[spot]) if start and chain == 0 else c.zeros(c.real))
@@ -216,7 +225,7 @@ def _block(c: Code, side: Blocking, M: Any, v: Any, finish: Any, start: Any, row
     }
 
     def add(j: Any, chain: int) -> None:
-        column = [c.load(M, c.times(c.add(c.times(j, side.width), row, i), LANES)) for i in range(rows)]
+        column = {i: c.load(M, c.times(c.add(c.times(j, side.width), row, i), LANES)) for i in rows}
         factors = [c.load(v, c.times(c.add(j, output * side.depth), LANES)) for output in range(side.k)]
         for i, output in spots:
             total = sums[chain, i, output]

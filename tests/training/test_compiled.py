@@ -99,7 +99,7 @@ def test_digits_depend_neither_on_the_stack_nor_on_threads_nor_on_how_many_looks
 
     whole = last(slice(None), 1, 1 << 30)
     assert len(whole.steps.unique()) > 5  # cells leave at different looks, in one call
-    assert len(taken) <= 2
+    assert len(taken) < 40  # of some 340 looks
     assert sum(taken) == int(whole.steps.sum())
     for cells, threads, at_once in ((slice(None), 3, 0), (slice(7, 8), 1, 1 << 30), (slice(5, 20), 2, 1 << 12)):
         part = last(cells, threads, at_once)
