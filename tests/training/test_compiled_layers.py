@@ -6,10 +6,8 @@ import torch
 from gdstudy.linalg.threads import intra_op
 from gdstudy.training import compiled_layers
 from gdstudy.training.compiled_layers import CompiledBottleneck, CompiledReLU
-from gdstudy.training.kernel import available
 from gdstudy.training.modules import Bottleneck, ReLUAutoencoder
 
-pytestmark = pytest.mark.skipif(not available(), reason="no machine code is here")
 X, ETA = torch.rand(4, 9, 6, dtype=torch.float64), torch.full((4,), 0.01, dtype=torch.float64)
 
 

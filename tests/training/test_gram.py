@@ -7,7 +7,6 @@ from problems import ZOO, everywhere
 
 from gdstudy.training import gram
 from gdstudy.training.gram import Gram
-from gdstudy.training.kernel import available
 from gdstudy.training.modules import LinearReadout
 from gdstudy.training.objectives import Autograd
 from gdstudy.training.optimised import Optimised
@@ -114,9 +113,6 @@ def test_of_a_block_that_loses_no_cell_nothing_is_copied():
 
 @pytest.mark.parametrize("products", ["compiled"], indirect=True)
 def test_beside_a_block_of_pytorchs_products_others_take_one_look_at_a_time_too(products, monkeypatch):
-    if not available():
-        pytest.skip("no machine code is here")
-
     def looks(stack):
         norm = stack.gradient_norm()
         return stack.through([1, 2, 3], norm, norm, 0.0)
