@@ -124,6 +124,6 @@ def test_beside_a_block_of_pytorchs_products_others_take_one_look_at_a_time_too(
     seen = looks(mixed)
     assert (seen.looks, seen.steps.tolist()) == (1, [1, 1, 1])
     assert looks(compiled).steps.tolist() == [6, 6, 6]  # control
-    compiled = engine(X, X[:, :, :1], ETA, SIZES)
-    compiled.advance(1)
-    assert_equal(mixed.solution(), compiled.solution())
+    products = engine(X, X[:, :, :1], ETA, SIZES)
+    products.advance(1)
+    assert_equal(mixed.solution(), products.solution())
