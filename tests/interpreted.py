@@ -117,15 +117,22 @@ def block(n, dtype, cells, limits, device="cpu"):
     return {name: array.numpy(force=True) for name, array in arrays.items()}
 
 
+def norm_problem(P):
+    """Rows (2, 8, P or 11) of two cells, and the right-hand side (2, 8, 2) of their Gram matrices XXᵀ."""
+    import torch
+
+    random = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(2, 8, width, generator=random, dtype=torch.float64) for width in (P or 11, 2))
+
+
 def norms(size, P):
-    """‖∇L‖ of two cells on XXᵀ (8, 8) or, with P = 0, on XᵀX, and targets of a size: (2,)."""
+    """‖∇L‖ of the cells of `norm_problem` at W = 0, on XXᵀ or, with P = 0, on XᵀX, and targets of a size: (2,)."""
     import torch
 
     from gdstudy.training.fused import FusedBlock
 
-    random = torch.Generator().manual_seed(0)
-    rows = torch.randn(2, 8, P or 11, generator=random, dtype=torch.float64)
-    gram, right = rows @ rows.mT, size * torch.randn(2, 8, 2, generator=random, dtype=torch.float64)
+    rows, right = norm_problem(P)
+    gram, right = rows @ rows.mT, size * right
     X, eta = rows if P else rows[:, :0], torch.full((2,), 0.01, dtype=torch.float64)
     return FusedBlock(torch.arange(2), gram, right, X, eta).gradient_norm().numpy()
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# Powers of two beyond these over- or underflow float64 whatever they multiply, and up to these it holds them.
-_LARGEST_POWER, _HELD = 2040, 1022
+# Powers of two up to these are normal float64, each way. Beyond three times as many they over- or underflow whatever
+# they multiply, numbers below the smallest normal one too.
+_HELD = 1022
 
 
 def exponent(X: Tensor, axes: Sequence[int] = (-2, -1)) -> Tensor:
@@ -18,11 +19,12 @@ def exponent(X: Tensor, axes: Sequence[int] = (-2, -1)) -> Tensor:
 
 def times_power_of_two(X: Tensor, power: Tensor) -> Tensor:
     """X·2ᵖ, exact unless it over- or underflows. X: float64; power: int64, broadcastable to X, of any size."""
-    power = power.clamp(-_LARGEST_POWER, _LARGEST_POWER)
-    if power.numel() < X.numel() and bool((power.abs() <= _HELD).all()):  # once through X instead of twice
-        return X * _power_of_two(power)
-    half = power // 2
-    return X * _power_of_two(half) * _power_of_two(power - half)
+    power = power.clamp(-3 * _HELD, 3 * _HELD)
+    last = power.clamp(-_HELD, _HELD)
+    rest = power - last
+    if bool(rest.any()):  # first, so that what underflows is rounded once
+        X = times_power_of_two(X, rest)
+    return X * _power_of_two(last)
 
 
 def _power_of_two(power: Tensor) -> Tensor:

@@ -50,20 +50,22 @@ def test_measures_are_those_of_the_cells_own_stack(name):
         assert torch.equal(held.readouts(c, cells), product(spec.Vt.mT, c))
 
 
-@pytest.mark.parametrize("name", STUDIES)
-def test_no_digit_depends_on_the_threads_that_cells_are_shared_among(name, monkeypatch):
-    monkeypatch.setattr(running, "_WORTH_THREADS", 1)
+@pytest.fixture
+def parts(monkeypatch):
+    """Where parts of cells begin and end that are measured, each a thread's."""
+    found, measured = [], Running._measure
+    monkeypatch.setattr(Running, "_measure", lambda *args: (found.append(args[2:]), measured(*args))[1])
     monkeypatch.setattr(threads, "_WORTH_A_THREAD", 1)
+    return found
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_no_digit_depends_on_the_threads_that_cells_are_shared_among(name, parts, monkeypatch):
+    monkeypatch.setattr(running, "_WORTH_THREADS", 1)
     study = STUDIES[name]
     (batch,) = plan(study)
     stack = build_stack(study, load_dataset(study.datasets[0]), batch)
-    references, parts = stack.problem.beta, []
-    measured = Running._measure
-    monkeypatch.setattr(
-        Running,
-        "_measure",
-        lambda *args: (parts.append(args[2:]), measured(*args))[1],  # where parts begin and end
-    )
+    references = stack.problem.beta
     for n, expected in ((30, [(0, 10), (10, 20), (20, 30)]), (9, [(0, 4), (4, 9)]), (7, [(0, 7)]), (1, [(0, 1)])):
         cells = torch.arange(n)
         W = torch.randn(n, *references.shape[1:], dtype=torch.float64, generator=torch.Generator().manual_seed(n))
@@ -72,6 +74,26 @@ def test_no_digit_depends_on_the_threads_that_cells_are_shared_among(name, monke
         parts.clear()
         for column, values in whole.items():
             np.testing.assert_array_equal(shared[column], values, err_msg=column)
+
+
+def test_large_cells_and_few_products_are_not_shared_among_threads(parts, monkeypatch):
+    (batch,) = plan(STUDY)
+    stack = build_stack(STUDY, load_dataset("student_teacher"), batch)
+    rows, W = stack.errors.rows, stack.problem.beta
+
+    def measured(cell, products):
+        """With bounds on the numbers of a cell that is shared, and on the products for which cells are."""
+        parts.clear()
+        monkeypatch.setattr(running, "SMALL_CELL", cell)
+        monkeypatch.setattr(running, "_WORTH_THREADS", products)
+        Running(stack, W, 3).measure(W, torch.arange(len(W)))
+        return len(parts)
+
+    cell, products = rows[0].numel(), rows[..., 0].numel() * W[0].numel()
+    assert products < running._WORTH_THREADS
+    assert measured(cell, products) == 3
+    assert measured(cell - 1, products) == 1
+    assert measured(cell, products + 1) == 1
 
 
 def test_what_is_held_is_copied_seldom(monkeypatch):

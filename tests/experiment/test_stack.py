@@ -11,10 +11,12 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
 from gdstudy import gradient_descent, load_dataset, min_norm_solution
+from gdstudy.closed_form.factors import adversarial_train
 from gdstudy.data import loading
 from gdstudy.data.features import feature_map
 from gdstudy.data.splits import split
-from gdstudy.experiment.stack import _of_targets
+from gdstudy.experiment.plan import plan
+from gdstudy.experiment.stack import _of_targets, build_stack
 from gdstudy.study.config import Study
 from gdstudy.study.groups import Ablations, Training
 from gdstudy.study.models import MODELS
@@ -295,3 +297,18 @@ def test_targets_that_are_constant_up_to_rounding_have_no_variance():
     both = _of_targets(np.stack([constant, other], 1))
     assert both["target_variance"] == pytest.approx(other.var() / 2)
     assert _of_targets(1e6 + 1e-3 * other[:, None])["target_variance"] == pytest.approx(1e-6 * other.var(), rel=1e-4)
+
+
+def test_training_targets_that_an_ablation_moved_are_no_test_targets():
+    """Of ten outputs, which the training rows are asked once: errors of the same readouts on the same test rows."""
+    digits = study(datasets=["digits"], n_train=[20, 70], seeds=2)
+    (batch,) = plan(digits)
+    stack = build_stack(digits, load_dataset("digits"), batch)
+    own, W = stack.problem, 0.9 * stack.problem.beta
+    moved = adversarial_train(own, 10.0)
+    plain, alone = (stack.measure([problem], [W], [W]) for problem in (own, moved))
+    together = stack.measure([own, moved], [W, W], [W, W])
+    for name in ("train_mse", "test_mse"):
+        np.testing.assert_allclose(np.concatenate([plain[name], alone[name]]), together[name], rtol=1e-12)
+    np.testing.assert_allclose(alone["test_mse"], plain["test_mse"], rtol=1e-12)
+    assert (alone["train_mse"] > 1.5 * plain["train_mse"]).all()

@@ -1,6 +1,7 @@
 """A GPU is taken where what is timed says that it saves more than its start, and is not asked about short studies."""
 
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from gdstudy.experiment.driver import run_batch
 from gdstudy.experiment.plan import plan
 from gdstudy.study.groups import Executor, Training
 from gdstudy.study.values import Threads
+from gdstudy.sweep import device
 from gdstudy.sweep.device import expected_seconds, on_the_faster
 from gdstudy.sweep.prepare import prepared
 from gdstudy.sweep.run import load_datasets
@@ -23,8 +25,11 @@ class Machine:
 
     def __init__(self, own=0.0, step=0.0, cell=0.0):
         self.own, self.step, self.cell, self.timed = own, step, cell, []
+        self.cells, self.threads = [], set()
 
     def __call__(self, study, dataset, batch):
+        self.cells.append(batch.cells)
+        self.threads.add(study.threads)
         self.timed.append((len(batch.cells), study.gd.steps))
         return self.own + study.gd.steps * (self.step + self.cell * len(batch.cells))
 
@@ -39,11 +44,11 @@ def data():
     return load_datasets(LONG)
 
 
-@pytest.mark.parametrize(("cpu", "cuda", "device"), [(900, 40, "cuda"), (45, 40, "cpu"), (30, 300, "cpu")])
-def test_the_gpu_must_save_more_than_its_start_costs(cpu, cuda, device, gpu):
+@pytest.mark.parametrize(("cpu", "cuda", "faster"), [(900, 40, "cuda"), (45, 40, "cpu"), (30, 300, "cpu")])
+def test_the_gpu_must_save_more_than_its_start_costs(cpu, cuda, faster, gpu):
     found, why = on_the_faster(LONG, {}, lambda study, _: {"cpu": cpu, "cuda": cuda}[study.device])
-    assert found.device == device
-    assert why.startswith(f"device: {device}, by what was timed: about ")
+    assert found.device == faster
+    assert why.startswith(f"device: {faster}, by what was timed: about ")
 
 
 def test_a_short_study_asks_no_gpu_and_without_one_nothing_is_said(gpu, monkeypatch):
@@ -88,6 +93,37 @@ def test_a_moment_is_timed_on_either_kind_of_device(data):
     assert one_by_one.timed[-1][0] < largest == side_by_side.timed[-1][0]
     assert max(steps for _, steps in one_by_one.timed) < 10**4
     assert slow > 100 * fast
+
+
+def test_cells_that_are_timed_are_of_all_sizes_of_their_batch(data):
+    machine = Machine(cell=2e-4)
+    study = small_study(seeds=400, batch_cells=2000, gd=LONG.gd)
+    expected_seconds(study, data, machine)
+    eight = next(cells for cells in machine.cells if len(cells) == 8)
+    assert {n for n, _ in eight} == set(study.n_train)
+    assert len({seed for _, seed in eight}) > 1
+
+
+@pytest.mark.parametrize(("kind", "threads"), [("in_process", "auto"), ("processes", "1")])
+def test_what_workers_take_is_timed_on_one_thread(kind, threads, data):
+    machine = Machine(own=1)
+    study = small_study(executor=Executor(kind=kind, workers=Threads("2")))
+    assert study.threads == "auto"
+    expected_seconds(study, data, machine)
+    assert machine.threads == {threads}
+
+
+def test_the_second_time_of_two_is_what_is_timed(data, monkeypatch):
+    """Seconds of a clock that only batches move: the first has to load and compile."""
+    now, takes = [0.0], [5.0, 0.25]
+
+    def run(*_):
+        now[0] += takes.pop(0)
+
+    monkeypatch.setattr(device, "run_batch", run)
+    monkeypatch.setattr(device, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    assert device._timed(LONG, None, None) == 0.25
+    assert takes == []
 
 
 def test_what_takes_longer_is_expected_to_take_longer(data):

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from gdstudy import gradient_descent
 from gdstudy.linalg import threads as threads_of
-from gdstudy.training import gram
-from gdstudy.training.compiled import pack, unpack
+from gdstudy.training import compiled, gram
+from gdstudy.training.compiled import CompiledBlock, pack, unpack
 from gdstudy.training.tiles import Tiling
 
 
@@ -115,3 +115,14 @@ def test_what_is_packed_is_unpacked(n, P, k, sums):
     assert int((packed != 0).sum()) == M.numel()
     tile, column = divmod(P - 1, tiling.tile)
     assert packed[1, tile, n - 1, column] == M[1, -1, -1]
+
+
+@pytest.mark.parametrize(("given", "expected"), [(1, 1), (2, 2), (5, 5), (None, 3)])
+def test_steps_have_the_threads_that_are_given_or_all(given, expected, monkeypatch):
+    monkeypatch.setattr(compiled, "all_threads", lambda: 3)
+    threads, share = [], compiled.share
+    monkeypatch.setattr(compiled, "share", lambda *args: (threads.append(args[2]), share(*args))[1])
+    X, eta = torch.ones(4, 3, 3, dtype=torch.float64), torch.ones(4, dtype=torch.float64)
+    block = CompiledBlock(torch.arange(4), X, X[:, :, :1], X[:, :0], eta, 0.0, given)
+    block.advance(3)
+    assert threads == [expected]

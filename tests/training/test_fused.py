@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from interpreted import NAMES, block, descent, interpreter, knows_numpy, norms, padding
+from interpreted import NAMES, block, descent, interpreter, knows_numpy, norm_problem, norms, padding
 
 from gdstudy import gradient_descent
 from gdstudy.training import fused
@@ -145,8 +145,10 @@ def test_a_descent_that_is_cut_off_goes_on_with_the_same_numbers(compute):
 
 @pytest.mark.parametrize("P", [0, 11])
 @pytest.mark.parametrize("size", [1e-250, 1e250])
-def test_gradient_norms_whose_squares_leave_float64(size, P, apart):
-    ordinary = apart(norms, 1.0, P)
+def test_gradient_norms_are_numpys_also_where_squares_leave_float64(size, P, apart):
+    ordinary, (rows, right) = apart(norms, 1.0, P), (M.numpy() for M in norm_problem(P))
+    expected = np.linalg.norm(rows.swapaxes(1, 2) @ right if P else right, axis=(1, 2))
+    np.testing.assert_allclose(ordinary, expected, rtol=1e-13)  # of W = 0
     np.testing.assert_allclose(apart(norms, size, P), size * ordinary, rtol=1e-14)
     assert ordinary.min() > 0
 
@@ -185,6 +187,10 @@ def test_what_is_not_for_programs(monkeypatch):
         *(True, False, True, False, False)
     ]
     assert not fuses(torch.device("cpu"), 16, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.version, "hip", "6.2")
+        assert not fuses(gpu, 16, 1)
+    assert fuses(gpu, 16, 1)
     monkeypatch.setenv("GDSTUDY_FAST", "0")
     assert not fuses(gpu, 16, 1)
 

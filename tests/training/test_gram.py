@@ -109,3 +109,21 @@ def test_of_a_block_that_loses_no_cell_nothing_is_copied():
     stack.keep(stack.cells != first.cells[0])
     assert len(first.A) == len(kept) - 1
     assert other.A is left
+
+
+@pytest.mark.parametrize("products", ["compiled"], indirect=True)
+def test_beside_a_block_of_pytorchs_products_others_take_one_look_at_a_time_too(products, monkeypatch):
+    def looks(stack):
+        norm = stack.gradient_norm()
+        return stack.through([1, 2, 3], norm, norm, 0.0)
+
+    compiled, mixed = engine(X, X[:, :, :1], ETA, SIZES), engine(X, X[:, :, :1], ETA, SIZES)
+    monkeypatch.setenv("GDSTUDY_FAST", "0")
+    mixed.blocks[1] = engine(X, X[:, :, :1], ETA, SIZES).blocks[1]
+    assert [block.work > 0 for block in mixed.blocks] == [True, False]
+    seen = looks(mixed)
+    assert (seen.looks, seen.steps.tolist()) == (1, [1, 1, 1])
+    assert looks(compiled).steps.tolist() == [6, 6, 6]  # control
+    products = engine(X, X[:, :, :1], ETA, SIZES)
+    products.advance(1)
+    assert_equal(mixed.solution(), products.solution())

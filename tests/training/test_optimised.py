@@ -112,6 +112,29 @@ def test_a_scheduled_step_is_the_learning_rate_times_its_factor():
     assert (constant.solution() - scheduled.solution()).norm() > 1e-2 * scheduled.solution().norm()
 
 
+class Descending(BottleneckByHand):
+    """Takes plain steps by itself, as machine code does."""
+
+    def descend(self, n_steps):
+        for _ in range(n_steps):
+            self.backward()
+            for p in self.parameters:
+                p.data -= p.grad
+
+
+def test_steps_that_the_objective_takes_by_itself_are_counted():
+    one, other = (
+        Optimised(kind(Bottleneck(*(p.clone() for p in START["bottleneck"])), X, X, ETA))
+        for kind in (Descending, BottleneckByHand)
+    )
+    for cells in (one, other):
+        cells.advance(3)
+        cells.advance(4)
+    assert one.descent is not None is other.descent
+    assert one.t == one.snapshot()["t"] == other.t == 7
+    assert_equal(one.solution(), other.solution())
+
+
 # Where a model that is not linear in its weights stands
 
 
