@@ -41,7 +41,7 @@ class CompiledBlock:
     @property
     def beside(self) -> bool:
         """Whether cells are taken side by side, so that one that is done waits for others."""
-        return self.kernel.at_once > 1
+        return self.kernel.beside > 1
 
     @property
     def work(self) -> int:
@@ -55,17 +55,15 @@ class CompiledBlock:
         looks, largest = torch.tensor(intervals), largest.to(torch.float64, copy=True)
         taken, norm = torch.zeros_like(self.cells), torch.empty_like(largest)
         bounds = torch.tensor([tolerance, divergence, self.momentum], dtype=torch.float64)
-        first = first.to(torch.float64)
-
-        at_once = self.kernel.at_once
+        first, beside = first.to(torch.float64), self.kernel.beside
 
         def descend(begin: int, end: int) -> None:
-            begin, end = begin * at_once, min(end * at_once, len(self.cells))
+            begin, end = begin * beside, min(end * beside, len(self.cells))
             G = self.B.new_empty(self.kernel.scratch)
             arrays = (self.A, self.B, self.Z, self.V, self.X, G, first, largest, norm, self.scale, bounds, looks, taken)
             self.kernel.run(*(array.data_ptr() for array in arrays), len(looks), begin, end)
 
-        share(descend, -(-len(self.cells) // at_once), self.threads, self.work * int(looks.sum()))
+        share(descend, -(-len(self.cells) // beside), self.threads, self.work * int(looks.sum()))
         return Looked(len(looks), looks.cumsum(0)[taken - 1], norm, largest)
 
     def advance(self, n_steps: int) -> None:

@@ -55,13 +55,13 @@ class Kernel:
     """Descent for one size of Gram matrix.
 
     gram: how A is held, (C, tiles, depth, tile); with it B, Z and V as (C, k, width), all padded with zeros. features:
-    so X, where the gradient norm needs it. at_once: cells side by side. scratch: numbers of the memory that each who
+    so X, where the gradient norm needs it. beside: cells side by side. scratch: numbers of the memory that each who
     runs it lends it, as G. run(addresses of _ARRAYS, _COUNTS) lets other threads of Python go on.
     """
 
     gram: Layout
     features: Layout | None
-    at_once: int
+    beside: int
     scratch: int
     run: Callable[..., None]
     owner: Any  # the machine code lives as long as this
@@ -85,4 +85,4 @@ def kernel(
     gram, features = divided.of(n, n, k, sums), divided.of(n, P, k, sums) if P else None
     code = Code("descent", _ARRAYS, _COUNTS, single)
     way.descend(code, gram, features, momentum)
-    return Kernel(gram, features, way.AT_ONCE, way.scratch(gram, features, momentum), *code.compiled())
+    return Kernel(gram, features, way.BESIDE, way.scratch(gram, features, momentum), *code.compiled())

@@ -14,7 +14,7 @@ from typing import Any
 
 from gdstudy.training.llvm import LANES, Code
 
-AT_ONCE = LANES
+BESIDE = LANES  # cells that are side by side
 
 # Cells whose LANES Gram matrices take more bytes are as fast each by itself: half a core's first cache.
 _MOST_BYTES = 13_000

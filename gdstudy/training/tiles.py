@@ -8,7 +8,7 @@ from typing import Any
 
 from gdstudy.training.llvm import LANES, Code
 
-AT_ONCE = 1
+BESIDE = 1  # cells that are side by side
 
 
 @dataclass(frozen=True)

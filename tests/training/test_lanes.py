@@ -19,7 +19,7 @@ def block(way, n, k, P, cells, dtype=torch.float64, momentum=0.0, eta=1.0):
         patch.setattr(lanes, "fit", lambda *_: way)
         given = (values.to(dtype) for values in (gram, right, X, step))
         one = CompiledBlock(torch.arange(cells), *given, momentum, 1)
-    assert one.kernel.at_once == (LANES if way else 1)
+    assert one.kernel.beside == (LANES if way else 1)
     return one
 
 
