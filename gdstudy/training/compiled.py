@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -67,16 +68,11 @@ class CompiledBlock:
         return Looked(len(looks), looks.cumsum(0)[taken - 1], norm, largest)
 
     def advance(self, n_steps: int) -> None:
-        self._to_look(n_steps)
+        to_look(self, n_steps)
 
     def gradient_norm(self) -> Tensor:
         """‖∇L‖: (C,) float64."""
-        return self._to_look(0).norm
-
-    def _to_look(self, n_steps: int) -> Looked:
-        """After so many steps, whatever it shows."""
-        first = torch.full(self.cells.shape, torch.inf, dtype=torch.float64)
-        return self.through([n_steps], first, torch.zeros_like(first), 0.0, 1.0)
+        return to_look(self, 0).norm
 
     def displacement(self) -> Tensor:
         """W − W₀: (C, P, k)."""
@@ -92,6 +88,20 @@ class CompiledBlock:
     def state(self) -> dict[str, Tensor]:
         """What steps have changed: Z and V, (C, k, n)."""
         return {name: getattr(self, name)[:, : self.k, : self.n] for name in ("Z", "V")}
+
+
+class _Through(Protocol):
+    cells: Tensor
+
+    def through(
+        self, intervals: Sequence[int], first: Tensor, largest: Tensor, tolerance: float, divergence: float
+    ) -> Looked: ...
+
+
+def to_look(block: _Through, n_steps: int) -> Looked:
+    """Cells after so many steps, whatever a look shows."""
+    first = torch.full(block.cells.shape, torch.inf, dtype=torch.float64, device=block.cells.device)
+    return block.through([n_steps], first, torch.zeros_like(first), 0.0, 1.0)
 
 
 def norm_scale(B: Tensor, eta: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from torch.nn.functional import pad
 
 from gdstudy.linalg.spectrum import product
 from gdstudy.study.console import one_line
-from gdstudy.training.compiled import norm_scale
+from gdstudy.training.compiled import norm_scale, to_look
 from gdstudy.training.engine import Looked
 
 # Gram matrices of so many rows stay in registers. Larger ones are read by one program a cell, up to where a few cells
@@ -156,16 +156,11 @@ class FusedBlock:
             )
 
     def advance(self, n_steps: int) -> None:
-        self._to_look(n_steps)
+        to_look(self, n_steps)
 
     def gradient_norm(self) -> Tensor:
         """‖∇L‖: (C,) float64."""
-        return self._to_look(0).norm
-
-    def _to_look(self, n_steps: int) -> Looked:
-        """After so many steps, whatever it shows."""
-        first = torch.full(self.cells.shape, torch.inf, dtype=torch.float64, device=self.A.device)
-        return self.through([n_steps], first, torch.zeros_like(first), 0.0, 1.0)
+        return to_look(self, 0).norm
 
     def displacement(self) -> Tensor:
         """W − W₀: (C, P, k)."""

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from gdstudy.training.llvm import LANES, Code
+from gdstudy.training.tiles import chains_of
 
 BESIDE = LANES  # cells that are side by side
 
@@ -33,7 +34,7 @@ def fit(n: int, k: int, single: bool, cells: int) -> bool:
 class Blocking:
     """How a product of k vectors with matrices M (depth, width) is divided: `rows` of the result at once, for all k.
 
-    chains: sums that one number is added up in, as in `tiles.Tiling`.
+    chains: as in `tiles.Tiling`.
     """
 
     depth: int
@@ -46,7 +47,7 @@ class Blocking:
     @classmethod
     def of(cls, depth: int, width: int, k: int, sums: int) -> Blocking:
         """sums: how many vectors the registers hold beside what is being multiplied."""
-        chains = 4 if k == 1 else 2 if k < 4 else 1
+        chains = chains_of(k)
         rows = max(1, min(4, sums // (chains * k)))
         return cls(depth, width, k, -(-width // -(-width // rows)), chains)
 
@@ -239,10 +240,7 @@ def _block(c: Code, side: Blocking, M: Any, v: Any, finish: Any, start: Any, row
     for last in range(looped, side.depth):
         add(last, last % side.chains)
     for spot in spots:
-        parts = [b.load(sums[chain, *spot]) for chain in range(side.chains)]
-        while len(parts) > 1:
-            parts = [b.fadd(x, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
-        finish(place[spot], spot[0], parts[0])
+        finish(place[spot], spot[0], c.in_pairs([b.load(sums[chain, *spot]) for chain in range(side.chains)]))
 
 
 def _in_blocks(c: Code, total: int, size: int, body: Callable[[Any, int], Any]) -> None:

@@ -123,7 +123,7 @@ class Code:
     def splat(self, value: Any) -> Any:
         """The vector of one number, LANES times."""
         empty = self.ir.Constant(self.vector(value.type), self.ir.Undefined)
-        return self.lane(self.b.insert_element(empty, value, self.ir.Constant(self.ir.IntType(32), 0)), 0)
+        return self.lane(self.b.insert_element(empty, value, self._lane(0)), 0)
 
     def lane(self, values: Any, number: int) -> Any:
         """The vector of one of a vector's numbers, LANES times."""
@@ -164,6 +164,12 @@ class Code:
         """xy + z, in one operation where the machine has it."""
         bits = 64 if x.type.element == self.double else 32
         return self.call(f"llvm.fmuladd.v{LANES}f{bits}", x, y, z)
+
+    def in_pairs(self, parts: list[Any]) -> Any:
+        """The sum of a power of two of vectors, by pairs."""
+        while len(parts) > 1:
+            parts = [self.b.fadd(x, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
+        return parts[0]
 
     def total(self, values: Any) -> Any:
         """The sum of a vector of doubles."""

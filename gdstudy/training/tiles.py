@@ -11,6 +11,11 @@ from gdstudy.training.llvm import LANES, Code
 BESIDE = 1  # cells that are side by side
 
 
+def chains_of(k: int) -> int:
+    """Sums, side by side, that one number of a product of k vectors is added up in: digits depend on it."""
+    return 4 if k == 1 else 2 if k < 4 else 1
+
+
 @dataclass(frozen=True)
 class Tiling:
     """How a product of k vectors with a matrix M (depth, rows) is divided, so that its sums stay in registers.
@@ -29,7 +34,7 @@ class Tiling:
     @classmethod
     def of(cls, depth: int, rows: int, k: int, sums: int) -> Tiling:
         """sums: how many vectors the registers hold beside what is being multiplied."""
-        chains = 4 if k == 1 else 2 if k < 4 else 1
+        chains = chains_of(k)
         passes = -(-k // 5)
         outputs = -(-k // passes)
         vectors = -(-rows // LANES)
@@ -152,7 +157,4 @@ def product(
                         total = sums[chain, i, o]
                         b.store(c.fma(values, x, b.load(total)), total)
         for spot, at in place.items():
-            parts = [b.load(sums[chain, *spot]) for chain in range(t.chains)]
-            while len(parts) > 1:
-                parts = [b.fadd(x, y) for x, y in zip(parts[::2], parts[1::2], strict=True)]
-            finish(at, parts[0])
+            finish(at, c.in_pairs([b.load(sums[chain, *spot]) for chain in range(t.chains)]))

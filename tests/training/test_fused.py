@@ -10,6 +10,7 @@ from interpreted import NAMES, block, descent, interpreter, knows_numpy, norm_pr
 from gdstudy import gradient_descent
 from gdstudy.training import fused
 from gdstudy.training.fused import Shape, fuses, launches
+from tests.training.test_compiled import stack
 
 pytest.importorskip("triton", reason="Triton has no wheels for this system")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device is here")
@@ -32,15 +33,6 @@ def compute(request):
     if request.param == "cuda":
         return lambda function, *args, **options: function(*args, device="cuda", **options)
     return request.getfixturevalue("apart")
-
-
-def stack(seed, N, P, k, rank, cells=4):
-    """X (cells, N, P) of a rank, with rows that are padding, Y (cells, N, k), and rows of each cell."""
-    random = np.random.default_rng(seed)
-    n_rows = random.integers(1, N + 1, cells)
-    X = random.standard_normal((cells, N, rank)) @ random.standard_normal((cells, rank, P))
-    X[np.arange(N) >= n_rows[:, None]] = 0
-    return X, random.standard_normal((cells, N, k)) * (X != 0).any(-1, keepdims=True), n_rows
 
 
 def by_products(X, Y, checkpoints, **options):
