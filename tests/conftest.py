@@ -1,11 +1,13 @@
 import functools
 import os
+from functools import partial
 from pathlib import Path
 
 # Problems are small here: a second thread waits more than it works, above all on a busy machine. Before torch comes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+from filelock import FileLock
 
 from gdstudy.study.config import Study
 from gdstudy.study.groups import Ablations, Synthetic, Training
@@ -31,9 +33,26 @@ def small_study(**changes):
 
 
 @pytest.fixture(scope="session")
-def run_dir(tmp_path_factory):
+def once(tmp_path_factory, worker_id):
+    """(name, make) → the folder of this name that `make(folder)` has made, once for all processes of pytest."""
+    home = tmp_path_factory.getbasetemp()
+    shared = (home if worker_id == "master" else home.parent) / "made"
+    shared.mkdir(exist_ok=True)
+
+    def made(name, make):
+        with FileLock(shared / f"{name}.lock"):
+            if not (done := shared / f"{name}.done").exists():
+                make(shared / name)
+                done.touch()
+        return shared / name
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def run_dir(once):
     """A finished run of the small study; tests only read it."""
-    return run_study(small_study(), tmp_path_factory.mktemp("runs") / "small")
+    return once("small", partial(run_study, small_study()))
 
 
 def tiny_study():
@@ -50,13 +69,13 @@ def tiny_study():
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
+def tiny(once):
     """A finished run of the tiny study; tests only read it."""
-    return run_study(tiny_study(), tmp_path_factory.mktemp("runs") / "tiny")
+    return once("tiny", partial(run_study, tiny_study()))
 
 
 @pytest.fixture(scope="session")
-def paper_run(tmp_path_factory):
+def paper_run(once):
     """A finished run with every ablation, theory, and GD on standardised data; tests only read it."""
     ablations = Ablations(
         singular_value_cutoff=[0.001, 0.1, 1],
@@ -70,7 +89,7 @@ def paper_run(tmp_path_factory):
     sizes = Sizes((3, 5, 8, 10, 15, 20, 30, 40))
     estimators = ["min_norm", "gd", "theory"]
     study = small_study(n_train=sizes, seeds=6, batch_cells=60, estimators=estimators, ablations=ablations, gd=gd)
-    return run_study(study, tmp_path_factory.mktemp("runs") / "paper")
+    return once("paper", partial(run_study, study))
 
 
 ADAMW = {"optimizer": "adamw", "optimizer_options": {"weight_decay": 0.01}, "warmup": 0.05, "schedule": "cosine"}
@@ -145,20 +164,29 @@ def autoencoder_study(name):
     )
 
 
-def stored(study, folder):
-    """The tables of a study that was run and stored, without its figures."""
+def store_only(study, folder):
+    """Run and store a study, without its figures."""
     folder.mkdir()
     datasets, store = load_datasets(study), Store(folder, study)
     run_missing(study, datasets, store, quiet=True)
     store.close()
+
+
+def stored(study, folder):
+    """The tables of a study that was run and stored, without its figures."""
+    store_only(study, folder)
     return load_run(folder)
 
 
 @pytest.fixture(scope="session")
-def autoencoder_run(tmp_path_factory):
+def autoencoder_run(once):
     """Name of an `autoencoder_study` → its tables, made once; tests only read them."""
-    folder = tmp_path_factory.mktemp("autoencoders")
-    return functools.cache(lambda name: stored(autoencoder_study(name), folder / name))
+
+    @functools.cache
+    def tables(name):
+        return load_run(once(f"autoencoder {name}", partial(store_only, autoencoder_study(name))))
+
+    return tables
 
 
 def without_views(monkeypatch):

@@ -14,7 +14,8 @@ _HELD = 1022
 
 def exponent(X: Tensor, axes: Sequence[int] = (-2, -1)) -> Tensor:
     """e with 2ᵉ⁻¹ ≤ max|X| < 2ᵉ over the given axes, 0 where X = 0: int64."""
-    return torch.frexp(X.abs().amax(tuple(axes)))[1].to(torch.int64)
+    largest = torch.maximum(X.amax(tuple(axes)), -X.amin(tuple(axes)))  # no copy of X as |X| would be
+    return torch.frexp(largest)[1].to(torch.int64)
 
 
 def times_power_of_two(X: Tensor, power: Tensor) -> Tensor:

@@ -32,7 +32,7 @@ class CompiledBlock:
         beside = lanes.fit(self.n, self.k, single, len(cells))
         self.kernel = kernel(self.n, self.k, self.P if self.dual else 0, single, momentum > 0, beside)
         tiling, features = self.kernel.gram, self.kernel.features
-        self.A = pack(tiling, eta[:, None, None] * gram)
+        self.A = pack(tiling, gram, eta)
         B = (eta[:, None, None] * right).mT
         self.B = pad(B, (0, tiling.width - self.n, 0, tiling.k - self.k)).contiguous()
         self.X = X if features is None else pack(features, X)
@@ -111,11 +111,14 @@ def norm_scale(B: Tensor, eta: Tensor) -> Tensor:
     return torch.stack([times_power_of_two(one, unit), times_power_of_two(one / eta, -unit)], 1)
 
 
-def pack(tiling: Layout, M: Tensor) -> Tensor:
-    """Matrices (C, n, P) as a product goes through them: (C, tiles, depth, tile), padded with zeros."""
-    C, n, P = M.shape
-    padded = pad(M, (0, tiling.width - P, 0, tiling.depth - n))
-    return padded.view(C, tiling.depth, tiling.tiles, tiling.tile).transpose(1, 2).contiguous()
+def pack(tiling: Layout, M: Tensor, factor: Tensor | None = None) -> Tensor:
+    """Matrices (C, n, P), each times its factor (C,), as a product goes through them: (C, tiles, depth, tile), padded
+    with zeros."""
+    packed = M.new_zeros(len(M), tiling.tiles, tiling.depth, tiling.tile)
+    for place, columns in zip(packed.unbind(1), M.split(tiling.tile, 2), strict=False):  # a last tile may be empty
+        there = place[:, : M.shape[1], : columns.shape[2]]
+        there.copy_(columns) if factor is None else torch.mul(columns, factor[:, None, None], out=there)
+    return packed
 
 
 def unpack(tiling: Layout, M: Tensor, n: int, P: int) -> Tensor:

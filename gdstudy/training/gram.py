@@ -51,7 +51,7 @@ class Block:
         """gram: (C, n, n), right: (C, n, k), of XXᵀ where X (C, n, P) is given, else X is (C, 0, P)."""
         self.momentum = momentum
         self.cells, self.eta, self.dual = cells, eta[:, None, None], X.shape[1] > 0
-        self.X = X
+        self.X = X.contiguous()
         self.B = (self.eta * right).mT.contiguous()
         self.column = self.B.shape[1] == 1 and gram.shape[-1] ** 2 < PLAIN_LOOP
         self.A = self.eta * gram
@@ -110,6 +110,12 @@ class Block:
         return {"Z": self.Z, "V": self.V}
 
 
+def taken(values: Tensor, cells: Tensor) -> Tensor:
+    """values[cells], for increasing cells (c,); where they are neighbours, without a copy."""
+    first, last = int(cells[0]), int(cells[-1])
+    return values[first : last + 1] if last - first < len(cells) else values[cells]
+
+
 def _step(B: Tensor, left: Tensor, right: Tensor, Z: Tensor, gradient: Tensor) -> None:
     torch.baddbmm(B, left, right, beta=-1, out=gradient)
     Z.sub_(gradient)
@@ -143,14 +149,14 @@ class Gram:
         self.divergence = readout_divergence(momentum)
         n, P = X.shape[-2:]
         self.W0 = W0
-        residual = Y - X @ W0
+        residual = Y - X @ W0 if bool(W0.any()) else Y
         # Sizes in steps of 8: few products a step, little padding, and a size that depends on the cell alone.
         padded = torch.where(n_rows >= P, 0, ((n_rows + 7) // 8 * 8).clamp(max=n))
         otherwise = CompiledBlock if compiles(X.device.type, n, P, Y.shape[-1]) else Block
         self.blocks: list[Block | CompiledBlock | FusedBlock] = []
         for size in padded.unique().tolist():
             cells = (padded == size).nonzero().squeeze(-1)
-            x, r = X[cells, : size or n], residual[cells, : size or n]
+            x, r = (taken(values, cells)[:, : size or n] for values in (X, residual))
             problem = (x @ x.mT, r, x) if size else (x.mT @ x, x.mT @ r, x[:, :0])
             kind = FusedBlock if fuses(X.device, problem[0].shape[-1], Y.shape[-1]) else otherwise
             self.blocks.append(kind(cells, *problem, step_size[cells], momentum, threads))

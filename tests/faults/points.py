@@ -1,10 +1,15 @@
 """Counts what a process does to files below a folder, and lets something happen at the k-th time."""
 
 import builtins
+import hashlib
 import io
 import os
+import re
+import shutil
 import signal
 import sys
+import threading
+from contextlib import suppress
 from errno import ENOSPC
 
 from matplotlib.figure import Figure
@@ -24,15 +29,21 @@ class Points:
     def __init__(self, home, k=0, act=lambda kind: None, ever_after=False):
         self.home, self.k, self.act, self.ever_after = os.fspath(home), k, act, ever_after
         self.kinds = []
+        self.one_by_one = threading.RLock()
         sys.addaudithook(self._hear)
         self._fsync = os.fsync
         os.fsync = self.fsync
         io.open = builtins.open = self.open
 
     def meet(self, kind):
-        self.kinds.append(kind)
-        if len(self.kinds) == self.k or (self.ever_after and len(self.kinds) > self.k):
-            self.act(kind)
+        with self.one_by_one:
+            self.kinds.append(kind)
+            if len(self.kinds) == self.k or (self.ever_after and len(self.kinds) > self.k):
+                self.act(kind)
+
+    def is_torn(self):
+        """Whether half of what is written next is there at its point, as where a process dies or a disk is full."""
+        return len(self.kinds) + 1 == self.k
 
     def _is_ours(self, path):
         return isinstance(path, str | bytes | os.PathLike) and os.path.abspath(os.fsdecode(path)).startswith(self.home)
@@ -59,12 +70,51 @@ class Points:
 
 class _Raw(io.FileIO):
     def write(self, content):
-        half = bytes(content)[: len(content) // 2]
-        points = self.points
-        if len(points.kinds) + 1 == points.k:  # what a process that dies, or a disk, has taken of it
-            super().write(half)
-        points.meet("write")
-        return super().write(content)
+        content, taken = bytes(content), 0
+        if self.points.is_torn():
+            taken = super().write(content[: len(content) // 2])
+        self.points.meet("write")
+        return taken + super().write(content[taken:])
+
+
+class Snapshots(Points):
+    """Copies the folder at each point, so that one run gives what a process leaves that is killed at any of them.
+
+    Into `to`/0, 1, …: points between which nothing has changed have one copy. number: of each point's.
+    """
+
+    def __init__(self, home, to):
+        self.to, self.seen, self.number = to, {}, []
+        super().__init__(home, 1, self.copy, ever_after=True)
+
+    def is_torn(self):
+        return True
+
+    def copy(self, kind):
+        while True:
+            latest = self.to / "latest"
+            shutil.rmtree(latest, ignore_errors=True)
+            with suppress(shutil.Error, FileNotFoundError):  # another thread has just renamed or removed a file
+                shutil.copytree(self.home, latest)
+                break
+        state = fingerprint(latest)
+        self.number.append(self.seen.setdefault(state, len(self.seen)))
+        if not (self.to / str(self.number[-1])).exists():
+            latest.rename(self.to / str(self.number[-1]))
+
+
+def fingerprint(folder):
+    """Names, without what is drawn by chance in them, and contents of all below a folder."""
+    found = hashlib.sha256()
+    for path in sorted(folder.rglob("*"), key=without_chance):
+        found.update(without_chance(path.relative_to(folder)).encode() + b"\0")
+        found.update(hashlib.sha256(path.read_bytes()).digest() if path.is_file() else b"a folder")
+    return found.hexdigest()
+
+
+def without_chance(path):
+    """A path as it is in every run."""
+    return re.sub(r"\.[0-9a-f]{16}\.part|tfevents.*", "", str(path))
 
 
 def kill(kind):

@@ -1,12 +1,14 @@
-"""Runs a tiny study once for each of its write points, in forks of a process that has imported everything.
+"""What is left of a tiny study that is cut off at any of its write points, and that it is resumed to what it was to be.
 
     python suite.py HOME MODE SHARE OF
 
-MODE: what happens at the k-th point, for k = SHARE, SHARE + OF, … until a run meets no k-th (see `MODES`). Prints as
-JSON how many points there were, and what was wrong after the run was resumed, by k. To be run with one thread of
-each library: forks have but one.
+MODE: what happens at a point (see `MODES`). What a process leaves that is killed is copied at each point of a single
+run; other faults happen in a run of their own, in forks of a process that has imported everything. Every OF-th state or
+point is resumed from the SHARE-th on. Prints as JSON how many points there were, and what was wrong in the end, by
+number. To be run with one thread of each library: forks have but one.
 """
 
+import gc
 import json
 import os
 import random
@@ -19,7 +21,7 @@ from pathlib import Path
 
 import pyarrow
 import tqdm
-from points import Points, fill, kill, small_figure
+from points import Points, Snapshots, fill, kill, small_figure, without_chance
 from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event
 
@@ -91,6 +93,7 @@ class Suite:
         assert main(["--config", str(self.config), "--run_dir", str(home / "reference"), "--quiet"]) == 0
         self.expected = outcome(home / "reference")
         self.errors = home / "stderr"
+        gc.freeze()  # what forks look through they get copies of
 
     def start(self, run):
         return lambda: main(["--config", str(self.config), "--run_dir", str(run), "--quiet"])
@@ -137,22 +140,17 @@ def one_line(status, said, expected):
     return [] if good else [f"status {status}, said {said!r}"]
 
 
-def each(suite, share, of, act, expected, ever_after=False, begun=None):
-    """{k: what is wrong}, and the number of points. begun: a cut off run to resume, instead of a start."""
+def each(suite, share, of, act, expected, ever_after=False):
+    """{k: what is wrong}, and the number of points."""
     wrong, k = {}, share
     while True:
         folder = suite.home / "runs" / str(k)
         run = folder / "run"
         folder.mkdir(parents=True)
-        if begun:
-            shutil.copytree(begun, run)
-        do = suite.resume(run) if begun else suite.start(run)
-        status, met, said = suite.at(k, act, do, ever_after)
+        status, met, said = suite.at(k, act, suite.start(run), ever_after)
         if not met:
             return {k: v for k, v in wrong.items() if v}, k - of
-        wrong[k] = [f"status {status}: {said}"] if expected == -9 and status != -9 else []
-        if expected != -9 and (status, said) != (0, ""):  # a fault that is no matter
-            wrong[k] += one_line(status, said, expected)
+        wrong[k] = [] if (status, said) == (0, "") else one_line(status, said, expected)  # a fault may be no matter
         if expected == 143 and (left := list(folder.rglob(".*.part"))):
             wrong[k].append(f"{left} are left at once")
         wrong[k] += suite.finish(run)
@@ -160,8 +158,53 @@ def each(suite, share, of, act, expected, ever_after=False, begun=None):
         k += of
 
 
+def each_state(suite, share, of, begun=None):
+    """{what a killed process leaves, by number: what is wrong}, and the number of points.
+
+    A state that several points have in common is finished once. At one point, before there are threads, a process is
+    killed, which leaves what the copy says.
+    """
+    folder, states = suite.home / "runs/one", suite.home / "states"
+    run = folder / "run"
+
+    def anew():
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        if begun:
+            shutil.copytree(begun, run)
+        return suite.resume(run) if begun else suite.start(run)
+
+    def watched():
+        points = Snapshots(folder, states)
+        status = do()
+        (suite.home / "points").write_text(json.dumps(points.number))
+        return status
+
+    do = anew()
+    assert forked(watched, suite.errors) == 0, suite.errors.read_text()
+    state_of = json.loads((suite.home / "points").read_text())
+    wrong = {}
+    early = len(state_of) // 4
+    status, _, said = suite.at(early, kill, anew())
+    differing = names(folder) ^ names(states / str(state_of[early - 1]))
+    if status != -9 or differing:
+        wrong["killed"] = [f"status {status}: {said}", *differing]
+    for k in range(share, max(state_of) + 1, of):
+        shutil.rmtree(folder)
+        (states / str(k)).rename(folder)
+        wrong[k] = suite.finish(run)
+    return {k: v for k, v in wrong.items() if v}, len(state_of)
+
+
+def names(folder):
+    """What there is below a folder, and how large what does not say when or by whom it was written."""
+    found = {without_chance(path.relative_to(folder)): path for path in folder.rglob("*")}
+    sized = {name for name, path in found.items() if path.is_file() and "events" not in name and "writer" not in name}
+    return {(name, found[name].stat().st_size if name in sized else None) for name in found}
+
+
 def killed(home, share, of):
-    return each(Suite(home), share, of, kill, -9)
+    return each_state(Suite(home), share, of)
 
 
 def killed_as_it_resumes(home, share, of):
@@ -173,7 +216,7 @@ def killed_as_it_resumes(home, share, of):
     (kinds / "run").rename(begun)
     assert list(begun.glob("batches/*.results.parquet"))
     assert not (begun / "results.csv").exists()
-    return each(suite, share, of, kill, -9, begun=begun)
+    return each_state(suite, share, of, begun)
 
 
 def full(home, share, of):

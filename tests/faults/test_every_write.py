@@ -24,9 +24,9 @@ def suite(home, mode, share, of):
     return found["wrong"], found["points"]
 
 
-@pytest.mark.parametrize("share", [1, 2, 3, 4])  # as many as are shared out evenly among a few cores
+@pytest.mark.parametrize("share", [0, 1])  # as many as are shared out evenly among a few cores
 def test_a_run_killed_at_any_write_is_resumed_to_the_same(share, tmp_path):
-    wrong, points = suite(tmp_path, "killed", share, 4)
+    wrong, points = suite(tmp_path, "killed", share, 2)
     assert wrong == {}
     assert points > 90
 
@@ -45,7 +45,7 @@ def test_a_run_killed_at_random_times_is_resumed_to_the_same(tmp_path):
 
 @pytest.mark.parametrize(
     ("mode", "share", "of", "said"),
-    [("begun_in_place", 3, 50, "no whole run"), ("events_kept", 110, 100, "events differ")],
+    [("begun_in_place", 2, 100, "no whole run"), ("events_kept", 70, 100, "events differ")],
 )
 def test_writes_that_are_not_whole_are_found(mode, share, of, said, tmp_path):
     """Control."""

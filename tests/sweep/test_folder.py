@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from conftest import without_views
 from parts_of import column, finish, parts, rewrite
 
 from gdstudy import figures, load_arrays, load_curves, load_results, report
@@ -184,7 +185,10 @@ def test_a_hostile_folder_is_one_line_and_nothing_outside_is_touched(kind, comma
 
 
 @pytest.mark.parametrize("kind", LOST)
-def test_a_study_that_is_lost_is_restored_from_the_config_that_its_parts_confirm(kind, run, tmp_path, capsys):
+def test_a_study_that_is_lost_is_restored_from_the_config_that_its_parts_confirm(
+    kind, run, tmp_path, capsys, monkeypatch
+):
+    without_views(monkeypatch)
     before, study = load_results(run), (run / STUDY).read_bytes()
     LOST[kind](run, tmp_path / "outside")
     assert figures.main([str(run)]) == 2
@@ -199,8 +203,9 @@ def test_a_study_that_is_lost_is_restored_from_the_config_that_its_parts_confirm
     pd.testing.assert_frame_equal(load_results(run), before)
 
 
-def test_a_lost_study_is_not_restored_from_another_config(run, capsys):
+def test_a_lost_study_is_not_restored_from_another_config(run, capsys, monkeypatch):
     """Nothing that was computed is thrown away."""
+    without_views(monkeypatch)
     (run / STUDY).unlink()
     text = (run / "config.yaml").read_text()
     (run / "config.yaml").write_text(text.replace("seeds: 4", "seeds: 3"))
