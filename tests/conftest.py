@@ -17,6 +17,8 @@ from gdstudy.sweep.reading import load_run
 from gdstudy.sweep.run import load_datasets, run_missing
 from gdstudy.sweep.store import Store
 from gdstudy.train import run_study
+from gdstudy.views.figures import FIGURES as ALL_FIGURES
+from gdstudy.views.figures import MOVING as ALL_MOVING
 
 # Where the two downloadable data sets lie beside the checkout (machines without internet), tests read them there.
 _BESIDE = Path(__file__).parents[2] / "shared" / "data"
@@ -42,7 +44,10 @@ def once(tmp_path_factory, worker_id):
     def made(name, make):
         with FileLock(shared / f"{name}.lock"):
             if not (done := shared / f"{name}.done").exists():
-                make(shared / name)
+                with pytest.MonkeyPatch.context() as patch:  # whatever the test that asks first has patched
+                    patch.setattr("gdstudy.views.figures.FIGURES", ALL_FIGURES)
+                    patch.setattr("gdstudy.views.board.MOVING", ALL_MOVING)
+                    make(shared / name)
                 done.touch()
         return shared / name
 
@@ -189,11 +194,25 @@ def autoencoder_run(once):
     return tables
 
 
+@pytest.fixture(autouse=True)
+def _one_figure(request, monkeypatch):
+    """Figures take half of the time of a small run. In tests of what is stored one stands for them all."""
+    if request.path.parent.name == "sweep" and request.path.stem != "test_hostile":
+        monkeypatch.setattr("gdstudy.views.figures.FIGURES", {"bias": ALL_FIGURES["bias"]})
+        monkeypatch.setattr("gdstudy.views.board.MOVING", {})
+
+
+def without_figures(monkeypatch):
+    """For tests elsewhere in which figures are not the matter."""
+    monkeypatch.setattr("gdstudy.views.figures.FIGURES", {})
+    monkeypatch.setattr("gdstudy.views.board.MOVING", {})
+
+
 def without_views(monkeypatch):
     """Figures, events and claims take most of the time, and are the same functions of the same tables: those that a
     command would show are the last of the list that this gives."""
     shown = []
-    monkeypatch.setattr("gdstudy.views.figures.FIGURES", {})
+    without_figures(monkeypatch)
     monkeypatch.setattr("gdstudy.showing.write_board", lambda *_, **__: None)
     monkeypatch.setattr("gdstudy.showing.decide", lambda _: [])
     monkeypatch.setattr("gdstudy.showing.run_page", lambda *_: b"")

@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from conftest import small_study
+from conftest import small_study, without_figures
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from gdstudy.report import short_name
@@ -64,11 +64,14 @@ def test_a_run_that_does_not_fit_in_memory_leaves_what_it_would(paper_run, tmp_p
 def short(tmp_path_factory):
     """A run of a few rows, with the number of them."""
     changes = {"datasets": ["diabetes"], "n_train": Sizes((5, 10, 20)), "seeds": 2, "gd": Training(steps=50)}
-    folder = run_study(small_study(**changes, csv_rows=10), tmp_path_factory.mktemp("runs") / "short")
+    with pytest.MonkeyPatch.context() as patch:
+        without_figures(patch)
+        folder = run_study(small_study(**changes, csv_rows=10), tmp_path_factory.mktemp("runs") / "short")
     return folder, len(load_results(folder))
 
 
-def test_results_csv_has_csv_rows_at_most(short, tmp_path, capsys):
+def test_results_csv_has_csv_rows_at_most(short, tmp_path, capsys, monkeypatch):
+    without_figures(monkeypatch)
     folder, rows = short
     assert rows > 10
     assert not (folder / "results.csv").exists()
@@ -87,7 +90,8 @@ def test_results_csv_has_csv_rows_at_most(short, tmp_path, capsys):
     assert "summary.csv" in said.out
 
 
-def test_csv_rows_may_change_when_a_run_is_resumed(short, tmp_path):
+def test_csv_rows_may_change_when_a_run_is_resumed(short, tmp_path, monkeypatch):
+    without_figures(monkeypatch)
     folder, rows = short
     shutil.copytree(folder, tmp_path / "run")
     config = tmp_path / "run/config.yaml"

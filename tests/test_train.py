@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from conftest import without_figures
 
 from gdstudy import load_curves, load_results
 from gdstudy.study.parser import as_yaml, find_config, read_study
@@ -217,7 +218,8 @@ def test_a_shard_that_is_stopped_goes_on_as_that_shard(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_a_run_cut_off_resumes_to_the_same_values(how, tmp_path):
+def test_a_run_cut_off_resumes_to_the_same_values(how, tmp_path, monkeypatch):
+    without_figures(monkeypatch)
     longer = ["--config", "small.yaml", "--gd.steps", "20000", "--gd.tolerance", "1e-13"]
     assert main([*longer, "--run_dir", "whole", "--quiet"]) == 0
     process = start(*longer, "--run_dir", "cut", "--quiet")
