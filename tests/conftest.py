@@ -197,7 +197,7 @@ def autoencoder_run(once):
 @pytest.fixture(autouse=True)
 def _one_figure(request, monkeypatch):
     """Figures take half of the time of a small run. In tests of what is stored one stands for them all."""
-    if request.path.parent.name == "sweep" and request.path.stem != "test_hostile":
+    if request.path.parent.name == "sweep" and request.path.stem not in ("test_hostile", "test_damage"):
         monkeypatch.setattr("gdstudy.views.figures.FIGURES", {"bias": ALL_FIGURES["bias"]})
         monkeypatch.setattr("gdstudy.views.board.MOVING", {})
 
