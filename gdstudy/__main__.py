@@ -27,8 +27,13 @@ COMMANDS = {
 }
 # Where a command is not the module of its name: a function of the package has it.
 MODULES = {"diagnose": "diagnosis"}
-# Commands that are an option of train.
-OF_TRAIN = ("resume", "extend")
+# Commands that are an option of train, and what may stand beside it.
+_HOW = "[--stop_after TIME] [--executor.KEY VALUE …] [--csv_rows N] [--save_every MINUTES] [--quiet]"
+_SIZES = "--n_train SIZES, --n_parameters SIZES or --n_hidden SIZES"
+OF_TRAIN = {
+    "resume": f"gdstudy resume RUN_DIR [--shard K/N] {_HOW}",
+    "extend": f"gdstudy extend RUN_DIR --seeds SEEDS {_HOW}\n\nor {_SIZES}: all that it is to have, with those it has",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -55,7 +60,7 @@ def _command(name: str, *rest: str) -> int:
         return 2
     if name in OF_TRAIN:
         if not rest or rest[0] in ("-h", "--help"):
-            say(f"usage: gdstudy {name} RUN_DIR [--quiet]\n\n{COMMANDS[name]}")
+            say(f"usage: {OF_TRAIN[name]}\n\n{COMMANDS[name]}; `gdstudy train --help` says what each option is")
             return 0 if rest else 2
         name, rest = "train", (f"--{name}", *rest)
     return int(import_module(f"gdstudy.{MODULES.get(name, name)}").main(list(rest)))

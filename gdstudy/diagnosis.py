@@ -229,7 +229,7 @@ def _run(options: Any, sources: list[Source]) -> None:
         steps=steps,
         feature_names=data.columns or None,
         class_names=data.classes or None,
-        name=Path(options.data).name,
+        name=getattr(options, "file.name") or Path(options.data).name,
         on_step=on_step,
     )
     on_step("modes and learning curve")

@@ -1,6 +1,6 @@
 """The schema of a study: every key, its unit, its default and its bounds, said once.
 
-`--help`, error messages and README's table are read from here. Imports neither torch nor scikit-learn.
+`--help` and error messages are read from here. Imports neither torch nor scikit-learn.
 """
 
 from __future__ import annotations
@@ -82,15 +82,17 @@ class Study:
     """Where to train: cpu, cuda, cuda:1, …; auto: on a GPU if one is here and, timed for a moment on each, saves more
     than its start costs; shards that begin apart decide for themselves. A run keeps what it began on."""
     threads: Threads = Threads("auto")
-    """Threads of PyTorch: `auto` (one for small cells, more while that is measured to be faster) or so many."""
+    """Threads: `auto` or so many. `auto` is one of PyTorch's for small cells, more while that is measured to be faster;
+    for machine code, whose threads do not wait for each other, all; in a worker one."""
     batch_cells: int = 1000
-    """Cells trained as one stack and stored together, at least 1; what a killed run computes again at most."""
+    """Cells trained as one stack and stored together, at least 1; what a killed run computes again at most, with
+    workers in each of them."""
     save_every: float = 3.0
     """Minutes after which a batch that is under way is saved again, so that a killed run goes on from there with the
     same numbers; 0: at each look."""
     memory: Memory = Memory("2GB")
     """Most that a batch may take, such as 500MB or 8GB (10⁶ and 10⁹ bytes), at least 100MB: larger batches are divided.
-    The same on every machine, as the digits of a cell can depend on its batch."""
+    Each worker has one at a time. The same on every machine, as the digits of a cell can depend on its batch."""
     executor: Executor = field(default_factory=Executor)
     """Where batches are computed."""
     csv_rows: int = 1_000_000

@@ -125,7 +125,7 @@ class Executor:
 
     kind: Literal["in_process", "processes", "dask"] = "in_process"
     """in_process: one batch after the other; processes: of this machine, one thread each; dask: the workers of a Dask
-    scheduler, on any machines (needs `pip install 'gdstudy[dask]'`)."""
+    scheduler, on any machines (needs the extra `dask`: `pip install -e '.[dask]'`)."""
     workers: Threads = Threads("auto")
     """Number of processes, or of local Dask workers; auto: one a core, or one a GPU where `device` is cuda."""
     scheduler: str = ""

@@ -24,6 +24,10 @@ from gdstudy.study.values import Columns, Levels, Sizes
 class Parser(argparse.ArgumentParser):
     """The options of a command: every complaint one line, every print to a stream that may be anything."""
 
+    def __init__(self, prog: str, **options: Any) -> None:
+        """prog: gdstudy.<command>, as lines of the command begin; usage has it as it is typed."""
+        super().__init__(prog=prog.replace(".", " "), **options)
+
     def error(self, message: str) -> NoReturn:
         unknown = message.removeprefix("unrecognized arguments: ")
         close = (
@@ -39,7 +43,7 @@ class StudyParser(Parser):
     """The options of a command that takes a study: every key of its YAML."""
 
     def __init__(self, prog: str, description: str) -> None:
-        usage = f"{prog} STUDY.yaml [--KEY VALUE …]"
+        usage = "%(prog)s STUDY.yaml [--KEY VALUE …]"
         super().__init__(prog=prog, usage=usage, description=description, allow_abbrev=False)
         told = "The study, a YAML file; bare names are found in configs/. `--config` itself may be left out."
         self.add_argument("--config", metavar="FILE", help=told)

@@ -212,7 +212,9 @@ def check_executor(asked: groups.Executor) -> None:
         try:
             from distributed import Client
         except ImportError:
-            raise StudyError("executor.kind=dask: Dask is not installed; pip install 'gdstudy[dask]'") from None
+            raise StudyError(
+                "executor.kind=dask: Dask is not installed; in the clone, pip install -e '.[dask]'"
+            ) from None
         if asked.scheduler:
             with _client(Client, asked.scheduler):
                 pass
