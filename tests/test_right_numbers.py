@@ -24,7 +24,9 @@ from gdstudy import (
     reduced_rank_solution,
     ridge_solution,
     singular_values,
+    train_module,
 )
+from gdstudy.training.modules import LinearReadout
 
 EPS = np.finfo(np.float64).eps
 
@@ -734,14 +736,26 @@ def test_step_sizes_that_no_step_survives_are_refused(dtype):
         gradient_descent(X, np.zeros(2, dtype), 10, step_size=1e300)
 
 
-@pytest.mark.parametrize("engine", ["gram", "autograd"])
-def test_autocast_of_the_caller_shortens_no_step(engine):
-    X, y = (torch.from_numpy(a).float() for a in (X9, Y9))
-    expected = [state.W for state in gradient_descent(X, y, [1, 100], engine=engine)]
+@pytest.mark.parametrize("fast", ["0", "1"])
+@pytest.mark.parametrize("engine", ["gram", "autograd", "module"])
+@pytest.mark.parametrize("wide", [False, True])
+def test_autocast_of_the_caller_shortens_no_step(wide, engine, fast, monkeypatch):
+    monkeypatch.setenv("GDSTUDY_FAST", fast)
+    X, y = torch.from_numpy(X9).float(), torch.from_numpy(Y9).float()
+    X, y = (X.T.contiguous(), y[:3]) if wide else (X, y)
+
+    def states():
+        if engine == "module":
+            module = LinearReadout(torch.full((1, X.shape[1], 1), 0.1))
+            return train_module(module, X[None], y[None, :, None], [1, 100], step_size=1e-4)
+        return gradient_descent(X, y, [1, 100], engine=engine)
+
+    expected = [(state.W, state.gradient_norm) for state in states()]
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = [state.W for state in gradient_descent(X, y, [1, 100], engine=engine)]
+        found = [(state.W, state.gradient_norm) for state in states()]
         assert (X @ X.T).dtype == torch.bfloat16  # control
-    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    for one, other in zip(found, expected, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 @pytest.mark.parametrize(

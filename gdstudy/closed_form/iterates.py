@@ -19,6 +19,8 @@ from gdstudy.linalg.units import without_units
 _GROWN_POWER = 900
 # Growth by more than e to this is infinite in any units.
 _LONGEST_GROWTH = 2.0**40
+# A power of two that takes any number out of float64.
+_INFINITE_POWER = 3000
 
 
 def gd_filter(spec: Spectrum | Modes, step_size: Tensor, t: Tensor, momentum: float = 0.0) -> tuple[Tensor, Tensor]:
@@ -36,7 +38,8 @@ def gd_filter(spec: Spectrum | Modes, step_size: Tensor, t: Tensor, momentum: fl
     x = eta * s.square()
     if momentum:
         share = learnt_share(torch.where(spec.nonzero, x, 0), momentum, t)
-        return torch.where(spec.nonzero, share / s, 0), torch.zeros(s.shape[:-1], dtype=torch.int64, device=s.device)
+        learnt, power = _beyond_float64(share)
+        return torch.where(spec.nonzero, learnt / s, 0), power
     ended = torch.isinf(t)
     steps = torch.where(ended, 0, t)
     # |1 − x|ᵗ − 1; xlogy and xlog1py are 0 at t = 0, also where 1 − x = 0.
@@ -61,6 +64,17 @@ def _alternating(log_decay: Tensor, odd: Tensor) -> tuple[Tensor, Tensor]:
     shrink = torch.where(power > 0, torch.exp(log_decay - power * math.log(2)), shrink)
     # Where a power of two is taken out, the one that growth is added to has long been lost in it.
     return torch.where(odd, torch.where(power > 0, shrink, 2 + shrink), -shrink), power.squeeze(-1)
+
+
+def _beyond_float64(share: Tensor) -> tuple[Tensor, Tensor]:
+    """A learnt share over 2ᵖ, and p, 0 unless it is infinite: (..., R), (...,).
+
+    Then the first mode, which grows fastest, is 1 or −1, beside which all others have long been lost.
+    """
+    grown = ~torch.isfinite(share[..., :1])
+    first = torch.nn.functional.one_hot(torch.zeros_like(share[..., 0], dtype=torch.int64), share.shape[-1])
+    power = torch.where(grown.squeeze(-1), _INFINITE_POWER, 0)
+    return torch.where(grown, torch.sign(share[..., :1]) * first, share), power
 
 
 def steps_to_gradient(s: Tensor, step_size: Tensor, remaining: Tensor, target: Tensor) -> Tensor:

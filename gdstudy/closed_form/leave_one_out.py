@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gdstudy.closed_form.iterates import gd_filter
 from gdstudy.linalg.spectrum import Spectrum, cutoff, product, spectrum
+from gdstudy.linalg.units import times_power_of_two
 
 # Of descent up to so many rows each is left out by itself; of more, in so many folds.
 MOST_LEFT_OUT, FOLDS = 200, 5
@@ -138,5 +139,5 @@ def gd_left_out(
             out = folds == fold
             here = product(X[out] - x_mean[number], spec.Vt[number].mT)
             predicted = product(here, f[:, number].unsqueeze(-1) * coefficients[number])
-            residuals[:, out] = Y[out] - y_mean[number] - torch.ldexp(predicted, power[:, number, None, None])
+            residuals[:, out] = Y[out] - y_mean[number] - times_power_of_two(predicted, power[:, number, None, None])
     return residuals

@@ -29,7 +29,7 @@ from gdstudy.study.config import Study
 from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
 from gdstudy.training.compiled_layers import bottleneck_by_hand
-from gdstudy.training.descent import State
+from gdstudy.training.descent import State, step_size_for
 from gdstudy.training.engine import Saver
 from gdstudy.training.modules import Bottleneck
 from gdstudy.training.objectives import Autograd, Objective
@@ -97,7 +97,7 @@ class BottleneckTask:
         """
         largest = self.cells.stack.problem.spectrum.s[:, 0].square()
         gain = torch.linalg.matrix_norm(self.cells.best, 2).clamp(min=1)
-        limit = 1 / (largest * gain).clamp(min=torch.finfo(largest.dtype).tiny)
+        limit = step_size_for(largest * gain)
         fixed = self.training.step_size.value
         eta = limit / 2 if fixed == "auto" else torch.full_like(limit, float(fixed))
         return in_precision(eta, self.dtype), limit

@@ -31,7 +31,7 @@ from gdstudy.study.entries import code
 from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
 from gdstudy.training.arguments import check_tolerance
-from gdstudy.training.descent import State, largest_eigenvalue
+from gdstudy.training.descent import State, largest_eigenvalue, step_size_for
 from gdstudy.training.engine import Saver
 from gdstudy.training.gradient_descent import gradient_descent
 from gdstudy.training.modules import LinearReadout
@@ -73,7 +73,7 @@ class Readouts:
 
     def pictures(self, W: Tensor, cells: Tensor) -> list[dict[str, np.ndarray]]:
         """An autoencoder's inputs, targets and outputs on the first test rows of the first seed, each (rows, D)."""
-        if not self.model.autoencoder:
+        if not self.model.autoencoder or not len(cells):
             return [{} for _ in cells]
         seed = self.study.seeds[0]
         x, target, found = self.dataset.inputs(seed), self.dataset.clean(), []
@@ -122,9 +122,7 @@ class ReadoutTask:
         if self.training.step_size.value != "auto":
             eta = X.new_full((len(X),), float(self.training.step_size.value))
         else:
-            curvature = largest_eigenvalue(self.problem.features())
-            # X = 0, as is one row minus its own mean, has no curvature: any step size leaves W where it is.
-            eta = 1 / torch.where(curvature > 0, curvature, 1).clamp(min=torch.finfo(X.dtype).tiny)
+            eta = step_size_for(largest_eigenvalue(self.problem.features()))
         return in_precision(eta, self.dtype)
 
     @property

@@ -22,6 +22,7 @@ from gdstudy.study.ablations import UNABLATED
 from gdstudy.study.config import Study
 from gdstudy.study.entries import code
 from gdstudy.study.estimators import asked_for
+from gdstudy.training.descent import step_size_for
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def gd_exact(study: Study, stack: Stack) -> Solutions:
     """W_t of plain gradient descent from zero at each t of `gd_exact.steps`, with the step size of `gd`."""
     spec, steps = stack.problem.spectrum, study.gd_exact.steps
     curvature = spec.s[:, 0].square()
-    eta = 1 / curvature.clamp(min=torch.finfo(curvature.dtype).tiny)
+    eta = step_size_for(curvature)
     if study.gd.step_size.value != "auto":
         eta = torch.full_like(curvature, float(study.gd.step_size.value))
     eta = in_precision(eta, getattr(torch, study.gd.dtype))

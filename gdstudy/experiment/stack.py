@@ -95,9 +95,14 @@ class Stack:
         values["test_mse"] = (test / errors.n_test[:, None]).unflatten(-1, (n_levels, k)).mean(-1)
         if self.accuracies is not None:  # of targets that are classes: not where an ablation makes them others
             known = [not value for value in linear]
-            train_shares = [self.accuracies.train(W[i]) for i in first]
-            values["train_accuracy"] = _levels([train_shares[i] for i in which], known)
-            test_shares = [self.accuracies.test(w, shift) for w, shift in zip(tested, shifts, strict=True)]
+            trained, others = zip(*(self.accuracies.shares(W[i]) for i in first), strict=True)
+            values["train_accuracy"] = _levels([trained[i] for i in which], known)
+            # The same outputs, of other rows, where an ablation does not change what is tested.
+            same = [w is own and p.test_shift is None for p, w, own in zip(problems, tested, W, strict=True)]
+            test_shares = [
+                others[which[level]] if same[level] else self.accuracies.shares(tested[level], shifts[level])[1]
+                for level in range(n_levels)
+            ]
             values["test_accuracy"] = _levels(test_shares, known)
         return {name: value.T.flatten().cpu().numpy() for name, value in values.items()}
 

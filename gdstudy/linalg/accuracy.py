@@ -30,14 +30,12 @@ class SplitAccuracies:
     mean: Tensor
     frame: Frame | None = None
 
-    def train(self, W: Tensor) -> Tensor:
-        """Share of the training rows under readouts W (C, P, k): (C,)."""
-        return self._hits(W, torch.zeros_like(W[:, 0]))[0].double() / self.n_train
-
-    def test(self, W: Tensor, shift: Tensor) -> Tensor:
-        """Share of all other rows, with outputs x·W + shift (C, k): (C,)."""
-        among_rows, among_all = self._hits(W, shift)
-        return (among_all - among_rows).double() / (len(self.labels) - self.n_train)
+    def shares(self, W: Tensor, shift: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Share of the training rows, and of all others, under readouts W (C, P, k) with outputs x·W + shift (C, k),
+        default 0: each (C,)."""
+        among_rows, among_all = self._hits(W, torch.zeros_like(W[:, 0]) if shift is None else shift)
+        others = (among_all - among_rows).double() / (len(self.labels) - self.n_train)
+        return among_rows.double() / self.n_train, others
 
     def _hits(self, W: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
         """How many training rows, and how many rows in all, are put in their class: each (C,)."""

@@ -76,7 +76,7 @@ def real_tensor(name: str, value: Any) -> Tensor:
     array = array.astype(array.dtype.newbyteorder("="), copy=False)
     if array.dtype not in (np.float16, np.float32, np.float64):
         array = array.astype(np.float64)
-    # A copy only where torch needs one: read-only or negatively strided memory.
+    # A copy only of memory that is read-only, or in another order than C's.
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))
 
 

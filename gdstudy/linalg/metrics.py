@@ -70,7 +70,7 @@ def dimensionality(V: Tensor) -> Tensor:
 class AllRows:
     """All rows [Φ Y] of a data set reduced to what sums over them need, one entry a draw of the features.
 
-    R: (G, P+k, P+k) triangle of the QR factorisation of [Φ Y]: ‖[Φ Y]z‖ = ‖Rz‖. total: (G, P+k) column sums.
+    R: (G, min(n, P+k), P+k) triangle of the QR factorisation of [Φ Y]: ‖[Φ Y]z‖ = ‖Rz‖. total: (G, P+k) column sums.
     n_rows: how many rows.
     """
 

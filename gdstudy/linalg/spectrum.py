@@ -3,19 +3,20 @@ are read from. Always in float64, whatever trains."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy.linalg.threads import LARGE_CELL, all_threads, one_blas_thread
+from gdstudy.linalg.threads import LARGE_CELL, all_threads, one_blas_thread, share
 
 # Both measured (tests/linalg/test_spectrum.py), as multiples of what rounding does to a singular value: rounding the
 # numbers of X alone .3, a product computed in their precision up to 1.6; LAPACK's own errors up to 1.5.
 _DATA_MARGIN, _SVD_MARGIN = 2, 4
+# An SVD takes as long as so many products of the matrix with itself.
+_SVD_PRODUCTS = 16
 
 
 class Modes(NamedTuple):
@@ -140,9 +141,13 @@ def thin_svd(X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         return torch.linalg.svd(X, full_matrices=False)
     stack = X.reshape(-1, *X.shape[-2:]).numpy(force=True)
     several = len(stack) >= 64 or X.shape[-2] * X.shape[-1] > LARGE_CELL
-    parts = np.array_split(stack, min(all_threads(), len(stack)) if several else 1)
-    with one_blas_thread(X.shape[-2] * X.shape[-1]), ThreadPoolExecutor(len(parts)) as threads:
-        done = list(threads.map(lambda part: np.linalg.svd(part, full_matrices=False), parts))
+    threads, cell = all_threads() if several else 1, X.shape[-2] * X.shape[-1]
+
+    def factor(begin: int, end: int) -> Any:
+        return np.linalg.svd(stack[begin:end], full_matrices=False)
+
+    with one_blas_thread(cell):
+        done = share(factor, len(stack), threads, _SVD_PRODUCTS * len(stack) * cell * min(X.shape[-2:]), parts=1)
     joined = (arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for arrays in zip(*done, strict=True))
     stacks = [torch.from_numpy(array) for array in joined]
     U, s, Vt = (a.reshape(*X.shape[:-2], *a.shape[1:]) for a in stacks)

@@ -9,17 +9,21 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache
 from itertools import pairwise
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
+import threadpoolctl
 import torch
-from threadpoolctl import ThreadpoolController
+
+from gdstudy.study.values import MOST_THREADS
 
 # A single cell of more numbers than this is a large product, which PyTorch divides among all threads.
 SMALL_CELL = 1 << 15
@@ -63,14 +67,45 @@ def one_blas_thread(cell: int | None = None) -> Iterator[None]:
     took 15 ms for an SVD of 64 × 64 and 7 s for one of 3072 × 768, where one took .8 ms and .8 s. And the digits of a
     product of 127 × 64 depend on how many there are.
     """
-    limited = cell is None or cell > _UNDIVIDED
-    with _blas().limit(limits=1, user_api="blas") if limited else nullcontext():
+    with nullcontext() if cell is not None and cell <= _UNDIVIDED else _LIMIT.held():
         yield
 
 
-@cache
-def _blas() -> ThreadpoolController:
-    return ThreadpoolController()
+class _BlasLimit:
+    """One thread for NumPy's BLAS while any of Python's threads is in `held`: their number is one for all of these, so
+    that the first that comes sets it, and the last that goes sets it back."""
+
+    def __init__(self) -> None:
+        self._lock, self._holders = threading.Lock(), 0
+        self._controller: Any = None
+        self._limiter: Any = None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        with self._lock:
+            if not self._holders:
+                self._controller = self._controller or threadpoolctl.ThreadpoolController()
+                self._limiter = self._controller.limit(limits=1, user_api="blas")
+            self._holders += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holders -= 1
+                if not self._holders:
+                    _let_any_thread_set_it()
+                    self._limiter.restore_original_limits()
+                    _let_any_thread_set_it()
+
+
+def _let_any_thread_set_it() -> None:
+    """Since threadpoolctl 3.8 only the thread that set OpenBLAS's number of threads may change it, while it lives."""
+    openblas = getattr(threadpoolctl, "OpenBLASController", None)
+    if clear := getattr(openblas, "clear_controlling_thread", None):
+        clear(force=True)
+
+
+_LIMIT = _BlasLimit()
 
 
 Result = TypeVar("Result")
@@ -89,23 +124,37 @@ def share(
         return [work(0, n)]
     parts = min(n, parts * threads)
     ends = [n * part // parts for part in range(parts + 1)]
-    futures = [_pool(threads).submit(work, *part) for part in pairwise(ends)]
+    rest, found = deque(enumerate(pairwise(ends))), dict[int, Result]()
+
+    def take() -> None:
+        try:
+            while True:
+                try:
+                    number, part = rest.popleft()
+                except IndexError:
+                    return
+                found[number] = work(*part)
+        finally:
+            rest.clear()  # nothing is left, or something has gone wrong
+
+    futures = [_pool().submit(take) for _ in range(threads)]
     try:
-        return [future.result() for future in futures]
-    except BaseException:
         for future in futures:
-            future.cancel()
+            future.result()
+    except BaseException:
+        rest.clear()
         wait(futures)
         raise
+    return [found[number] for number in range(parts)]
 
 
 @cache
-def _pool(threads: int) -> ThreadPoolExecutor:
-    """Kept: to start a thread takes longer than many a part of a work."""
-    return ThreadPoolExecutor(threads)
+def _pool() -> ThreadPoolExecutor:
+    """Kept: to start a thread takes longer than many a part of a work. It has as many as were busy at once."""
+    return ThreadPoolExecutor(MOST_THREADS)
 
 
-if hasattr(os, "register_at_fork"):  # a child has the pools of its parent, and none of their threads
+if hasattr(os, "register_at_fork"):  # a child has the pool of its parent, and none of its threads
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 

@@ -44,7 +44,7 @@ class Training:
     warmup: float = 0.0
     """Share of the steps over which the step size rises from 0, in [0, 1)."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """The step size after the warm-up: constant, or falling to 0 at the last step as half a cosine."""
+    """The step size after the warm-up: constant, or falling as half a cosine, which is 0 just after the last step."""
     start: Literal["own", "gaussian"] = "own"
     """Where it starts: `own`, as the model does, a readout at zero; `gaussian`, a readout at random weights of size
     init_scale, keeping what X does not see of them: its limit is X⁺Y + (I − X⁺X)W₀."""

@@ -112,7 +112,8 @@ class CompiledReLU(ReLUByHand):
         super().__init__(module, self.held[..., :n], weight.contiguous(), n_rows)
 
     def _padded(self, values: Tensor) -> Tensor:
-        return pad(values, (0, self.kernel.width - values.shape[-1])).contiguous()
+        beyond = self.kernel.width - values.shape[-1]
+        return (pad(values, (0, beyond)) if beyond else values).contiguous()
 
     @torch.no_grad()
     def backward(self) -> None:

@@ -76,13 +76,14 @@ def descend(
     saver: keeps the descent after looks, where it is due or on_check stops it. What it has saved goes on from there:
     the states at later checkpoints are the same, bit for bit; those at earlier ones are not yielded again.
     """
-    ledger = _Ledger(engine, tolerance, reference)
-    device = ledger.first.device
+    device = engine.cells.device
     with engine.pace.around(), full_precision(device):
+        norm = engine.gradient_norm()
+        ledger = _Ledger(engine, norm, tolerance, reference)
         if saver is not None and saver.saved is not None:
             ledger.restore(engine, saver.saved)
         else:
-            ledger.look(engine, Looked.of(0, engine.gradient_norm(), ledger.largest), 0)
+            ledger.look(engine, Looked.of(0, norm, ledger.largest), 0)
     for checkpoint in checkpoints:
         if checkpoint < ledger.t:
             continue
@@ -126,9 +127,10 @@ class _Ledger:
     first, largest, relative: of those in the engine, in its order: first, largest, and last ‖∇L‖ over the first.
     """
 
-    def __init__(self, engine: Engine, tolerance: float, reference: Tensor | None) -> None:
+    def __init__(self, engine: Engine, norm: Tensor, tolerance: float, reference: Tensor | None) -> None:
+        """norm: (C,) ‖∇L‖ at the start, in the order of the engine."""
         order, self.tolerance, self.t = engine.cells, tolerance, 0
-        self.first, self.W = engine.gradient_norm(), engine.solution()[order.argsort()]
+        self.first, self.W = norm, engine.solution()[order.argsort()]
         if reference is not None:
             self.first = torch.maximum(self.first, reference[order])
         self.largest, self.relative = self.first, torch.ones_like(self.first)
@@ -182,7 +184,7 @@ class _Ledger:
 
 
 def full_precision(device: torch.device) -> torch.autocast:
-    """Products in the dtype of their factors, also where the caller has PyTorch take a shorter one."""
+    """Products in the dtype of their factors, also inside an `autocast` of the caller's."""
     return torch.autocast(device.type, enabled=False)
 
 
@@ -190,6 +192,12 @@ def largest_eigenvalue(X: Tensor) -> Tensor:
     """σ₁² of each matrix of a stack (..., N, P), through its smaller Gram matrix: (...,)."""
     gram = X @ X.mT if X.shape[-2] < X.shape[-1] else X.mT @ X
     return torch.linalg.eigvalsh(gram)[..., -1]
+
+
+def step_size_for(curvature: Tensor) -> Tensor:
+    """1/σ₁², the step size "auto", for σ₁² (...,); 1 where X = 0, as is one row minus its own mean: there is no
+    curvature then, and any step size leaves W where it is."""
+    return 1 / torch.where(curvature > 0, curvature, 1).clamp(min=torch.finfo(curvature.dtype).tiny)
 
 
 def in_kind(state: State, W: Any, batch: Sequence[int], numpy: bool, measure: Callable[[], Tensor]) -> State:

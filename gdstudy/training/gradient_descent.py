@@ -17,7 +17,7 @@ from gdstudy.linalg.regression import Regression
 from gdstudy.linalg.spectrum import Spectrum, product, spectrum
 from gdstudy.linalg.units import times_power_of_two
 from gdstudy.training.arguments import check_checkpoints, check_rows, check_threads, check_tolerance
-from gdstudy.training.descent import State, descend, full_precision, in_kind, largest_eigenvalue
+from gdstudy.training.descent import State, descend, full_precision, in_kind, largest_eigenvalue, step_size_for
 from gdstudy.training.engine import Engine, Saver, readout_divergence
 from gdstudy.training.gram import Gram
 from gdstudy.training.modules import LinearReadout
@@ -168,9 +168,7 @@ def _step_sizes(step_size: Any, problem: Regression, X: Tensor) -> Tensor:
     if isinstance(step_size, str):
         if step_size != "auto":
             raise ValueError(f"step_size={step_size!r} must be 'auto' or a number above 0")
-        curvature = largest_eigenvalue(X)
-        # X = 0 has no curvature: any step size leaves W where it is.
-        return (1 / torch.where(curvature > 0, curvature, 1)).to(dtype)
+        return step_size_for(largest_eigenvalue(X)).to(dtype)
     eta = problem.per_problem("step_size", step_size)
     if bool((eta <= 0).any()):
         raise ValueError(f"step_size={float(eta.min()):.3g} must be above 0; below 2/σ₁² descent is stable")

@@ -25,7 +25,7 @@ class Objective(Protocol):
     """parameters: what is trained, each (C, …). weight: (C,). monotone: stable gradient descent never raises it.
 
     cell: numbers that a step goes through for one cell.
-    losses: ½‖f(X) − Y‖²_F of each cell, (C,), float64, in units of its own where its squares would leave that.
+    losses: ½‖f(X) − Y‖²_F of each cell, (C,), in units of its own where its squares would leave the dtype.
     energy: ½‖Y‖²_F, the loss of an output of zero, in the same units.
     backward: the gradients of Σ weight·½‖f(X) − Y‖²_F into parameters' `.grad`.
     keep: the data of the given cells only; the parameters have been cut already.

@@ -22,7 +22,7 @@ _OURS = ("params", "lr", "fused", "foreach", "capturable", "differentiable")
 @dataclass(frozen=True)
 class Schedule:
     """The step size over training, as a factor: it rises from 0 over the first `warmup` share of `steps`, then stays
-    (`constant`) or falls to 0 at the last step as half a cosine (`cosine`; Loshchilov & Hutter 2017)."""
+    (`constant`) or falls as half a cosine, which is 0 just after the last (`cosine`; Loshchilov & Hutter 2017)."""
 
     steps: int = 1
     warmup: float = 0.0

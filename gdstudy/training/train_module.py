@@ -13,7 +13,7 @@ from torch.func import functional_call
 from gdstudy.linalg.arrays import Array, as_tensor
 from gdstudy.linalg.regression import regression_axes
 from gdstudy.training.arguments import check_checkpoints, check_rows, check_threads, check_tolerance
-from gdstudy.training.descent import State, descend, in_kind
+from gdstudy.training.descent import State, descend, full_precision, in_kind
 from gdstudy.training.engine import Saver
 from gdstudy.training.objectives import Autograd
 from gdstudy.training.optimised import optimised
@@ -60,12 +60,14 @@ def train_module(
     batch, vector = regression_axes(x, y)
     y = (y.unsqueeze(-1) if vector else y).to(x.device)
     dtype = torch.promote_types(x.dtype, y.dtype)
-    x = x.to(dtype).expand(*batch, *x.shape[-2:]).reshape(-1, *x.shape[-2:])
-    y = y.to(dtype).expand(*batch, *y.shape[-2:]).reshape(-1, *y.shape[-2:])
+    # Of its own: states are computed when they are asked for, whatever is in the caller's arrays by then.
+    x = x.to(dtype).expand(*batch, *x.shape[-2:]).reshape(-1, *x.shape[-2:]).clone()
+    y = y.to(dtype).expand(*batch, *y.shape[-2:]).reshape(-1, *y.shape[-2:]).clone()
     steps = check_checkpoints(checkpoints)
     floor, threads = check_tolerance(tolerance, dtype), check_threads(threads)
     eta = _step_sizes(step_size, batch, x)
-    _check_module(module, x, y)
+    with full_precision(x.device):
+        _check_module(module, x, y)
     rows = None if n_rows is None else check_rows(n_rows, x, batch)
     plain = is_plain(optimizer)
     if plain and optimizer_options:

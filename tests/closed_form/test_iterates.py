@@ -62,6 +62,18 @@ def test_with_momentum_the_iterate_is_that_of_the_heavy_ball(known, momentum):
             gd_iterate(X, Y, eta, np.inf)
 
 
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_what_grows_beyond_float64_is_infinite_and_no_nan(momentum):
+    X, y = np.diag([2.0, 1.0]), np.ones(2)
+    for t, end in ((2000, -np.inf), (2001, np.inf)):
+        assert gd_iterate(X, y, 1.0, t, momentum=momentum)[0] == end
+        assert not np.isnan(gd_iterate(X, y, 1.0, t, momentum=momentum)).any()
+    path = gd_path(np.stack([X, X / 4]), np.stack([y, y]), 1.0, [3, 2000], momentum=momentum)
+    assert np.isfinite(path[0]).all()
+    assert np.isfinite(path[1, 1]).all()  # the other problem, which is stable
+    assert path[1, 0, 0] == -np.inf
+
+
 @pytest.mark.parametrize("momentum", [-0.1, 1.0, float("nan"), "0.9"])
 def test_a_momentum_that_is_none_is_refused(momentum):
     with pytest.raises(ValueError, match=r"momentum=.* must lie in \[0, 1\)"):

@@ -43,24 +43,24 @@ def test_shares_are_those_of_counting(draws, chunk, monkeypatch):
     shares, W, given = problem(draws)
     shift = np.random.default_rng(1).standard_normal((len(W), W.shape[-1]))
     train, test = counted(W, given, 0 * shift)
-    np.testing.assert_allclose(shares.train(W), train, rtol=1e-15)
-    np.testing.assert_allclose(shares.test(W, torch.zeros_like(W[:, 0])), test, rtol=1e-15)
-    np.testing.assert_allclose(shares.test(W, torch.from_numpy(shift)), counted(W, given, shift)[1], rtol=1e-15)
+    np.testing.assert_allclose(shares.shares(W)[0], train, rtol=1e-15)
+    np.testing.assert_allclose(shares.shares(W, torch.zeros_like(W[:, 0]))[1], test, rtol=1e-15)
+    np.testing.assert_allclose(shares.shares(W, torch.from_numpy(shift))[1], counted(W, given, shift)[1], rtol=1e-15)
 
 
 def test_some_cells_are_as_among_all():
     shares, W, _ = problem(2)
     cells = torch.tensor([1, 4])
     none = torch.zeros_like(W[:, 0])
-    torch.testing.assert_close(shares.at(cells).train(W[cells]), shares.train(W)[cells])
-    torch.testing.assert_close(shares.at(cells).test(W[cells], none[cells]), shares.test(W, none)[cells])
+    torch.testing.assert_close(shares.at(cells).shares(W[cells])[0], shares.shares(W)[0][cells])
+    torch.testing.assert_close(shares.at(cells).shares(W[cells], none[cells])[1], shares.shares(W, none)[1][cells])
 
 
 def test_what_was_taken_from_the_targets_decides():
     """A negative control: with a mean that favours one class, all rows are put in it."""
     shares, W, (_, _, labels, _, _) = problem(1)
     pulled = replace(shares, mean=1e6 * torch.eye(3)[[1] * 5])
-    everywhere = (pulled.train(W) * shares.n_train + pulled.test(W, 0 * W[:, 0]) * (30 - shares.n_train)) / 30
+    everywhere = (pulled.shares(W)[0] * shares.n_train + pulled.shares(W, 0 * W[:, 0])[1] * (30 - shares.n_train)) / 30
     np.testing.assert_allclose(everywhere, (labels == 1).mean())
 
 
@@ -73,6 +73,6 @@ def test_features_may_be_seen_in_a_frame_of_each_cell():
     framed = replace(shares, frame=Frame(torch.from_numpy(location), torch.from_numpy(scale)))
     given = seen, np.arange(len(W)), labels, rows, mean
     train, test = counted(W, given, np.zeros_like(mean))
-    np.testing.assert_allclose(framed.train(W), train, rtol=1e-15)
-    np.testing.assert_allclose(framed.test(W, torch.zeros_like(W[:, 0])), test, rtol=1e-15)
-    assert (framed.test(W, torch.zeros_like(W[:, 0])) != shares.test(W, torch.zeros_like(W[:, 0]))).any()
+    np.testing.assert_allclose(framed.shares(W)[0], train, rtol=1e-15)
+    np.testing.assert_allclose(framed.shares(W, torch.zeros_like(W[:, 0]))[1], test, rtol=1e-15)
+    assert (framed.shares(W, torch.zeros_like(W[:, 0]))[1] != shares.shares(W, torch.zeros_like(W[:, 0]))[1]).any()

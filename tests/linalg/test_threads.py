@@ -248,6 +248,33 @@ def test_numpys_blas_has_one_thread_where_it_would_divide_a_product_and_througho
     assert seen == [{1}]
 
 
+def test_threads_that_hold_numpys_blas_at_once_give_it_back_as_it_was():
+    """Whichever comes and goes first."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def hold():
+        with one_blas_thread():
+            entered.set()
+            leave.wait(60)
+
+    with threadpool_limits(2, user_api="blas"):
+        other = threading.Thread(target=hold)
+        with one_blas_thread():
+            other.start()
+            assert entered.wait(60)
+        assert blas_threads() == {1}  # the other is still there
+        leave.set()
+        other.join()
+        assert blas_threads() == {2}
+
+
+def test_fewer_and_fewer_threads_are_those_there_were():
+    before = threading.active_count()
+    for threads in range(8, 1, -1):
+        share(lambda begin, end: time.sleep(0.001), 100, threads, 10**9)
+    assert threading.active_count() <= before + 8
+
+
 def test_what_is_cut_off_leaves_no_part_running():
     begun, ended = [], []
 

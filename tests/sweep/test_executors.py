@@ -109,7 +109,9 @@ def test_any_executor_stores_the_tables_of_one_process_in_whatever_order(study, 
     assert_same(run, alone)
 
 
+@pytest.mark.parametrize("study", ["readouts"], indirect=True)
 def test_the_comparison_finds_another_study(study, alone, tmp_path):
+    """Negative control."""
     other = run_study(replace(study, gd=replace(study.gd, steps=49)), tmp_path / "run")
     with pytest.raises(AssertionError):
         assert_same(other, alone)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from gdstudy import Status, min_norm_solution, train_module
+from gdstudy.training.modules import LinearReadout
 
 
 def last(states):
@@ -476,3 +477,16 @@ def test_options_may_be_pairs():
     X, Y = two_cells()
     options = {"betas": (0.5, 0.9)}
     assert last(train_module(Linear(2), X, Y, 10, 0.01, optimizer="adam", optimizer_options=options)).W.any()
+
+
+def test_states_are_of_the_data_as_they_were_at_the_call():
+    X, Y = np.random.default_rng(0).standard_normal((2, 6, 3)), np.ones((2, 6, 1))
+
+    def states():
+        return train_module(LinearReadout(torch.zeros(2, 3, 1, dtype=torch.float64)), X, Y, [5, 10], step_size=0.01)
+
+    expected = [state.W for state in states()]
+    later = states()
+    X[:], Y[:] = 0, 7
+    found = [state.W for state in later]
+    np.testing.assert_array_equal(found, expected)
