@@ -37,6 +37,8 @@ from gdstudy.sweep.store import Store
 
 # Bytes of a start's hidden name are at most these letters' and those of its token.
 _LETTERS, _TOKEN = 60, 16
+# How often a start begins once more that another has taken for what a killed one left.
+_ONCE_MORE = 20
 
 
 class Taken(StudyError):
@@ -54,24 +56,42 @@ def begin(run_dir: Path, study: Study, made_by: Mapping[str, str], shard: Shard 
     there = run_dir.exists()  # then it may be a mount, a link or where one is: it stays, and its content is renamed
     home = run_dir if there else run_dir.parent
     made = [path for path in (home, *home.parents) if not path.exists()]
-    part, store = home / f"{_prefix(run_dir)}{secrets.token_hex(_TOKEN // 2)}{PART}", None
+    part, store = None, None
     try:
         home.mkdir(parents=True, exist_ok=True)
-        part.mkdir()
-        store = Store(part, study, made_by, shard)
+        store = _aside(home, run_dir, study, made_by, shard)
+        part = store.run_dir
         flush_to_disk(part)
         _give_name(part, run_dir, there)
         flush_to_disk(home)
         store.moved(run_dir)
         return store
     except BaseException:
-        if store is not None:
+        if store is not None and part is not None:
+            _remove(part)
             store.close()
-        _remove(part)
         for path in made:
             with suppress(OSError):
                 path.rmdir()
         raise
+
+
+def _aside(home: Path, run_dir: Path, study: Study, made_by: Mapping[str, str], shard: Shard | None) -> Store:
+    """A new run under a hidden name, held; nothing is left of it where that fails.
+
+    Until it is held another start may take it for what a killed one left, hold it for a moment, and remove it.
+    """
+    for more in range(_ONCE_MORE, -1, -1):
+        part = home / f"{_prefix(run_dir)}{secrets.token_hex(_TOKEN // 2)}{PART}"
+        try:
+            part.mkdir()
+            return Store(part, study, made_by, shard)
+        except BaseException as error:
+            taken = isinstance(error, StudyError) or (isinstance(error, OSError) and not part.exists())
+            _remove(part)
+            if not (taken and more):
+                raise
+    raise AssertionError
 
 
 def join(run_dir: Path, study: Study, made_by: Mapping[str, str], shard: Shard) -> Store:
@@ -127,10 +147,13 @@ def clear_starts(run_dir: Path) -> None:
 
 def _remove_unheld(part: Path) -> None:
     with suppress(StudyError):
-        if (part / BATCHES).is_dir():
-            hold(part).release()
-        clear_remains(part)
-        _remove(part)
+        held = hold(part) if (part / BATCHES).is_dir() else None
+        try:  # nobody else holds it before it is gone
+            clear_remains(part)
+            _remove(part)
+        finally:
+            if held is not None:
+                held.release()
 
 
 def _remove(part: Path, itself: bool = True) -> None:

@@ -21,7 +21,7 @@ from gdstudy import load_results, run_study
 from gdstudy.command import run_command
 from gdstudy.study.ending import SIGNALS, Deadline, Stopped, lacks, signals_raise
 from gdstudy.study.errors import StudyError
-from gdstudy.sweep import folder, lock, run, store, worker
+from gdstudy.sweep import beginning, folder, lock, run, store, worker
 from gdstudy.train import main
 from gdstudy.views import figures
 
@@ -344,6 +344,33 @@ def test_a_start_that_lives_and_what_is_none_are_left_alone(capsys):
     held.release()
     assert (live / "batches/lock").exists()
     assert mine.exists()
+
+
+@pytest.mark.parametrize("looked_at", [False, True])
+def test_a_start_that_another_takes_for_a_killed_one_begins_once_more(looked_at, whole, monkeypatch):
+    """Before it holds its folder: the other holds it just then, or has removed it."""
+    make, parts = beginning.Store, []
+
+    def slower(part, *rest):
+        parts.append(part)
+        if len(parts) == 3:
+            return make(part, *rest)
+        (part / "batches").mkdir()
+        if not looked_at:
+            beginning.clear_starts(RUN)
+            assert not part.exists()
+            return make(part, *rest)
+        other = lock.hold(part)
+        try:
+            return make(part, *rest)
+        finally:
+            other.release()
+
+    monkeypatch.setattr(beginning, "Store", slower)
+    assert start() == 0
+    assert len(set(parts)) == 3
+    assert not list(RUN.parent.glob(".*.part"))
+    resumed(whole)
 
 
 @pytest.mark.parametrize("there", [False, True])
