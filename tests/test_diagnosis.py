@@ -277,8 +277,10 @@ def test_a_file_is_diagnosed(file, capsys):
     assert figure.read_bytes().startswith(b"\x89PNG")
     errors = pd.read_csv(table).set_index(["preprocessing", "estimator"])["test_mse"]
     assert errors[("intercept", "min_norm")] < 0.1 * errors[("as given", "min_norm")]
-    assert main([str(file), "--target", "outcome", "--intercept", "--features", "[a, c]", "--steps", "1e3"]) == 0
+    options = ["--name", "probe", "--intercept", "--features", "[a, c]", "--steps", "1e3"]
+    assert main([str(file), "--target", "outcome", *options]) == 0
     text = capsys.readouterr().out
+    assert text.startswith("probe: ")
     assert "P = 2 features" in text
     assert "GD, 1,000 steps" in text
 

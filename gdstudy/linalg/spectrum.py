@@ -15,8 +15,9 @@ from gdstudy.linalg.threads import LARGE_CELL, all_threads, one_blas_thread, sha
 # Both measured (tests/linalg/test_spectrum.py), as multiples of what rounding does to a singular value: rounding the
 # numbers of X alone .3, a product computed in their precision up to 1.6; LAPACK's own errors up to 1.5.
 _DATA_MARGIN, _SVD_MARGIN = 2, 4
-# An SVD takes as long as so many products of the matrix with itself.
-_SVD_PRODUCTS = 16
+# An SVD of 64 × 64 takes as long as so many products XXᵀ, smaller ones as more; but 64 of 8 × 8 take .9 ms on one
+# thread, and no less on two.
+_SVD_PRODUCTS = 30
 
 
 class Modes(NamedTuple):
@@ -142,12 +143,13 @@ def thin_svd(X: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     stack = X.reshape(-1, *X.shape[-2:]).numpy(force=True)
     several = len(stack) >= 64 or X.shape[-2] * X.shape[-1] > LARGE_CELL
     threads, cell = all_threads() if several else 1, X.shape[-2] * X.shape[-1]
+    products = len(stack) * _SVD_PRODUCTS * cell * min(X.shape[-2:])
 
     def factor(begin: int, end: int) -> Any:
         return np.linalg.svd(stack[begin:end], full_matrices=False)
 
     with one_blas_thread(cell):
-        done = share(factor, len(stack), threads, _SVD_PRODUCTS * len(stack) * cell * min(X.shape[-2:]), parts=1)
+        done = share(factor, len(stack), threads, products, parts=1)
     joined = (arrays[0] if len(arrays) == 1 else np.concatenate(arrays) for arrays in zip(*done, strict=True))
     stacks = [torch.from_numpy(array) for array in joined]
     U, s, Vt = (a.reshape(*X.shape[:-2], *a.shape[1:]) for a in stacks)

@@ -67,8 +67,9 @@ def begin(run_dir: Path, study: Study, made_by: Mapping[str, str], shard: Shard 
         store.moved(run_dir)
         return store
     except BaseException:
-        if store is not None and part is not None:
+        if part is not None:  # before it is let go
             _remove(part)
+        if store is not None:
             store.close()
         for path in made:
             with suppress(OSError):
