@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,11 +98,14 @@ def resume_study(
     study = began if grow is None else extended(folder, began, grow)
     study, loaded = prepared(study, quiet, given_datasets(datasets), before)
     try:
-        store = Store(folder, study if grow is None else began, provenance(study, __version__), Shard.of(shard))
-        if note := restore_config(folder):
-            tell(note)
-        if grow is not None:
-            store.grow(study)
+        with ExitStack() as undo:
+            store = Store(folder, study if grow is None else began, provenance(study, __version__), Shard.of(shard))
+            undo.callback(store.close)
+            if note := restore_config(folder):
+                tell(note)
+            if grow is not None:
+                store.grow(study)
+            undo.pop_all()
     except OSError as error:
         raise StudyError(f"{folder}: {one_line(error)}; {remedy(error)}, then --resume {folder}") from None
     _finish(study, loaded, store, quiet, deadline, executor)
@@ -161,10 +164,10 @@ def _finish(
     executor: Executor | None,
 ) -> None:
     """Everything after the run has begun: train, export, draw, report (unless other shards run); then let it go."""
-    from gdstudy.showing import live, said_of_shard, show
-    from gdstudy.sweep.run import run_missing
-
     try:
+        from gdstudy.showing import live, said_of_shard, show
+        from gdstudy.sweep.run import run_missing
+
         watch = live(store, quiet)
         run_missing(study, datasets, store, quiet, deadline, executor, watch)
         if (shard := store.shard) is not None:

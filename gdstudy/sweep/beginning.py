@@ -65,6 +65,7 @@ def begin(run_dir: Path, study: Study, made_by: Mapping[str, str], shard: Shard 
         _give_name(part, run_dir, there)
         flush_to_disk(home)
         store.moved(run_dir)
+        restore_config(run_dir)  # which another start may have taken for what a killed one left
         return store
     except BaseException:
         if part is not None:  # before it is let go
@@ -96,17 +97,26 @@ def _aside(home: Path, run_dir: Path, study: Study, made_by: Mapping[str, str], 
 
 
 def join(run_dir: Path, study: Study, made_by: Mapping[str, str], shard: Shard) -> Store:
-    """A shard of a run that another shard has begun. StudyError where it is of another study."""
+    """A shard of a run that another shard has begun. StudyError where it is of another study.
+
+    Nothing is said of a config.yaml that is not there: it may be about to get its name.
+    """
     check_folder(run_dir)
     check_joins(run_dir, study)
-    return Store(run_dir, study, made_by, shard)
+    store = Store(run_dir, study, made_by, shard)
+    try:
+        restore_config(run_dir)
+    except BaseException:
+        store.close()
+        raise
+    return store
 
 
 def check_unused(run_dir: Path) -> None:
     """Taken where a folder holds something; StudyError where it is none."""
     if run_dir.exists() and not run_dir.is_dir():
         raise StudyError(f"--run_dir {run_dir} is a file; name a new folder")
-    if run_dir.exists() and not is_unused(run_dir):
+    if run_dir.exists() and not is_unused(run_dir, _starts_of(run_dir)):
         if is_old(run_dir):
             raise Taken(f"--run_dir {run_dir} holds a run of gdstudy 0.1; name a new folder")
         hint = f"finish it with --resume {run_dir}, or " if (run_dir / BATCHES).is_dir() else ""
@@ -119,26 +129,44 @@ def _give_name(part: Path, run_dir: Path, there: bool) -> None:
         if not there:
             rename(part, run_dir)
             return
-        if (run_dir / BATCHES).is_dir():  # left by a start of an earlier version
-            hold(run_dir).release()
-            clear_remains(run_dir)
-            _remove(run_dir, itself=False)
+        if (run_dir / BATCHES).is_dir():
+            _clear_old_start(run_dir)
         rename(part / BATCHES, run_dir / BATCHES)  # from here on a run; its config.yaml can be made from it
-        rename(part / CONFIG, run_dir / CONFIG)
-        part.rmdir()
+        with suppress(FileNotFoundError):  # no part has batches any more, so that another start may remove it
+            rename(part / CONFIG, run_dir / CONFIG)
+            part.rmdir()
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
         raise Taken(f"--run_dir {run_dir}: another start was faster; name a new folder") from None
 
 
+def _clear_old_start(run_dir: Path) -> None:
+    """Remove what a start of an earlier version left. Taken where it is a run by now, or somebody's."""
+    try:
+        held = hold(run_dir)
+    except StudyError as error:
+        raise Taken(str(error)) from None
+    try:  # nobody else holds it before it is gone
+        clear_remains(run_dir / BATCHES)
+        check_unused(run_dir)
+        _remove(run_dir, itself=False)
+    finally:
+        held.release()
+
+
 def _prefix(run_dir: Path) -> str:
     return f".{run_dir.name[:_LETTERS]}."
 
 
+def _starts_of(run_dir: Path) -> re.Pattern[str]:
+    """The hidden names under which a run is begun."""
+    return re.compile(re.escape(_prefix(run_dir)) + rf"[0-9a-f]{{{_TOKEN}}}" + re.escape(PART))
+
+
 def clear_starts(run_dir: Path) -> None:
     """Remove what killed starts of a run have left beside its folder or in it, unless somebody holds them."""
-    name = re.compile(re.escape(_prefix(run_dir)) + rf"[0-9a-f]{{{_TOKEN}}}" + re.escape(PART))
+    name = _starts_of(run_dir)
     for home in (run_dir.parent, run_dir):
         with suppress(OSError):
             for path in [path for path in home.iterdir() if name.fullmatch(path.name)]:

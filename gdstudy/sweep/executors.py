@@ -8,7 +8,7 @@ import os
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
@@ -253,10 +253,27 @@ def _dask(asked: groups.Executor, study: Study, job: Job) -> Iterator[Pool]:
                         held = client.submit(_same, job, pure=False)
                     return executor.submit(compute_apart, held, batches)
 
-                yield Pool(submit, workers, died=(KilledWorker,), shared=True)
+                with _gone_explained(client, asked, job):
+                    yield Pool(submit, workers, died=(KilledWorker,), shared=True)
         finally:
             if cluster is not None:
                 cluster.close()
+
+
+@contextmanager
+def _gone_explained(client: Any, asked: groups.Executor, job: Job) -> Iterator[None]:
+    """StudyError for whatever is raised where the scheduler is gone."""
+    try:
+        yield
+    except StudyError:
+        raise
+    except Exception as error:
+        if client.status == "running" and not isinstance(error, CancelledError):
+            raise
+        raise StudyError(
+            f"executor.scheduler={asked.scheduler}: the Dask scheduler is gone, or drops what it was given; finished "
+            f"batches are kept: start it anew, then --resume {job.batches.parent}"
+        ) from error
 
 
 def _same(job: Job) -> Job:
@@ -272,7 +289,11 @@ def _client(connect: Callable[..., Any], where: Any) -> Iterator[Any]:
             f"executor.scheduler={where}: no Dask scheduler answers ({one_line(error)[:200]}); start `dask scheduler` "
             "and `dask worker ADDRESS`, or leave the address out"
         ) from None
+    log = logging.getLogger("distributed.client")  # of a scheduler that is gone: pages
+    before = log.level
+    log.setLevel(logging.CRITICAL + 1)
     try:
         yield client
     finally:
         client.close()
+        log.setLevel(before)

@@ -63,10 +63,13 @@ def _refuse_old(run_dir: Path) -> None:
         )
 
 
-def is_unused(run_dir: Path) -> bool:
-    """Whether there is nothing, or only what is left of a run that was killed as it began."""
+def is_unused(run_dir: Path, starts: re.Pattern[str]) -> bool:
+    """Whether there is nothing, or only what is left of a run that was killed as it began.
+
+    starts: names of folders in which others begin just now; which of them is first, the rename says.
+    """
     batches = run_dir / BATCHES
-    rest = [path for path in run_dir.iterdir() if path != batches]
+    rest = [path for path in run_dir.iterdir() if path != batches and not starts.fullmatch(path.name)]
     if batches.is_dir() and not batches.is_symlink():
         rest += [path for path in batches.iterdir() if not LOCKS.fullmatch(path.name)]
     elif batches.exists():

@@ -20,7 +20,8 @@ from gdstudy.study.errors import StudyError
 from gdstudy.study.seeds import Shard
 from gdstudy.sweep.folder import BATCHES, GATE, LOCK, WRITER, check_file, write_whole
 
-GATE_SECONDS = 60.0
+# How long a gate is waited for, and a lock, which `gdstudy runs` may have for a moment to see that nobody has it.
+GATE_SECONDS, LOCK_SECONDS = 60.0, 0.5
 _OF_SHARD = re.compile(re.escape(LOCK) + r"(\.([0-9]+)-([0-9]+))")
 
 
@@ -80,7 +81,9 @@ def writer_of(run_dir: Path) -> str | None:
     for name in sorted(os.listdir(batches)):
         if name == LOCK or _OF_SHARD.fullmatch(name):
             try:
-                _take(run_dir, name.removeprefix(LOCK)).release()
+                _take(run_dir, name.removeprefix(LOCK), 0).release()
+            except PermissionError:  # of somebody else's run: not known
+                continue
             except StudyError:
                 return _said_of(batches / f"{WRITER}{name.removeprefix(LOCK)}")
     return None
@@ -103,8 +106,8 @@ def _excluded(batches: Path, shard: Shard | None) -> list[str]:
     return ["", *(match[1] for match in found if int(match[3]) != shard.n)]
 
 
-def _take(run_dir: Path, suffix: str) -> FileLock:
-    lock, writer = _lock(run_dir / BATCHES / f"{LOCK}{suffix}", 0), run_dir / BATCHES / f"{WRITER}{suffix}"
+def _take(run_dir: Path, suffix: str, patience: float = LOCK_SECONDS) -> FileLock:
+    lock, writer = _lock(run_dir / BATCHES / f"{LOCK}{suffix}", patience), run_dir / BATCHES / f"{WRITER}{suffix}"
     try:
         lock.acquire()
     except Timeout:

@@ -68,11 +68,13 @@ def merge(new_dir: Path, run_dirs: Sequence[Path], note: Callable[[str], None]) 
     """
     if new_dir.exists() and (not new_dir.is_dir() or any(new_dir.iterdir())):
         raise StudyError(f"{new_dir} is not empty; name a new folder for the merged run")
+    if new_dir.is_mount():  # nothing can be renamed to it
+        raise StudyError(f"{new_dir} is where a file system is mounted; name a new folder in it for the merged run")
     runs = [_Run.of(folder) for folder in run_dirs]
     stages = _joined(runs)
     batches = planned(stages)
     _check_fits(runs, batches)
-    with _aside(new_dir) as folder:
+    with _aside(new_dir.resolve()) as folder:  # of a link, where it leads
         write_whole(folder / BATCHES / STUDY, (runs[0].folder / BATCHES / STUDY).read_bytes(), flush=True)
         if len(stages) > 1:
             record(folder, stages)
@@ -155,7 +157,7 @@ def _without_first(name: str, table: pa.Table) -> pa.Table | None:
 def _aside(run_dir: Path) -> Iterator[Path]:
     """A run's folder that is made beside its place, held, and has its name at the end; of a killed one nothing counts,
     and the next removes it."""
-    prefix, home = f".{run_dir.name[:60]}.", run_dir.absolute().parent
+    prefix, home = f".{run_dir.name[:60]}.", run_dir.parent
     home.mkdir(parents=True, exist_ok=True)
     name = re.compile(re.escape(prefix) + "[0-9a-f]{16}" + re.escape(PART))
     for left in [path for path in home.iterdir() if name.fullmatch(path.name) and (path / BATCHES).is_dir()]:

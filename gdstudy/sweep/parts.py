@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -59,6 +61,10 @@ Whole = dict[Path, tuple[tuple[int, int, int], int]]
 
 class Damaged(Exception):
     """A part that cannot be used, and has to be computed again: one line that names it."""
+
+
+class Unreadable(StudyError):
+    """A part that the system does not give now, and perhaps later: nothing is known of what it holds."""
 
 
 def part_path(batches: Path, number: int, table: str) -> Path:
@@ -195,8 +201,8 @@ def open_part(path: Path, table: str, whole: Whole | None = None, **expected: st
     """A part of this table with the expected facts, without its rows. Damaged where it is another or none.
 
     whole: files that were found as they were sealed, and are not looked through again while they stay as they are; this
-    one is added if it is. StudyError for a part of another schema, which is not damaged: it is to be read by the
-    version that wrote it.
+    one is added if it is. Unreadable where the system does not give it. StudyError for a part of another schema, which
+    is not damaged: it is to be read by the version that wrote it.
     """
     check_file(path)
     try:
@@ -246,14 +252,20 @@ def check_size(path: Path, decoded: int, size: int) -> None:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """What pyarrow says of a file that is not as it was written, as Damaged."""
+    """What pyarrow says of a file that is not as it was written, as Damaged; what the system says, as Unreadable.
+
+    No memory is MemoryError as ever. EINVAL is what seeking to a place before the file gives, where a damaged one leads.
+    """
     try:
         yield
     except FileNotFoundError:
         raise Damaged(f"{path}: is missing") from None
-    except PermissionError:
+    except MemoryError:
         raise
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            why = os.strerror(error.errno)
+            raise Unreadable(f"{path}: cannot be read now ({why}); put that right and try again") from None
         raise Damaged(f"{path}: damaged ({one_line(error)[:200]})") from None
 
 

@@ -25,7 +25,18 @@ from gdstudy.sweep.folder import BATCHES, check_run, whole_file
 from gdstudy.sweep.generations import cells_of, generations, planned
 from gdstudy.sweep.identity import identity
 from gdstudy.sweep.mapped import mapped_frame
-from gdstudy.sweep.parts import Damaged, Part, Whole, as_arrow, as_frame, check_size, open_part, part_numbers, part_path
+from gdstudy.sweep.parts import (
+    Damaged,
+    Part,
+    Unreadable,
+    Whole,
+    as_arrow,
+    as_frame,
+    check_size,
+    open_part,
+    part_numbers,
+    part_path,
+)
 
 _OF_THE_STORE = {"schema", "table", "tables", "batch", "cells", "study", "seconds"}  # facts of a part
 _NEVER_EMPTY = ("n_train", "n_parameters", "input_noise")  # others have no seed, as theory
@@ -47,18 +58,21 @@ def parts_of(
 
 
 class _Stored:
-    """The parts of a run, as often as they are read: it is planned, and each is looked through for damage, once."""
+    """The parts that a run has now, as often as they are read: it is planned, and each is looked through for damage,
+    once. What others store meanwhile is not seen."""
 
     def __init__(self, run_dir: str | Path) -> None:
         self.run_dir = Path(run_dir)
         self.batches, self._study = check_run(self.run_dir), identity(self.run_dir)
+        # Before the generations: of a run that grows meanwhile, all of these are planned.
+        self._numbers = part_numbers(self.batches)
         self.stages = generations(self.run_dir)
         self._cells = {batch.number: cells_of(batch) for batch in planned(self.stages)}
         self._whole: Whole = {}
 
     def opened(self, tables: Iterable[str]) -> Iterator[Part]:
         """The parts of these tables. Damaged where one, or `results` beside it, is not what its run plans."""
-        for number in part_numbers(self.batches):
+        for number in self._numbers:
             cells = self._cells.get(number, "none")
             for part in parts_of(self.batches, number, tables, self._whole, study=self._study, cells=cells):
                 if part.table in tables:
@@ -136,7 +150,7 @@ def read_batch(batches: Path, number: int, tables: Sequence[str]) -> dict[str, p
     try:
         parts = [part for part in parts_of(batches, number, tables) if part.table in tables]
         return {part.table: as_frame(part.table, [part.read()]) for part in parts}
-    except Damaged:
+    except (Damaged, Unreadable):
         return None
 
 

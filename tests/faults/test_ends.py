@@ -21,6 +21,8 @@ from gdstudy import load_results, run_study
 from gdstudy.command import run_command
 from gdstudy.study.ending import SIGNALS, Deadline, Stopped, lacks, signals_raise
 from gdstudy.study.errors import StudyError
+from gdstudy.study.parser import read_study
+from gdstudy.study.seeds import Shard
 from gdstudy.sweep import beginning, folder, lock, run, store, worker
 from gdstudy.train import main
 from gdstudy.views import figures
@@ -390,6 +392,48 @@ def test_of_two_starts_one_wins_and_the_other_says_so(there, whole, capsys, monk
     statuses = [start(), *inner]
     assert sorted(statuses) == [0, 2]
     assert said(capsys)
+    resumed(whole)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_shard_that_begins_while_another_has_just_begun_joins_it(there, killed, whole, monkeypatch):
+    """The other has named its folder and goes on, or is killed, just before this one names its own."""
+    if there:
+        RUN.mkdir()
+    flush, others = beginning.flush_to_disk, []
+
+    def slower(path):
+        monkeypatch.setattr(beginning, "flush_to_disk", flush)
+        others.append(beginning.begin(RUN, read_study("tiny.yaml"), {}, Shard(2, 2)))
+        if killed:
+            others[0].close()
+        flush(path)
+
+    monkeypatch.setattr(beginning, "flush_to_disk", slower)
+    assert start("--shard", "1/2") == 0
+    others[0].close()
+    assert len(others) == 1
+    assert (RUN / "config.yaml").read_text()
+    resumed(whole)
+
+
+def test_a_start_whose_config_another_takes_away_writes_it_anew(whole, monkeypatch):
+    """Between the names of batches/ and of config.yaml nothing says that it lives."""
+    RUN.mkdir()
+    rename, taken = folder.rename, []
+
+    def slower(path, to):
+        if to == RUN / "config.yaml":
+            beginning.clear_starts(RUN)
+            taken.append(path)
+            assert not path.exists()
+        rename(path, to)
+
+    monkeypatch.setattr(beginning, "rename", slower)
+    assert start() == 0
+    assert taken
+    assert (RUN / "config.yaml").read_text()
     resumed(whole)
 
 

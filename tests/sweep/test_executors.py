@@ -20,6 +20,7 @@ from gdstudy import load_arrays, load_curves, load_results, resume_study, run_st
 from gdstudy.study.config import Study
 from gdstudy.study.errors import StudyError, Unfinished
 from gdstudy.study.groups import Ablations, Executor, Training
+from gdstudy.study.parser import as_yaml
 from gdstudy.study.values import Levels
 from gdstudy.sweep import executors, run, worker
 from gdstudy.sweep.executors import Pool
@@ -234,6 +235,25 @@ def test_a_dask_worker_that_dies_as_it_is_sent_the_study_costs_no_batch(tmp_path
     folder = run_study(replace(study, executor=Executor(kind="dask", workers=1)), tmp_path / "run")
     assert mark.exists()
     assert len(list((folder / "batches").glob("*.results.parquet"))) == 12
+
+
+def test_a_scheduler_that_goes_away_is_one_line_and_what_is_stored_stays(tmp_path, monkeypatch, capfd):
+    scheduler = distributed.LocalCluster(1, threads_per_worker=1, dashboard_address=None)
+    done = run.Tasks.done
+
+    def then_gone(tasks, batch, seconds):
+        done(tasks, batch, seconds)
+        scheduler.close()
+
+    monkeypatch.setattr(run.Tasks, "done", then_gone)
+    study = small(trainings={}, ablations=Ablations(), gd=Training(steps=20))
+    (tmp_path / "s.yaml").write_text(as_yaml(study))
+    asked = ["--executor.kind", "dask", "--executor.scheduler", scheduler.scheduler_address]
+    assert main(["--config", str(tmp_path / "s.yaml"), *asked, "--run_dir", str(tmp_path / "run"), "--quiet"]) == 2
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "distributed." not in line]  # the scheduler's log
+    assert "the Dask scheduler is gone" in line
+    assert f"--resume {tmp_path / 'run'}" in line
+    assert 0 < len(list((tmp_path / "run/batches").glob("*.results.parquet"))) < 12
 
 
 def test_a_process_that_dies_between_its_tasks_is_replaced(tmp_path):

@@ -1,21 +1,26 @@
 """One writer at a time: a second one is refused with the first one's name, a dead one's lock is taken over."""
 
+import errno
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
+from filelock import FileLock
 from parts_of import finish
 
 from gdstudy.study.config import Study
 from gdstudy.study.errors import StudyError
+from gdstudy.study.seeds import Shard
+from gdstudy.sweep import lock
 from gdstudy.sweep.folder import check_folder
 from gdstudy.sweep.reading import load_run
 from gdstudy.sweep.store import Store
-from gdstudy.train import main, run_study
+from gdstudy.train import main, resume_study, run_study
 
 # Holds a run until its input ends.
 HOLD = """
@@ -102,3 +107,54 @@ def test_what_was_being_written_by_a_running_writer_is_not_cleared_away(run, wri
     writer.wait()
     finish(run)
     assert not part.exists()
+
+
+def test_who_looks_whether_a_run_is_held_keeps_nobody_from_holding_it(run):
+    lock.hold(run).release()
+    looking = FileLock(run / "batches/lock", thread_local=False)  # as `gdstudy runs` has it for a moment
+    looking.acquire()
+    threading.Timer(0.1, looking.release).start()
+    held = lock.hold(run)
+    assert lock.writer_of(run) == f"process {os.getpid()} on {socket.gethostname()}"
+    held.release()
+    assert lock.writer_of(run) is None
+
+
+def test_of_a_run_whose_locks_are_not_ours_it_is_not_known_who_writes_it(run, monkeypatch):
+    lock.hold(run).release()
+    held = lock.hold(run, Shard(1, 2))
+
+    def not_ours(path, timeout):
+        if path.name == "lock":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return of_all(path, timeout)
+
+    of_all = lock._lock
+    (run / "batches/lock").touch()
+    monkeypatch.setattr(lock, "_lock", not_ours)
+    assert lock.writer_of(run) == f"process {os.getpid()} on {socket.gethostname()}"  # that of the shard is
+    held.release()
+    assert lock.writer_of(run) is None
+
+
+@pytest.mark.parametrize("lacking", ["gdstudy.sweep.beginning.restore_config", "gdstudy.sweep.run.run_missing"])
+@pytest.mark.parametrize("error", [RuntimeError, OSError])
+def test_a_run_that_cannot_be_taken_up_is_let_go(lacking, error, run, monkeypatch):
+    def fails(*arguments):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(lacking, fails)
+        with pytest.raises((error, StudyError)) as kept:  # as a notebook keeps it, and all that it refers to
+            resume_study(run)
+    lock.hold(run).release()
+    assert kept.value is not None
+
+
+def test_a_run_whose_views_cannot_be_imported_is_let_go(run, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "gdstudy.showing", None)
+        with pytest.raises(ImportError) as kept:
+            resume_study(run)
+    lock.hold(run).release()
+    assert kept.value is not None

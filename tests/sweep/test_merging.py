@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -158,6 +159,20 @@ def test_a_shard_joins_no_run_of_another_study_and_none_of_another_number_of_sha
     store.close()
 
 
+@pytest.mark.parametrize("left", ["nothing", "empty"])
+def test_a_shard_that_joins_restores_a_config_that_is_lost(left, tmp_path):
+    """As where the shard that began was killed before it gave config.yaml its name."""
+    study = STUDIES["readouts"]
+    run = tmp_path / "run"
+    run_study(study, run, shard="1/2")
+    (run / "config.yaml").unlink()
+    if left == "empty":
+        (run / "config.yaml").touch()
+    run_study(study, run, shard="2/2")
+    assert read_study(run / "config.yaml") == study
+    assert load_run(run).batches == (len(plan(study)),) * 2
+
+
 def test_a_shard_takes_over_only_once_all_is_there_and_nobody_else_writes(tmp_path):
     study = STUDIES["readouts"]
     n = len(plan(study))
@@ -273,6 +288,27 @@ def killed_at(k, work):
 
 
 SEEDS = replace(STUDIES["readouts"], seeds=5, n_train=[4, 12])
+
+
+@pytest.mark.parametrize("target", ["empty", "nothing yet"])
+def test_a_merge_into_a_link_is_a_run_where_it_leads(target, tmp_path):
+    run = compute(tmp_path / "one", SEEDS)
+    if target == "empty":
+        (tmp_path / target).mkdir()
+    (tmp_path / "link").symlink_to(target)
+    assert quietly(tmp_path / "link", run) == (2, 0, [])
+    assert (tmp_path / "link").is_symlink()
+    check_same(tmp_path / target, run)
+
+
+def test_a_merge_into_a_mount_is_refused_before_it_begins(tmp_path, monkeypatch):
+    run = compute(tmp_path / "one", SEEDS)
+    (tmp_path / "disk").mkdir()
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == tmp_path / "disk")
+    monkeypatch.setattr(sweep_merging, "_joined", None)  # not reached
+    with pytest.raises(StudyError, match="disk is where a file system is mounted; name a new folder in it"):
+        quietly(tmp_path / "disk", run)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "one"]
 
 
 def test_a_merge_that_is_killed_leaves_nothing_or_a_whole_run(tmp_path):

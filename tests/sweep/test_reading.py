@@ -8,7 +8,10 @@ from parts_of import column, parts, rewrite
 
 from gdstudy.study.errors import StudyError
 from gdstudy.sweep import reading
+from gdstudy.sweep.generations import extended
 from gdstudy.sweep.reading import load_results, load_run
+from gdstudy.sweep.run import load_datasets, run_missing
+from gdstudy.sweep.store import Store
 
 
 def test_columns_and_an_estimator_are_those_of_the_whole_table(run_dir):
@@ -52,3 +55,52 @@ def test_a_damaged_part_is_named(most_rows, run_dir, tmp_path, monkeypatch):
     path.write_bytes(content)
     with pytest.raises(StudyError, match=f"{path.name}: damaged.*--resume"):
         load_run(tmp_path)
+
+
+@pytest.mark.parametrize("most_rows", [10**6, 10])
+def test_what_is_stored_while_a_run_is_read_is_not_there_yet(most_rows, run_dir, tmp_path, monkeypatch):
+    shutil.copytree(run_dir / "batches", tmp_path / "run/batches")
+    run, late = tmp_path / "run", [*parts(tmp_path / "run")[-1:], *parts(tmp_path / "run", "curves")[-1:]]
+    whole = load_run(run)
+    for path in late:
+        shutil.move(path, tmp_path)
+    lacking = load_run(run)
+    monkeypatch.setattr(reading, "MOST_ROWS", most_rows)
+    rows, writes = reading._Stored.rows, []
+
+    def then_more(stored, *tables):
+        found = rows(stored, *tables)
+        for path in late:
+            shutil.move(tmp_path / path.name, path)
+            writes.append(path)
+        return found
+
+    monkeypatch.setattr(reading._Stored, "rows", then_more)
+    found = load_run(run)
+    assert writes == late
+    assert found.batches == lacking.batches != whole.batches
+    pd.testing.assert_frame_equal(found.results, lacking.results, check_categorical=False)
+    pd.testing.assert_frame_equal(found.curves, lacking.curves, check_categorical=False)
+    monkeypatch.setattr(reading._Stored, "rows", rows)
+    pd.testing.assert_frame_equal(load_run(run).results, whole.results)  # control
+
+
+def test_a_run_that_grows_while_it_is_read_is_no_damaged_one(run_dir, tmp_path, monkeypatch):
+    """The study that it was before is read, and parts of what it has become are there when they are looked for."""
+    run, listed = tmp_path / "run", reading.generations
+    shutil.copytree(run_dir, run)
+    before = load_results(run)
+
+    def then_grows(folder):
+        found = listed(folder)
+        monkeypatch.setattr(reading, "generations", listed)
+        study = extended(run, found[-1], {"seeds": "0-9"})
+        store = Store(run, found[-1])
+        store.grow(study)
+        run_missing(study, load_datasets(study), store, quiet=True)
+        store.close()
+        return found
+
+    monkeypatch.setattr(reading, "generations", then_grows)
+    pd.testing.assert_frame_equal(load_results(run), before)
+    assert len(load_results(run)) > len(before)  # control

@@ -3,6 +3,7 @@
 import csv
 import errno
 import os
+import re
 import resource
 import shutil
 import signal
@@ -11,6 +12,7 @@ import sys
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import ADAMW
@@ -26,7 +28,7 @@ from gdstudy.study.groups import Synthetic, Training
 from gdstudy.study.parser import as_yaml
 from gdstudy.study.values import StepSize
 from gdstudy.sweep import store as sweep_store
-from gdstudy.sweep.reading import load_run
+from gdstudy.sweep.reading import load_run, read_batch
 from gdstudy.sweep.store import Store
 from gdstudy.train import main, run_study
 
@@ -223,6 +225,41 @@ def test_a_part_that_is_as_it_was_written_is_kept(run, capsys):
     assert main(["--resume", str(run), "--quiet"]) == 0
     assert capsys.readouterr().err == ""
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+OF_THE_SYSTEM = {
+    **{
+        code: (OSError(getattr(errno, code), "?"), r"cannot be read now \(.*try again")
+        for code in ("ESTALE", "EIO", "EMFILE", "ENOMEM", "EACCES")
+    },
+    "no memory": (pa.ArrowMemoryError("malloc of size 64 failed"), "not enough memory"),
+}
+
+
+@pytest.mark.parametrize("table", ["results", "curves"])
+@pytest.mark.parametrize("kind", OF_THE_SYSTEM)
+def test_a_part_that_the_system_does_not_give_is_named_and_nothing_is_removed(kind, table, run, monkeypatch, capsys):
+    error, said = OF_THE_SYSTEM[kind]
+    path, before = parts(run, table)[0], {p: p.read_bytes() for p in (run / "batches").glob("*.parquet")}
+    of_arrow = pq.ParquetFile
+
+    def refused(file, **options):
+        if file == path:
+            raise error
+        return of_arrow(file, **options)
+
+    monkeypatch.setattr(pq, "ParquetFile", refused)
+    assert main(["--resume", str(run), "--quiet"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert re.search(said, err)
+    assert str(path) in err or kind == "no memory"
+    if kind != "no memory":
+        assert read_batch(run / "batches", 0, [table]) is None  # seen later, perhaps
+    assert {p: p.read_bytes() for p in before} == before
+    monkeypatch.setattr(pq, "ParquetFile", of_arrow)  # control
+    assert main(["--resume", str(run), "--quiet"]) == 0
+    assert {p: p.read_bytes() for p in before} == before
 
 
 def test_a_part_that_is_gone_is_named_and_its_batch_computed_again(run, capsys):
