@@ -254,7 +254,7 @@ def check_size(path: Path, decoded: int, size: int) -> None:
 def _explained(path: Path) -> Iterator[None]:
     """What pyarrow says of a file that is not as it was written, as Damaged; what the system says, as Unreadable.
 
-    No memory is MemoryError as ever. EINVAL is what seeking to a place before the file gives, where a damaged one leads.
+    No memory is MemoryError as ever. EINVAL is what comes of seeking before the file, where a damaged one leads.
     """
     try:
         yield

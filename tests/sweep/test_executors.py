@@ -250,7 +250,8 @@ def test_a_scheduler_that_goes_away_is_one_line_and_what_is_stored_stays(tmp_pat
     (tmp_path / "s.yaml").write_text(as_yaml(study))
     asked = ["--executor.kind", "dask", "--executor.scheduler", scheduler.scheduler_address]
     assert main(["--config", str(tmp_path / "s.yaml"), *asked, "--run_dir", str(tmp_path / "run"), "--quiet"]) == 2
-    (line,) = [line for line in capfd.readouterr().err.splitlines() if "distributed." not in line]  # the scheduler's log
+    # Beside what the scheduler logs.
+    (line,) = [line for line in capfd.readouterr().err.splitlines() if "distributed." not in line]
     assert "the Dask scheduler is gone" in line
     assert f"--resume {tmp_path / 'run'}" in line
     assert 0 < len(list((tmp_path / "run/batches").glob("*.results.parquet"))) < 12
