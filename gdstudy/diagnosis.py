@@ -160,6 +160,7 @@ def _test_rows(
     if X_test is None or y_test is None:
         raise ValueError("X_test and y_test go together; give both or neither")
     x = as_tensor("X_test", X_test, 2).to(torch.float64).cpu()
+    classes = bool(known) if classes is None else classes  # whole numbers of few values are what those of y are
     y = as_tensor("y_test", _targets("y_test", y_test, classes, known)[0], 1).to(torch.float64).cpu()
     y = y[:, None] if y.ndim == 1 else y
     shape, wanted = (tuple(x.shape), tuple(y.shape)), (problem.X.shape[1], problem.k)

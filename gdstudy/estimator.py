@@ -124,7 +124,7 @@ class GradientDescentRegressor(RegressorMixin, _GradientDescent):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """X: (N, P); y: (N,) or (N, k); sample_weight: (N,) w_i ≥ 0; 2 counts a row twice, 0 leaves it out."""
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True)
-        return self._train(X, y.reshape(len(y), -1).astype(X.dtype), sample_weight, one_output=y.ndim == 1)
+        return self._train(X, y.reshape(len(y), -1).astype(np.float64), sample_weight, one_output=y.ndim == 1)
 
     def predict(self, X: Any) -> np.ndarray:
         """XW + b: (N,) or (N, k), as y was."""

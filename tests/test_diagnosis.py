@@ -149,6 +149,35 @@ def test_classes_are_outputs_of_zero_and_one():
     assert diagnose(X, np.where(score > 0, 1.0, 3.0), classes=True).class_names == ("1", "3")
 
 
+def test_test_rows_are_classes_where_the_training_rows_are():
+    """Counts of many values, of which the test rows hold few."""
+    X, score = problem(N=300)
+    counts = np.round(20 * score).astype(int)
+    few = np.isin(counts, np.unique(counts)[len(np.unique(counts)) // 2 :][:2])
+    X_test, y_test = np.repeat(X[few], 20, 0), np.repeat(counts[few], 20)
+    assert len(np.unique(y_test)) == 2  # which alone would be taken for classes
+    assert diagnose(X_test, y_test).class_names
+    found = diagnose(X, counts, X_test, y_test)
+    assert found.class_names == ()
+    by_hand = np.square(y_test - X_test @ np.linalg.lstsq(X, counts)[0]).mean()
+    assert rows_of(found).loc[("as given", "min_norm")].test_mse == pytest.approx(by_hand)
+
+
+def test_descent_and_the_pseudoinverse_count_the_same_modes_in_half_precision():
+    """A mode of σ₁/3000, which float16 cannot tell from rounding and float32 can."""
+    random = np.random.default_rng(0)
+    Q, _ = np.linalg.qr(random.standard_normal((40, 3)))
+    X = (Q * [30, 20, 0.01]).astype(np.float16)
+    y = X[:, 0] + X[:, 1] + random.standard_normal(40).astype(np.float16)
+    found = diagnose(X, y, steps=10**15)
+    fits, path = found.evidence.fits, found.evidence.path
+    assert found.evidence.rank == 2
+    np.testing.assert_allclose(path.errors[-1], fits["as given", "min_norm"].error, rtol=1e-6)
+    single = diagnose(X.astype(np.float32), y, steps=10**15).evidence  # control
+    assert single.rank == 3
+    np.testing.assert_allclose(single.path.errors[-1], single.fits["as given", "min_norm"].error, rtol=1e-6)
+
+
 def test_test_rows_of_classes():
     X, score = problem(N=90)
     names = np.where(score > 0, "yes", "no")

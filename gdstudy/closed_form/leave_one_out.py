@@ -103,6 +103,7 @@ def gd_left_out(
     weights: Tensor | None = None,
     center: bool = False,
     momentum: float = 0.0,
+    eps: float | None = None,
 ) -> Tensor:
     """y_i − x_i·W₋ᵢ of gradient descent from zero after t steps on all rows but i, for each t: (T, N, k).
 
@@ -114,9 +115,9 @@ def gd_left_out(
     folds: (N,) the number of each row's fold, at least two; rows of one fold are left out together, default one by one.
     weights: (N,) w_i > 0 of ½Σ w_i‖x_iW − y_i‖², default 1. center: each problem has the unpenalised intercept that is
     best for its W, so that it is centred by the weighted means of its own rows, and so are the rows left out.
-    momentum: β of the heavy ball.
+    momentum: β of the heavy ball. eps: precision of the numbers in X, default that of its dtype.
     """
-    eps, rows = torch.finfo(X.dtype).eps, torch.arange(len(X), device=X.device)
+    eps, rows = torch.finfo(X.dtype).eps if eps is None else eps, torch.arange(len(X), device=X.device)
     folds = rows if folds is None else folds
     weights = X.new_ones(len(X)) if weights is None else weights
     X, Y, weights = (values.to(torch.float64) for values in (X, Y, weights))

@@ -48,13 +48,19 @@ def load_dataset(
         raise ValueError(f"input_noise={input_noise} is a standard deviation and cannot be negative")
     data = _loaded(name, synthetic or Synthetic(), file or File()) if data is None else data
     if PREPROCESSES[preprocess].centres:
-        X = data.clean() - data.clean().mean(0)
+        X = data.clean()
+        X = X - _means(X)
         if PREPROCESSES[preprocess].scales:
             scale = X.std(0)
             X = X / np.where(scale > 0, scale, 1)
-        mean = data.Y.mean(0)
+        mean = _means(data.Y)
         data = replace(data, X=X, Y=data.Y - mean, Y_mean=mean, law=None, covariance=None)
     return replace(data, preprocess=preprocess, input_noise=input_noise)
+
+
+def _means(values: np.ndarray) -> np.ndarray:
+    """Of each column. That of equal numbers is that number, which their sum over N misses by rounding."""
+    return np.where(values.min(0) == values.max(0), values[0], values.mean(0))
 
 
 def _loaded(name: str, synthetic: Synthetic, file: File) -> Dataset:

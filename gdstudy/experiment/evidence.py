@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from gdstudy.closed_form.factors import bias_readout, variance_modes
 from gdstudy.closed_form.leave_one_out import MOST_LEFT_OUT, best_penalty, noise_amplification, ridge_grid
@@ -38,7 +39,8 @@ class Modes:
     β* is the best ridge of all rows, E = Y − Xβ* on the rows that are trained on. singular_values: σ_r;
     test_projections: RMS of x·v_r; residual_projections: RMS over outputs of u_r·E; shares: of
     Σ_r mean ((1/σ_r)(x·v_r)(u_r·E))², NaN where there are no residuals but rounding. bias_share: of
-    mean (x·(X⁺X − I)β*)² in that plus the sum. Means over folds.
+    mean (x·(X⁺X − I)β*)² in that plus the sum. Means over folds; of the factors of a mode that some lack, having
+    fewer rows than features, over the others.
     """
 
     singular_values: np.ndarray
@@ -135,7 +137,7 @@ def gather(
         paths[data.name], of_descent = descent(data, folds, budget, tolerance)
         found += of_descent
     fits = {(fit.preprocessing, fit.estimator): fit for fit in found}
-    amplification = float(noise_amplification(base.fitted)[0].median())
+    amplification = float(np.median(noise_amplification(base.fitted)[0].numpy()))
     of = (given, base, scaled, needs, columns_of(base, scaled), fits, paths[base.name], paths[scaled.name])
     return Evidence(*of, amplification, budget, seed, len(X) <= MOST_LEFT_OUT)
 
@@ -167,12 +169,14 @@ def error_by_mode(data: Preprocessed, beta: Tensor, seed: int) -> Modes:
         energy = projections * variance_modes(spec, e).square().sum(1)
         bias = (x_held @ bias_readout(spec, beta)).square().sum(1).mean()
         found.append((spec.s * spec.nonzero, projections, (spec.U.mT @ e).square().mean(1), energy, bias))
-    n_modes = min(len(of_fold[0]) for of_fold in found)
+
+    def of_modes(k: int, where_lacking: float) -> Tensor:
+        return pad_sequence([of_fold[k] for of_fold in found], padding_value=where_lacking)
 
     def mean(k: int) -> np.ndarray:
-        return torch.stack([of_fold[k][:n_modes] for of_fold in found]).mean(0).numpy()
+        return of_modes(k, torch.nan).nanmean(1).numpy()
 
-    energies, biased = mean(3), float(torch.stack([of_fold[4] for of_fold in found]).mean())
+    energies, biased = of_modes(3, 0.0).mean(1).numpy(), float(torch.stack([of_fold[4] for of_fold in found]).mean())
     total = float(energies.sum())
     # What rounding leaves of residuals says nothing of them.
     some = total > NEGLIGIBLE * float(data.Y.square().sum(1).mean())
@@ -212,4 +216,4 @@ def _errors_at(data: Preprocessed, trained: Tensor, tested: Tensor) -> list[floa
         filters = (spec.inverse, ridge_filter(spec, penalty[:, None]))
         fits = [product(x_test, spec.filtered(f.unsqueeze(-1), y)) for f in filters]
         found.append(torch.stack([(y_test - fit).square().mean((1, 2)) for fit in fits]))
-    return [float(error) for error in torch.cat(found, 1).median(1).values]
+    return np.median(torch.cat(found, 1).numpy(), axis=1).tolist()

@@ -141,7 +141,8 @@ def fit_readout(
     the least-squares solution with an intercept that costs no norm, whose threshold is at N = P + 1. A constant
     column among the features has the same limit for N > P, but b then takes steps too, most where means are large.
 
-    X: (N, P), Y: (N, k), float32 or float64, the dtype of training; weights: (N,) w_i ≥ 0, not all zero.
+    X: (N, P), float32 or float64, the dtype of training; Y: (N, k), of whose size nothing is lost before it is centred;
+    weights: (N,) w_i ≥ 0, not all zero.
     """
     dtype = torch.from_numpy(X[:0].copy()).dtype
     counted = weights > 0
@@ -163,7 +164,8 @@ def fit_readout(
         if W0 is not None:
             raise ValueError("early_stopping='loo' starts from zero: a warm start has seen the rows that are left out")
         without_units = times_power_of_two(x, -problem.x_unit).to(dtype), times_power_of_two(y, -problem.y_unit)
-        stopping = choose_step(*without_units, w, intercept, float(eta), recipe.momentum, most)
+        stable = bool(eta * spec.s[0].square() < 2 * (1 + recipe.momentum))
+        stopping = choose_step(*without_units, w, intercept, float(eta), recipe.momentum, most, stable)
         with np.errstate(over="ignore"):  # of a step size that is not stable
             stopping = replace(stopping, errors=np.ldexp(stopping.errors, 2 * int(problem.y_unit)))
         if np.isfinite(stopping.best):  # as many steps, unless the gradient is nothing but rounding before

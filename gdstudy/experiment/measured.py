@@ -55,7 +55,7 @@ def fits_table(evidence: Evidence, units: Units, X_test: Tensor | None, Y_test: 
                 "preprocessing": name,
                 "estimator": estimator,
                 "left_out_mse": units.of(square.mean(), y=2),
-                "left_out_median": units.of(square.median(), y=2),
+                "left_out_median": units.of(np.median(square.numpy()), y=2),
                 "left_out_accuracy": _accuracy(truth - fit.left_out, truth, units.classes and known),
                 "test_mse": units.of(_mean_square(tested, Y_test), y=2),
                 "test_accuracy": _accuracy(tested, Y_test, units.classes and known),

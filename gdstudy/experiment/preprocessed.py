@@ -54,11 +54,6 @@ class Preprocessed:
         return with_constant(self.spectrum, torch.tensor([len(self.X)])) if self.intercept else self.spectrum
 
     @property
-    def dtype(self) -> torch.dtype:
-        """What holds these numbers to the precision they were given in."""
-        return torch.float32 if self.eps > torch.finfo(torch.float64).eps else torch.float64
-
-    @property
     def condition_number(self) -> float:
         """κ = σ₁/σ_R over the modes that count; NaN where X = 0."""
         return float(self.spectrum.s[0, 0] / self.spectrum.smallest[0])

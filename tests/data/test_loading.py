@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from gdstudy import load_dataset
+from gdstudy.data.dataset import Dataset
 from gdstudy.study.groups import Synthetic
 
 
@@ -80,3 +81,17 @@ def test_constant_and_sparse_columns_can_be_preprocessed():
     dense = load_dataset("sparse_features", "center", synthetic=Synthetic(n_inputs=5, n_rows=30))
     assert isinstance(dense.X, np.ndarray)
     np.testing.assert_allclose(dense.X.mean(0), 0, atol=1e-15)
+
+
+@pytest.mark.parametrize("how", ["center", "standardize", "center_train"])
+@pytest.mark.parametrize("value", [37.3, -0.3, 1e9 / 3])
+def test_what_is_the_same_in_every_row_is_zero_and_no_mode(value, how):
+    """Its mean by its sum is off by rounding, which over its own size would be a column of ones."""
+    random = np.random.default_rng(0)
+    raw = Dataset(np.c_[random.standard_normal((442, 2)), np.full(442, value)], np.full(442, value), name="own")
+    assert raw.X[:, 2].mean() != value  # or there would be nothing to see
+    found = load_dataset("own", how, data=raw)
+    assert not found.X[:, 2].any()
+    assert not found.Y.any()
+    assert found.Y_mean == value
+    assert np.linalg.matrix_rank(found.X) == 2

@@ -129,6 +129,34 @@ def test_what_is_true_where_nothing_is_changed_is_a_check_beside_the_claims(run)
     assert f"{len(checks) - failed} of {len(checks)} checks hold" in claims_text(wrong)
 
 
+def levels_of(run, ablation, keep):
+    """The run without the levels of an ablation that are not to be kept."""
+    gone = (run.results["ablation"] == ablation) & ~run.results["level"].map(keep).astype(bool)
+    return replace(run, results=run.results[~gone])
+
+
+@pytest.mark.parametrize(
+    ("ablation", "words", "keep"),
+    [
+        ("adversarial_test", "adversarial test data of strength 0", lambda level: level > 0),
+        ("adversarial_train", "adversarial training data of strength 0", lambda level: level > 0),
+        ("leading_modes", "factor 2: the most modes", lambda level: level < 10),
+    ],
+)
+def test_a_check_is_on_the_level_that_it_names_or_cannot_be_told(ablation, words, keep, run):
+    others = levels_of(run, ablation, keep)
+    assert not [claim for claim in decide(others) if words in claim.claim]
+    assert [claim for claim in decide(others) if words not in claim.claim]
+    assert found(decide(run), words, "diabetes").verdict == HOLDS  # control
+
+
+def test_what_stopped_before_a_hundred_steps_says_nothing_of_early_stopping(run):
+    words = "stopped early hides the spike"
+    assert [claim for claim in decide(run) if words in claim.claim]
+    short = replace(run, study=replace(run.study, gd=replace(run.study.gd, steps=99)))
+    assert not [claim for claim in decide(short) if words in claim.claim]
+
+
 def test_where_singular_values_are_most_likely_smallest_is_a_share_of_seeds(run):
     rows = select(run.results, dataset="diabetes", preprocess="none", estimator="min_norm", ablation="none")
     smallest = [part.loc[part["smallest_singular_value"].idxmin(), "n_train"] for _, part in rows.groupby("seed")]

@@ -42,7 +42,7 @@ def _slowest(sweep: Sweep) -> float:
 
 def _early(sweep: Sweep) -> float:
     here = select(sweep.curves, **{sweep.size: sweep.threshold})
-    if here.empty:
+    if here.empty or sweep.study.trained[sweep.main].steps < 100:
         return np.nan
     (after,) = by_size_after(here, "test_mse", [100], sweep.size)
     return float(after.median[0]) / sweep.at(sweep.rows, sweep.threshold)

@@ -11,12 +11,19 @@ from gdstudy.views.claims.rule import Rule, at_least, at_most
 from gdstudy.views.sweeps import Sweep
 
 
-def _left(name: str, level: Callable[[np.ndarray], float]) -> Callable[[Sweep], float]:
-    """What an ablation leaves of the median test error at N = P, as a share of the unablated one."""
+def _left(
+    name: str,
+    level: Callable[[np.ndarray], float],
+    speaks_of: Callable[[Sweep, float], bool] = lambda sweep, level: True,
+) -> Callable[[Sweep], float]:
+    """What an ablation leaves of the median test error at N = P, as a share of the unablated one.
+
+    speaks_of: whether the claim is about this level; a study without one cannot tell.
+    """
 
     def number(sweep: Sweep) -> float:
         ablated = sweep.ablation(name, level)
-        if ablated is None:
+        if ablated is None or not speaks_of(sweep, float(ablated["level"].iloc[0])):
             return np.nan
         return sweep.at(ablated, sweep.threshold) / sweep.at(sweep.rows, sweep.threshold)
 
@@ -24,7 +31,8 @@ def _left(name: str, level: Callable[[np.ndarray], float]) -> Callable[[Sweep], 
 
 
 def _changed(name: str) -> Callable[[Sweep], float]:
-    return lambda sweep: abs(_left(name, np.min)(sweep) - 1)
+    left = _left(name, np.min, lambda sweep, level: level == 0)
+    return lambda sweep: abs(left(sweep) - 1)
 
 
 _AT_P = "median test MSE at N = P over that without the ablation"
@@ -54,7 +62,7 @@ FACTORS = (
         claim="factor 2: the most modes leave the spike",
         where="Fig. 3",
         measure=_AT_P,
-        number=_left("leading_modes", np.max),
+        number=_left("leading_modes", np.max, lambda sweep, level: level >= sweep.threshold),
         bound=at_least(0.9, partly=0.5),
         check=True,  # as many as there are take nothing away
     ),
