@@ -125,19 +125,22 @@ def _targets(name: str, y: Any, classes: bool | None, known: tuple[str, ...] = (
     """y as numbers, and the names of its classes, () where it holds none. known: classes that there are already."""
     import numpy as np
 
-    from gdstudy.data.classes import one_hot, word_of
+    from gdstudy.data.classes import are_whole, lacking, one_hot, word_of
 
     values = y.numpy(force=True) if hasattr(y, "detach") else np.asarray(y)
     if classes is False or not values.ndim or values.size != len(values):
         return y, ()
     labels = values.ravel()
-    texts = values.dtype.kind in "USb" or (len(labels) and isinstance(labels[0], str | bool | np.bool_))
+    of_texts = values.dtype.kind == "O" and any(isinstance(label, str | bool | np.bool_) for label in labels)
+    texts = values.dtype.kind in "USb" or of_texts
     most = min(_MOST_CLASSES, len(labels) // _ROWS_A_CLASS)
     few = values.dtype.kind in "iu" and 2 <= len(np.unique(labels)) <= most
     if not (classes or known or texts or few):
         return y, ()
-    if values.dtype.kind in "Of" and (lacking := sum(label is None or label != label for label in labels)):
-        raise ValueError(f"{name} lacks the class of {lacking} rows; leave them out")
+    if count := lacking(labels):
+        raise ValueError(f"{name} lacks the class of {count} rows; leave them out")
+    if classes and not texts and values.dtype.kind == "f" and not are_whole(values):
+        raise ValueError(f"{name} must be texts or whole numbers for classes=True")
     if not known and len(labels) and (labels == labels[0]).all():  # which the verdict says
         known = (word_of(labels[0]),)
     try:
@@ -220,10 +223,11 @@ def _run(options: Any, sources: list[Source]) -> None:
     data, *tests = [_read(source) for source in sources]
     on_step = _progress()
     for other in tests:
-        if (other.columns, other.classes) != (data.columns, data.classes) or other.Y.shape[1] != data.Y.shape[1]:
+        fits = set(other.classes) <= set(data.classes) if data.classes else other.Y.shape[1] == data.Y.shape[1]
+        if other.columns != data.columns or bool(other.classes) != bool(data.classes) or not fits:
             what = "classes" if other.columns == data.columns else "columns"
             raise StudyError(f"--test {options.test}: its {what} are not those of {options.data}")
-    X_test, Y_test = (tests[0].clean(), tests[0].Y) if tests else (None, None)
+    X_test, Y_test = (tests[0].clean(), _outputs_of(tests[0], data.classes)) if tests else (None, None)
     found = diagnose(
         *(data.clean(), data.Y, X_test, Y_test),
         intercept=options.intercept,
@@ -242,6 +246,17 @@ def _run(options: Any, sources: list[Source]) -> None:
 
         _, png, pdf = as_files(found.figure())
         write_output(options.figure, pdf if options.figure.suffix == ".pdf" else png)
+
+
+def _outputs_of(data: Dataset, classes: tuple[str, ...]) -> Any:
+    """Its targets as those of a data set of these classes, of which it may lack some."""
+    import numpy as np
+
+    if not classes:
+        return data.Y
+    Y = np.zeros((len(data.Y), len(classes)))
+    Y[:, [classes.index(name) for name in data.classes]] = data.Y
+    return Y
 
 
 def _whole(name: str, text: str) -> int:

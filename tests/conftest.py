@@ -213,6 +213,7 @@ def without_views(monkeypatch):
     command would show are the last of the list that this gives."""
     shown = []
     without_figures(monkeypatch)
+    monkeypatch.setattr("gdstudy.showing.live", lambda *_: None)
     monkeypatch.setattr("gdstudy.showing.write_board", lambda *_, **__: None)
     monkeypatch.setattr("gdstudy.showing.decide", lambda _: [])
     monkeypatch.setattr("gdstudy.showing.run_page", lambda *_: b"")

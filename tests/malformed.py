@@ -184,7 +184,13 @@ TEXT = {
     "texts as y": Case("a.csv", "a,y\n" + "1,v\n2,u\n" * 9, "column 'y' holds texts", {"classes": False}),
     "one class": Case("a.csv", "a,y\n" + "1,v\n" * 9, "column 'y' holds 1 different values"),
     "many classes": Case(
-        "a.csv", "a,y\n" + "".join(f"1,v{k}\n" for k in range(1500)), "holds 1,500 different values, and classes are"
+        "a.csv",
+        "a,y\n" + "".join(f"1,v{k}\n" for k in range(1500)),
+        "holds 1,500 different values, and classes are",
+        {"classes": True},
+    ),
+    "texts of one row each": Case(
+        "a.csv", "a,y\n" + "".join(f"1,v{k}\n" for k in range(150)), "such as 'v0', most of which stand in a row alone"
     ),
     "broken classes": Case("a.csv", GOOD.replace(",15\n", ",1.5\n"), "not one column of whole", {"classes": True}),
     "ids as categories": Case(

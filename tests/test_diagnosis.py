@@ -187,6 +187,32 @@ def test_test_rows_of_classes():
         diagnose(X[:60], names[:60], X[60:], np.array(["maybe"] * 30))
 
 
+def test_a_class_that_is_missing_is_named_as_y():
+    X, score = problem(N=90)
+    names = pd.Series(np.where(score > 0, "yes", "no"), dtype="string")
+    for lacking in (names.mask(np.arange(90) % 9 == 0), names.mask(np.arange(90) == 1).astype(object)):
+        with pytest.raises(ValueError, match=r"y lacks the class of \d+ rows; leave them out"):
+            diagnose(X, lacking)
+    with pytest.raises(ValueError, match="y must be texts or whole numbers for classes=True"):
+        diagnose(X, score, classes=True)
+
+
+def test_a_test_file_may_lack_a_class(tmp_path, capsys):
+    X, score = problem(N=120)
+    frame = pd.DataFrame(X, columns=[f"x{k}" for k in range(X.shape[1])])
+    frame["y"] = np.array(["low", "middle", "top"])[np.digitize(score, [-1, 1])]
+    frame[:90].to_csv(tmp_path / "train.csv", index=False)
+    frame[90:][frame["y"][90:] != "low"].to_csv(tmp_path / "test.csv", index=False)
+    table = tmp_path / "table.csv"
+    assert main([str(tmp_path / "train.csv"), "--test", str(tmp_path / "test.csv"), "--csv", str(table)]) == 0
+    by_hand = frame[90:][frame["y"][90:] != "low"]
+    expected = diagnose(X[:90], frame["y"][:90], by_hand[frame.columns[:-1]].to_numpy(), by_hand["y"]).to_frame()
+    np.testing.assert_allclose(pd.read_csv(table)["test_accuracy"], expected["test_accuracy"])
+    frame[90:].assign(y=np.where(score[90:] > 0, "low", "else")).to_csv(tmp_path / "other.csv", index=False)
+    assert main([str(tmp_path / "train.csv"), "--test", str(tmp_path / "other.csv")]) == 2
+    assert "its classes are not those of" in capsys.readouterr().err
+
+
 SMALLEST = {
     "two rows": lambda X, y: (X[:2], y[:2]),
     "two rows of one feature": lambda X, y: (X[:2, :1], y[:2]),

@@ -39,6 +39,22 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("data", "size", "said"),
+    [
+        ("diabetes", "1e+30", r"diabetes, linear, P=10: step_size=1e\+30 is so far above 2/σ₁²"),
+        ("tiny.csv", "1e-30", "tiny, linear, P=1: step_size=1e-30 is so far below 2/σ₁²"),
+    ],
+)
+def test_a_step_size_that_no_step_can_take_is_one_line(data, size, said, tmp_path, capsys):
+    Path("tiny.csv").write_text("a,y\n1e-8,1\n2e-8,2\n5e-8,3\n")
+    asked = ["--datasets", data, "--n_train", "2", "--seeds", "1", "--gd.dtype", "float32", "--gd.step_size", size]
+    assert main(["--config", "small.yaml", *asked, "--run_dir", str(tmp_path / "run"), "--quiet"]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1, err
+    assert re.search(said, err)
+
+
+@pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ([], "no study is named"),

@@ -34,6 +34,13 @@ def one_hot(
     return (place[:, None] == np.arange(len(names))).astype(np.float64), names
 
 
+def lacking(labels: np.ndarray) -> int:
+    """How many of the labels are missing: None, NaN, or pandas' own."""
+    import pandas as pd
+
+    return int(pd.isna(labels).sum())
+
+
 def word_of(label: Any) -> str:
     """A text as it is, a number without the point of a whole one."""
     if not isinstance(label, int | float | np.integer | np.floating) or isinstance(label, bool):

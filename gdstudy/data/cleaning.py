@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from gdstudy.data.classes import MOST_CLASSES, are_one_hot, are_whole, one_hot
-from gdstudy.data.columns import Notes, check_texts, holds_bools, kinds_of, some
+from gdstudy.data.columns import Notes, check_classes, check_commas, check_texts, holds_bools, kinds_of, some
 from gdstudy.data.guards import MOST_COLUMNS, check_size
 from gdstudy.study.errors import StudyError, shown
 from gdstudy.study.sources import File
@@ -64,10 +64,11 @@ def outputs_of(
         )
     if len(names) == 1 and keys.classes != "false" and (kinds[0] == "texts" or holds_bools(y.iloc[:, 0])):
         if kinds[0] == "texts":
-            check_texts(where, y.iloc[:, 0], names[0])
+            check_classes(where, y.iloc[:, 0], names[0], keys)
         return _classes(where, y.iloc[:, 0].astype(str).to_numpy(), present, names[0])
     for k in (k for k, kind in enumerate(kinds) if kind == "texts"):
         check_texts(where, y.iloc[:, k], names[k])
+        check_commas(where, y.iloc[:, k], names[k])
         raise StudyError(f"{where}: column {shown(names[k])} holds texts; y is numbers, or one column of classes")
     Y = numbers_in(where, y, names)
     if keys.classes == "true" and are_one_hot(Y):

@@ -21,14 +21,15 @@ SHOWN = 12  # names in a message
 
 @dataclass(frozen=True)
 class Table:
-    """frame: the columns of a file; y: those of y, where they stand apart; unread: columns of other things. sha256:
-    of the file, and of the one that has y. where: what messages call it."""
+    """frame: the columns of a file; y: those of y, where they stand apart; unread: columns of other things; index:
+    those that name the rows. sha256: of the file, and of the one that has y. where: what messages call it."""
 
     where: str
     frame: pd.DataFrame
     y: pd.DataFrame | None
     sha256: dict[str, str]
     unread: Sequence[str] = ()
+    index: Sequence[str] = ()
 
 
 @dataclass
@@ -132,13 +133,13 @@ def feature_places(
     if both := [names[k] for k in asked if k in targets]:
         raise StudyError(f"{where}: column {shown(both[0])} is asked for as x and as y; keep one")
     of_y = set(targets)
-    places = asked or [k for k in range(len(names)) if k not in of_y]
+    places = asked or [k for k in range(len(names)) if k not in of_y and names[k] not in table.index]
     texts = [k for k in places if kinds[k] == "texts"]
     if keys.categories == "drop":
         for k in texts:
             check_texts(where, table.frame.iloc[:, k], names[k])
     for k in texts:
-        _check_commas(where, table.frame.iloc[:, k], names[k])
+        check_commas(where, table.frame.iloc[:, k], names[k])
     others = [k for k in places if kinds[k] == "others"]
     unread = [name for name in keys.features if name in table.unread]
     if asked and (others or unread):
@@ -150,13 +151,15 @@ def feature_places(
         )
     without = table.frame.isna().to_numpy().all(0)
     empty = [] if asked else [k for k in places if kinds[k] != "others" and without[k]]
+    of_rows = [] if asked else [name or "without a name" for k, name in enumerate(names) if k not in {*places, *of_y}]
+    notes.columns(of_rows, "that names the rows" if len(of_rows) == 1 else "that name the rows", " (pandas' index)")
     notes.columns([names[k] for k in empty], "without a value")
     notes.columns([*(names[k] for k in others), *table.unread], "of neither numbers nor texts")
     left = [k for k in texts if k not in empty]
     if keys.categories == "drop":
         notes.columns([names[k] for k in left], "of texts", " (file.categories=one_hot keeps them)")
     else:
-        left = [] if asked else [k for k in left if _names_rows(table.frame.iloc[:, k])]
+        left = [] if asked else [k for k in left if names_rows(table.frame.iloc[:, k])]
         notes.columns([names[k] for k in left], "of texts that differ from row to row", " (file.features keeps them)")
     gone = {*empty, *others, *left}
     places = [k for k in places if k not in gone]
@@ -165,12 +168,12 @@ def feature_places(
     return places
 
 
-def _names_rows(column: pd.Series) -> bool:
+def names_rows(column: pd.Series) -> bool:
     """Whether its texts are no categories: most of them stand in one row alone, as an identifier does."""
     return column.nunique() > max(20, column.notna().sum() / 2)
 
 
-def _check_commas(where: str, column: pd.Series, name: str) -> None:
+def check_commas(where: str, column: pd.Series, name: str) -> None:
     """StudyError where the texts of a column are numbers with commas, which mean one thing or the other."""
     texts = column.dropna().astype(str).str.strip()
     commas = texts.str.fullmatch(r"[-+]?\d+,\d+").to_numpy(dtype=bool)
@@ -178,6 +181,20 @@ def _check_commas(where: str, column: pd.Series, name: str) -> None:
         raise StudyError(
             f"{where}: column {shown(name)}, row {int(column.notna().to_numpy().argmax()) + 1}: numbers have commas, "
             f"such as {shown(str(texts[commas].iloc[0]))}; say what they are, file.decimal=, or file.thousands=,"
+        )
+
+
+def check_classes(where: str, column: pd.Series, name: str, keys: File) -> None:
+    """StudyError where the texts of y are numbers, or most of them of one row alone and not said to be classes."""
+    check_texts(where, column, name)
+    if keys.classes == "true":
+        return
+    check_commas(where, column, name)
+    if names_rows(column):
+        first = shown(str(column.dropna().iloc[0]))
+        raise StudyError(
+            f"{where}: column {shown(name)} is y and holds texts, such as {first}, most of which stand in a row alone; "
+            "make them numbers, or if they are classes say so with file.classes=true"
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gdstudy.data.classes import are_one_hot, are_whole, one_hot
+from gdstudy.data.classes import are_one_hot, are_whole, lacking, one_hot
 from gdstudy.data.splits import stream
 from gdstudy.linalg.arrays import real_tensor
 
@@ -97,12 +97,16 @@ class Dataset:
 def _sparse_rows(value: Any) -> Any:
     """One of SciPy's sparse matrices in compressed rows; None for what is none, as all is where nobody imported it."""
     sparse = sys.modules.get("scipy.sparse")
-    return sparse.csr_array(value) if sparse is not None and sparse.issparse(value) else None
+    if sparse is None or not sparse.issparse(value):
+        return None
+    if value.dtype.kind not in "biuf":
+        raise ValueError(f"X must hold real numbers; its dtype is {value.dtype}")
+    return sparse.csr_array(value, dtype=np.float64)
 
 
 def _numbers(name: str, value: Any) -> np.ndarray:
     """float64, in the memory it lies in where it is that already."""
-    if isinstance(value, np.ndarray) and value.dtype == np.float64:
+    if type(value) is np.ndarray and value.dtype == np.float64:  # one that masks some is none to take as it is
         return value
     for column, dtype in zip(value.columns, value.dtypes, strict=True) if hasattr(value, "columns") else ():
         if getattr(dtype, "kind", "O") not in "biuf":
@@ -113,12 +117,14 @@ def _numbers(name: str, value: Any) -> np.ndarray:
 def _targets(value: Any, classes: tuple[str, ...] | bool | None) -> tuple[np.ndarray, tuple[str, ...]]:
     """Y (n, k) and the names of its classes, () where it is none."""
     if classes is None or classes is True:
-        labels = np.empty(0) if hasattr(value, "detach") else np.asarray(value)  # tensors hold numbers
+        of_tensor = hasattr(value, "detach") and str(value.dtype) != "torch.bool"  # all others hold numbers
+        labels = np.empty(0) if of_tensor else np.asarray(value.cpu() if hasattr(value, "detach") else value)
         if (
             labels.size == len(labels)
             and labels.size
             and all(isinstance(x, str | bool | np.bool_) for x in labels[:1].ravel())
         ):
+            _check_labels(labels.ravel())
             return _one_hot(labels.ravel())
     Y = _numbers("Y", value)
     Y = Y[:, None] if Y.ndim == 1 else Y
@@ -130,6 +136,11 @@ def _targets(value: Any, classes: tuple[str, ...] | bool | None) -> tuple[np.nda
     if names and len(names) != Y.shape[1]:
         raise ValueError(f"Y must have an output for each of the {len(names)} classes; it is {Y.shape}")
     return Y, names
+
+
+def _check_labels(labels: np.ndarray) -> None:
+    if count := lacking(labels):
+        raise ValueError(f"Y lacks the class of {count} rows; drop them")
 
 
 def _one_hot(labels: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,7 @@ from gdstudy.data.reading import Reading, as_dataset
 from gdstudy.data.tabular import Read, read_parquet, read_text
 from gdstudy.study.errors import StudyError
 from gdstudy.study.sources import File, Source, format_of
+from gdstudy.study.values import Columns
 
 _TABLES: dict[str, Callable[[str, bytes, File], Read]] = {
     "text": read_text,
@@ -37,10 +39,11 @@ def read_file(source: Source) -> Reading:
     beside = _beside(path, keys)
     table = _table(path, keys)
     if beside is not None:
-        other = _table(beside, File(target=NONE, key="", sep=keys.sep, encoding=keys.encoding))
-        y = other.frame if other.y is None else other.y
+        other = _table(beside, replace(keys, target=NONE, key="", features=Columns(), name=""))
+        of_y = other.frame.loc[:, [name not in other.index for name in other.frame]]
+        y = of_y if other.y is None else other.y
         sums = {**table.sha256, "target_sha256": other.sha256["sha256"]}
-        table = Table(f"{path} and {beside}", table.frame, y, sums, table.unread)
+        table = Table(f"{path} and {beside}", table.frame, y, sums, table.unread, table.index)
     return as_dataset(table, keys, source.name)
 
 
@@ -60,10 +63,10 @@ def _table(path: Path, keys: File) -> Table:
     where, form, content = str(path), format_of(str(path)), read_whole(path)
     sha256 = {"sha256": hashlib.sha256(content).hexdigest()}
     if form in _TABLES:
-        frame, unread = _TABLES[form](where, content, keys)
+        frame, unread, index = _TABLES[form](where, content, keys)
         if not len(frame):
             raise StudyError(f"{where}: has no rows")
-        return Table(where, frame, None, sha256, unread)
+        return Table(where, frame, None, sha256, unread, index)
     X, y = _ARRAYS[form](where, content, keys)
     frame = pd.DataFrame(as_table(where, X))
     if y is None:

@@ -51,6 +51,7 @@ def load_dataset(
         X = data.clean()
         X = X - _means(X)
         if PREPROCESSES[preprocess].scales:
+            X = X / 2.0 ** (np.frexp(np.abs(X).max(0))[1] - 1)  # exact; no square leaves float64 then
             scale = X.std(0)
             X = X / np.where(scale > 0, scale, 1)
         mean = _means(data.Y)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
@@ -16,7 +18,9 @@ from gdstudy.data.pages import unpacked_size
 from gdstudy.study.errors import StudyError
 from gdstudy.study.sources import File, suffix_of
 
-Read = tuple[pd.DataFrame, list[str]]  # a table, and the names of columns that hold neither numbers nor texts
+# A table, and names of columns: that hold neither numbers nor texts, and that pandas wrote to name its rows.
+Read = tuple[pd.DataFrame, list[str], list[str]]
+_MOST_NOTED = 1 << 22  # bytes of what pandas notes beside a table
 
 
 def read_text(where: str, content: bytes, keys: File) -> Read:
@@ -31,15 +35,16 @@ def read_text(where: str, content: bytes, keys: File) -> Read:
     options: dict[str, Any] = {
         "sep": sep,
         "encoding": "utf-8-sig" if keys.encoding == "utf-8" else keys.encoding,
-        "na_values": list(keys.missing_values),
         "index_col": False,
     }
     try:
         first = _parsed(content, header=None, nrows=1, dtype=str, keep_default_na=False, **options).iloc[0].tolist()
         check_size(where, content.count(b"\n") + 1, len(first))
-        named = keys.header == "true" or (keys.header == "auto" and not all(map(_is_number, first)))
+        values = [_is_number(text) or text in keys.missing_values for text in first]
+        named = keys.header == "true" or (keys.header == "auto" and not all(values))
         names = [name.strip() for name in first] if named else [str(k) for k in range(len(first))]
         options |= {"thousands": keys.thousands or None, "decimal": keys.decimal}
+        options["na_values"] = list(keys.missing_values)
         frame = _parsed(content, header=0 if named else None, names=range(len(first)), **options)
     except UnicodeError as error:
         raise StudyError(_undecoded(where, content, keys, error)) from None
@@ -49,14 +54,14 @@ def read_text(where: str, content: bytes, keys: File) -> Read:
         raise StudyError(f"{where}: rows have more fields than the first line, {len(first)}; check sep") from None
     except pd.errors.EmptyDataError:
         raise StudyError(f"{where}: holds no table") from None
-    return frame.set_axis(names, axis=1), []
+    # pandas writes the names of its rows first, and calls them nothing.
+    return frame.set_axis(names, axis=1), [], names[:1] if named and names[0] == "" else []
 
 
 def _parsed(content: bytes, **options: Any) -> pd.DataFrame:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", pd.errors.DtypeWarning)
         warnings.simplefilter("error", pd.errors.ParserWarning)
-        return pd.read_csv(io.BytesIO(content), engine="c", **options)
+        return pd.read_csv(io.BytesIO(content), engine="c", low_memory=False, **options)  # else types differ by chunk
 
 
 def _separator(where: str, content: bytes, keys: File) -> str:
@@ -110,9 +115,20 @@ def read_parquet(where: str, content: bytes, keys: File) -> Read:
 
 
 def as_read(table: pa.Table, schema: pa.Schema) -> Read:
-    """What pandas takes a table for, without pandas' own notes in it, and the names of the columns it leaves out."""
+    """What pandas takes a table for, by its columns alone, whatever pandas noted beside them."""
     frame, names = table.replace_schema_metadata(None).to_pandas(), set(table.schema.names)
-    return frame, [name for name in schema.names if name not in names]
+    return frame, [name for name in schema.names if name not in names], _index_of(schema)
+
+
+def _index_of(schema: pa.Schema) -> list[str]:
+    """The columns that were the index of a DataFrame, as pandas noted; none where that is not what it writes."""
+    noted = (schema.metadata or {}).get(b"pandas", b"")
+    with suppress(ValueError, RecursionError):
+        found = json.loads(noted[:_MOST_NOTED])
+        columns = found.get("index_columns") if isinstance(found, dict) else None
+        if isinstance(columns, list):
+            return [name for name in columns if isinstance(name, str) and name in schema.names]
+    return []
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -28,6 +28,7 @@ from gdstudy.linalg.units import in_precision, times_power_of_two
 from gdstudy.study.ablations import ABLATIONS, UNABLATED
 from gdstudy.study.config import Study
 from gdstudy.study.entries import code
+from gdstudy.study.errors import StudyError
 from gdstudy.study.groups import Training
 from gdstudy.study.models import MODELS
 from gdstudy.training.arguments import check_tolerance
@@ -146,20 +147,24 @@ class ReadoutTask:
         n_rows, threads = self.cells.stack.n_train[cells], self.cells.study.threads.value
         W0 = None if self.W0 is None else self.W0[cells].to(self.dtype)
         if self.training.plain:
-            return gradient_descent(
-                X,
-                Y,
-                checkpoints,
-                step_size=eta,
-                tolerance=self.training.tolerance,
-                W0=W0,
-                engine=self.training.engine,
-                n_rows=n_rows,
-                threads=threads,
-                on_check=on_check,
-                momentum=self.training.momentum,
-                saver=saver,
-            )
+            try:
+                return gradient_descent(
+                    X,
+                    Y,
+                    checkpoints,
+                    step_size=eta,
+                    tolerance=self.training.tolerance,
+                    W0=W0,
+                    engine=self.training.engine,
+                    n_rows=n_rows,
+                    threads=threads,
+                    on_check=on_check,
+                    momentum=self.training.momentum,
+                    saver=saver,
+                )
+            except ValueError as error:  # of numbers that its dtype does not hold
+                batch = self.cells.batch
+                raise StudyError(f"{batch.dataset}, {batch.model}, P={batch.n_parameters}: {error}") from error
         module = LinearReadout(X.new_zeros(len(X), X.shape[-1], Y.shape[-1]) if W0 is None else W0)
         objective = Autograd(module, X, Y, weights(self.training, eta).to(X), n_rows)
         return train(objective, self.training, eta, checkpoints, threads, on_check, saver)

@@ -30,7 +30,10 @@ class Frame:
         mean = rows.sum(1) / n
         mean = mean + ((rows - mean.unsqueeze(1)) * real).sum(1) / n  # what rounding left of it
         location = torch.where(lowest == highest, lowest, mean)
-        deviation = ((rows - location.unsqueeze(1)) * real).square().sum(1).div(n).sqrt()
+        gaps = (rows - location.unsqueeze(1)) * real
+        # A power of two for each column, so that no square leaves float64.
+        unit = torch.ldexp(torch.ones_like(mean), torch.frexp(gaps.abs().amax(1)).exponent - 1)
+        deviation = (gaps / unit.unsqueeze(1)).square().sum(1).div(n).sqrt() * unit
         return cls(location, torch.where(scaled & (lowest < highest) & (deviation > 0), deviation, 1))
 
     def of_rows(self, rows: Tensor, n_rows: Tensor) -> Tensor:

@@ -193,11 +193,11 @@ def mapping(key: str, value: Any) -> dict[str, Any]:
 
 
 def read_option(key: str, text: str) -> Any:
-    """The value that the text of an option gives, read as in a YAML file."""
+    """The value that the text of an option gives, read as in a YAML file; a sign alone as it is (a separator)."""
+    if len(text) == 1 and not text.isalnum() and text != "~":
+        return text
     try:
         return _load(text)
     except yaml.YAMLError as error:
-        if len(text) == 1:  # a comma, as a separator is
-            return text
         problem = getattr(error, "problem", None) or "no text"
         raise StudyError(f"{key}: {shown(text)} is not valid YAML: {problem}") from None

@@ -182,7 +182,8 @@ def _is_fingerprint(found: Mapping[str, Any]) -> bool:
         sizes = [_count(found[key]) for key in ("rows", "columns", "outputs", "classes")]
     except (KeyError, ValueError, IndexError):
         return False
-    return isinstance(found.get("sha256"), str) and min(sizes) >= 0 and sizes[0] >= 2
+    whole = type(found["rows"]) is int
+    return whole and isinstance(found.get("sha256"), str) and min(sizes) >= 0 and sizes[0] >= 2
 
 
 def _of_a_name(study: Study, entry: str) -> Iterator[str]:
@@ -204,6 +205,9 @@ def _of_a_file(source: Source) -> Iterator[str]:
     yield from _said(check_name, source.name, f"datasets: {where}", True)
     if source.format == "openml" and not re.fullmatch(r"[\w.()-]+(@\d{1,6})?", where.removeprefix(OPENML)):
         yield f"datasets: {shown(where)} is written {OPENML}NAME, {OPENML}NAME@VERSION or {OPENML}NUMBER"
+    for key in ("sep", "thousands", "decimal"):
+        if not getattr(keys, key).isascii():
+            yield f"{where}: {key}={shown(getattr(keys, key))} must be an ASCII character; replace it in the file"
     if len(keys.sep) > 1 or keys.sep in ('"', "\n", "\r"):
         yield f"{where}: sep={shown(keys.sep)} must be one character, such as ';' or '\\t'"
     if len(keys.thousands) > 1 or len(keys.decimal) != 1 or keys.decimal in (keys.thousands, keys.sep):

@@ -169,20 +169,20 @@ def _step_sizes(step_size: Any, problem: Regression, X: Tensor) -> Tensor:
         if step_size != "auto":
             raise ValueError(f"step_size={step_size!r} must be 'auto' or a number above 0")
         return step_size_for(largest_eigenvalue(X)).to(dtype)
-    eta = problem.per_problem("step_size", step_size)
-    if bool((eta <= 0).any()):
-        raise ValueError(f"step_size={float(eta.min()):.3g} must be above 0; below 2/σ₁² descent is stable")
-    eta = problem.cells(times_power_of_two(eta, 2 * problem.x_unit), 0).to(dtype)
+    given = problem.per_problem("step_size", step_size)
+    if bool((given <= 0).any()):
+        raise ValueError(f"step_size={float(given.min()):.3g} must be above 0; below 2/σ₁² descent is stable")
+    eta = problem.cells(times_power_of_two(given, 2 * problem.x_unit), 0).to(dtype)
     limits, largest = torch.finfo(dtype), X.flatten(1).norm(dim=1)  # ‖X‖_F, at least σ₁
     if not bool(torch.isfinite(eta).all()) or bool((eta.to(torch.float64) * largest.square() > limits.max**0.5).any()):
         raise ValueError(
-            f"step_size={step_size} is so far above 2/σ₁² that {str(dtype)[6:]} cannot hold a step; lower it, or take "
-            "'auto'"
+            f"step_size={float(given.max()):.3g} is so far above 2/σ₁² that {str(dtype)[6:]} cannot hold a step; lower "
+            "it, or take 'auto'"
         )
     if bool(((eta.to(torch.float64) * largest.square() < limits.tiny / limits.eps) & (largest > 0)).any()):
         raise ValueError(
-            f"step_size={step_size} is so far below 2/σ₁² that no step moves W in {str(dtype)[6:]}; raise it, or take "
-            "'auto'"
+            f"step_size={float(given.min()):.3g} is so far below 2/σ₁² that no step moves W in {str(dtype)[6:]}; raise "
+            "it, or take 'auto'"
         )
     return eta
 

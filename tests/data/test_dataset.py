@@ -33,9 +33,12 @@ def test_arrays_tensors_and_frames_are_the_same_data(given):
     assert data.columns == (("a", "b") if isinstance(given[0], pd.DataFrame) else ())
 
 
-def test_sparse_inputs_stay_sparse_and_y_may_be_missing():
-    data = Dataset(sparse.csr_matrix(X))
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8, bool])
+def test_sparse_inputs_stay_sparse_and_y_may_be_missing(dtype):
+    data = Dataset(sparse.csr_matrix(X.astype(dtype)))
     assert isinstance(data.X, sparse.csr_array)
+    assert data.X.dtype == np.float64
+    np.testing.assert_array_equal(data.clean(), X.astype(dtype).astype(float))
     assert data.Y.shape == (6, 0)
 
 
@@ -45,6 +48,7 @@ def test_sparse_inputs_stay_sparse_and_y_may_be_missing():
         (["a", "b", "a", "b", "c", "a"], None, ("a", "b", "c")),
         (pd.Series(["a", "b"] * 3), None, ("a", "b")),
         (np.array([True, False] * 3), None, ("False", "True")),
+        (torch.tensor([True, False] * 3), None, ("False", "True")),
         ([3, 10, 3, 10, 3, 3], True, ("3", "10")),
         (torch.tensor([3, 10, 3, 10, 3, 3]), True, ("3", "10")),
         (np.eye(2)[[0, 1, 0, 1, 1, 1]], True, ("0", "1")),
@@ -74,6 +78,12 @@ def test_numbers_are_no_classes_unless_they_are_said_to_be():
         (X.ravel(), y, {}, r"X must be \(rows, columns\)"),
         (X[None], y, {}, r"X must be \(rows, columns\)"),
         (X + 1j, y, {}, "X must hold real numbers"),
+        (sparse.csr_matrix(X + 1j), y, {}, "X must hold real numbers"),
+        (np.ma.masked_array(X, X == 5), y, {}, "X has 1 masked entries"),
+        (X, pd.Series(["a", np.nan, "b", "a", "b", "a"]), {}, "Y lacks the class of 1 rows"),
+        (X, np.array(["a", None, "b", None, "b", "a"], dtype=object), {}, "Y lacks the class of 2 rows"),
+        (X, pd.Series([True, None, False, True, True, True], dtype="boolean"), {}, "Y lacks the class of 1 rows"),
+        (X, pd.Categorical(["a", None, "b", "a", "b", "a"]), {}, "Y lacks the class of 1 rows"),
         (pd.DataFrame({"a": y, "b": list("uvwxyz")}), y, {}, "X must hold real numbers; column 'b'"),
         (X, list("aaaaaa"), {}, "Y holds 1 different values"),
         (X, list("abcdef"), {"classes": False}, "Y must hold real numbers"),

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.feather
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given, settings
@@ -405,3 +406,75 @@ def test_a_copy_under_another_name_is_the_same_data(tmp_path):
     (tmp_path / "b.csv").write_text(GOOD)
     assert replace(read("a.csv").data, name="b").columns == read("b.csv").data.columns
     assert read("a.csv").fingerprint == read("b.csv").fingerprint
+
+
+TEXTS_OF_NUMBERS = {
+    "decimal commas": ([f"{k},{k % 10}" for k in range(40)], "numbers have commas, such as '0,0'"),
+    "thousands": ([f"1,{k:03d}" for k in range(40)], "numbers have commas"),
+    "shares": ([f"{k}%" for k in range(40)], "most of which stand in a row alone; make them numbers"),
+}
+
+
+@pytest.mark.parametrize("kind", TEXTS_OF_NUMBERS)
+def test_numbers_that_are_written_as_texts_are_no_classes(kind):
+    values, message = TEXTS_OF_NUMBERS[kind]
+    rows = [f"{k};{k * k % 7};{value}" for k, value in enumerate(values)]
+    Path("german.csv").write_text("\n".join(["a;b;y", *rows]))
+    assert message in said("german.csv")
+    assert read("german.csv", classes="true").data.Y.shape == (40, 40)  # who says so has them
+    few = [row.rpartition(";")[0] + f";{k % 3}%" for k, row in enumerate(rows)]
+    Path("few.csv").write_text("\n".join(["a;b;y", *few]))
+    assert read("few.csv").data.classes == ("0%", "1%", "2%")  # control
+
+
+def test_a_second_file_is_read_by_the_same_keys():
+    Path("X.csv").write_text("a;b\n" + "\n".join(f"{k};{k * k % 7}" for k in range(30)))
+    Path("lab.csv").write_text("\n".join(["?", *(f"{k},5" for k in range(1, 30))]))
+    found = read("X.csv", target=["lab.csv"], decimal=",", missing_values=["?"], header="auto", sep=";")
+    np.testing.assert_array_equal(found.data.Y[:, 0], np.arange(1, 30) + 0.5)
+    assert found.data.n_rows == 29
+
+
+INDEXED = FRAME.set_axis(10 * np.arange(len(FRAME)) % 7 + np.arange(len(FRAME)))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("gaps.parquet", lambda path: INDEXED.to_parquet(path)),
+        ("named.parquet", lambda path: INDEXED.rename_axis("id").to_parquet(path)),
+        ("index.csv", lambda path: INDEXED.to_csv(path)),
+        ("table.feather", lambda path: pa.feather.write_feather(pa.Table.from_pandas(INDEXED), path)),
+    ],
+)
+def test_the_index_of_a_data_frame_is_left_out_and_said(name, write):
+    write(name)
+    found = read(name, categories="drop")
+    assert found.data.columns == read_control(name).columns
+    assert any("left out 1 column that names the rows" in note and "pandas' index" in note for note in found.notes)
+
+
+def read_control(name):
+    """The same table without its index."""
+    FRAME.to_parquet("control.parquet", index=False)
+    found = read("control.parquet", categories="drop")
+    assert not any("names the rows" in note for note in found.notes)
+    return found.data
+
+
+def test_an_index_that_is_asked_for_is_a_feature():
+    INDEXED.rename_axis("id").to_parquet("named.parquet")
+    assert read("named.parquet", features=["id", "a"]).data.columns == ("id", "a")
+    for noted in ('{"index_columns": 3}', '{"index_columns": [["a"], {"kind": "range"}, "b"]}', "3", "{[", "[" * 10**5):
+        table = pa.table({"a": X[:, 0], "y": Y[:, 0]}).replace_schema_metadata({"pandas": noted})
+        pq.write_table(table, "odd.parquet")
+        assert read("odd.parquet").data.columns == ("a",)
+
+
+def test_a_slip_far_down_a_large_file_is_named():
+    """pandas' own chunks would make texts of a part of the column alone."""
+    table = np.random.default_rng(0).integers(0, 1000, (5000, 301)).astype(str)
+    table[4000, 5] = "oops"
+    header = ",".join([*(f"c{k}" for k in range(300)), "y"])
+    Path("large.csv").write_text("\n".join([header, *(",".join(row) for row in table)]))
+    assert "column 'c5', row 4001: 'oops' is no number" in said("large.csv")

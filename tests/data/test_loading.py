@@ -83,6 +83,15 @@ def test_constant_and_sparse_columns_can_be_preprocessed():
     np.testing.assert_allclose(dense.X.mean(0), 0, atol=1e-15)
 
 
+@pytest.mark.parametrize("size", [1e200, 1e-200, 3e-310])
+def test_columns_of_any_size_are_standardised(size):
+    random = np.random.default_rng(0)
+    X, y = random.standard_normal((40, 3)) + 1, random.standard_normal(40)
+    data = Dataset(X * size, y)
+    as_it_is, found = (load_dataset("own", "standardize", data=of) for of in (Dataset(X, y), data))
+    np.testing.assert_allclose(found.X, as_it_is.X, rtol=1e-9 if size > 1e-300 else 1e-2, atol=1e-9)
+
+
 @pytest.mark.parametrize("how", ["center", "standardize", "center_train"])
 @pytest.mark.parametrize("value", [37.3, -0.3, 1e9 / 3])
 def test_what_is_the_same_in_every_row_is_zero_and_no_mode(value, how):

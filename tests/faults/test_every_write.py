@@ -24,15 +24,15 @@ def suite(home, mode, share, of):
     return found["wrong"], found["points"]
 
 
-# Of each file half, all under another name, and all in its place are left in turn: every second has all three of some.
-@pytest.mark.parametrize("share", [0, 1] if int(KILLS) > 10 else [0])
+# Of each file half, all under another name, and all in its place are left in turn: every fifth has all three of some.
+@pytest.mark.parametrize("share", range(5) if int(KILLS) > 10 else [0])
 def test_a_run_killed_at_any_write_is_resumed_to_the_same(share, tmp_path):
-    wrong, points = suite(tmp_path, "killed", share, 2)
+    wrong, points = suite(tmp_path, "killed", share, 5)
     assert wrong == {}
     assert points > 90
 
 
-@pytest.mark.parametrize(("mode", "of"), [("killed_as_it_resumes", 7), ("full", 13), ("asked_to_end", 19)])
+@pytest.mark.parametrize(("mode", "of"), [("killed_as_it_resumes", 11), ("full", 19), ("asked_to_end", 29)])
 def test_so_is_one_that_is_cut_off_otherwise(mode, of, tmp_path):
     """full: every write fails from some point on, in one line, exit status 2. asked_to_end: SIGTERM at some point."""
     wrong, points = suite(tmp_path, mode, 1, of)

@@ -42,6 +42,14 @@ def test_each_cell_sees_its_rows_as_the_scaler_that_was_fitted_on_them(sizes, m,
         assert not cell[len(part) :].any()  # padding stays what it is
 
 
+@pytest.mark.parametrize("size", [1e200, 1e-200, 1e307])
+def test_columns_of_any_size_are_scaled(size):
+    rows, n = stack_of(some([7, 4], 3, 0))
+    scaled = torch.ones(3, dtype=torch.bool)
+    found = Frame.of(rows * size / 1e4, n, scaled).of_rows(rows * size / 1e4, n)
+    torch.testing.assert_close(found, Frame.of(rows, n, scaled).of_rows(rows, n), rtol=1e-9, atol=1e-9)
+
+
 def test_a_readout_in_the_frame_is_one_outside_of_it_and_a_constant():
     parts, new = some([3, 7], 4, 0), np.random.default_rng(1).standard_normal((5, 4))
     rows, n = stack_of(parts)

@@ -16,7 +16,7 @@ from gdstudy.study.datasets import DATASETS
 from gdstudy.study.errors import StudyError
 from gdstudy.study.groups import GROUPS
 from gdstudy.study.options import StudyParser
-from gdstudy.study.parser import as_yaml, find_config, read_study, read_yaml, study_of
+from gdstudy.study.parser import as_yaml, find_config, read_option, read_study, read_yaml, study_of
 from gdstudy.study.seeds import Seeds
 from gdstudy.study.values import Columns, Levels, Memory, Sizes, StepSize, Ternary, Threads
 
@@ -273,6 +273,12 @@ def test_options_are_written_as_people_write_them(tmp_path, capsys, monkeypatch)
     whole = ["--gd.optimizer_options", "{eps: 1}"]
     assert main(["--config", "study.yaml", *arguments, *names, "--gd.step_size", "0.1", *whole]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["gd"]["optimizer_options"] == {"eps": 1}
+
+
+@pytest.mark.parametrize("sign", ["|", ">", ",", "?", "#", " ", "-", ":", "\t", ";", "'"])
+def test_a_sign_alone_is_itself_whatever_it_means_in_yaml(sign):
+    assert read_option("file.sep", sign) == sign
+    assert (read_option("k", "~"), read_option("k", "3"), read_option("k", "y")) == (None, 3, "y")  # control
 
 
 def test_keys_of_trainings_are_options(tmp_path, capsys, monkeypatch):

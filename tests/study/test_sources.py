@@ -81,6 +81,11 @@ def test_single_files_have_keys_of_their_own():
         ({"datasets": ["a.csv"], "file": {"decimal": ",", "thousands": ","}}, "must be one character each"),
         ({"datasets": ["a.csv"], "fingerprints": {"a": {}}}, "fingerprints.a: is not what a run writes there"),
         ({"datasets": ["a.csv"], "fingerprints": {"a": {**PRINT, "rows": "many"}}}, "is not what a run writes"),
+        ({"datasets": ["a.csv"], "fingerprints": {"a": {**PRINT, "rows": "50"}}}, "is not what a run writes"),
+        ({"datasets": ["a.csv"], "fingerprints": {"a": {**PRINT, "rows": ["x", "y"]}}}, "is not what a run writes"),
+        ({"datasets": ["a.csv"], "file": {"sep": "§"}}, "a.csv: sep='§' must be an ASCII character"),
+        ({"datasets": ["a.csv"], "file": {"thousands": "’"}}, "thousands='’' must be an ASCII character"),
+        ({"datasets": ["a.csv"], "file": {"decimal": "٫"}}, "must be an ASCII character"),
         ({"datasets": ["a.csv"], "fingerprints": {"b": PRINT}}, "fingerprints: 'b' is none of datasets=['a.csv']"),
     ],
 )

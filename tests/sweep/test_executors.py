@@ -238,7 +238,9 @@ def test_a_dask_worker_that_dies_as_it_is_sent_the_study_costs_no_batch(tmp_path
 
 
 def test_a_scheduler_that_goes_away_is_one_line_and_what_is_stored_stays(tmp_path, monkeypatch, capfd):
-    scheduler = distributed.LocalCluster(1, threads_per_worker=1, dashboard_address=None)
+    monkeypatch.setattr(executors, "ANSWER_SECONDS", 2.0)  # for which it is waited to come back
+    cluster = {"processes": False, "protocol": "tcp", "dashboard_address": None}
+    scheduler = distributed.LocalCluster(1, threads_per_worker=1, **cluster)
     done = run.Tasks.done
 
     def then_gone(tasks, batch, seconds):
