@@ -53,7 +53,7 @@ def write_report(run_dir: str | Path, output: str | Path | None = None) -> Path:
 
     folder = Path(run_dir)
     run = loaded(folder)
-    if not drawn_figures(folder):
+    if run.unfinished or not drawn_figures(folder):  # else older ones, of fewer batches, would stand in it
         redraw(folder, run)
     with shown_whole(folder):
         summary = summarised(run, NUMBERS)

@@ -41,6 +41,19 @@ def test_a_run_that_lacks_batches_says_so_on_its_page_and_to_whoever_redraws_it(
     assert f"<b>Unfinished:</b> {said} are stored." in (run / "report.html").read_text()
 
 
+def test_the_page_of_an_unfinished_run_has_figures_of_the_batches_that_it_speaks_of(run):
+    def drawn():
+        return {path.name: path.read_bytes() for path in (run / "figures").glob("*.png")}
+
+    assert main([str(run)]) == 0
+    of_all = drawn()
+    assert main([str(run)]) == 0
+    assert drawn() == of_all  # control: a finished run keeps them
+    next((run / "batches").glob("*.results.parquet")).unlink()
+    assert main([str(run)]) == 0
+    assert drawn() != of_all
+
+
 def test_two_runs_are_put_side_by_side(run, tmp_path, capsys):
     other = shutil.copytree(run, tmp_path / "other")
     assert main([str(run), str(other)]) == 0

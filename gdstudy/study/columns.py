@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
+from math import inf, nan
 from typing import Literal
 
 Kind = Literal["text", "whole", "real", "array"]
@@ -13,7 +13,8 @@ Kind = Literal["text", "whole", "real", "array"]
 class Column:
     """kind: a text is a name out of few; whole numbers and reals may be empty; an array is of single precision.
     unit: empty where there is none. label: what axes and headings call it. meaning: one sentence. worst: what a cell
-    that diverged counts as."""
+    that diverged counts as, and one that has none; NaN where they do not count. before: known of a cell before it is
+    trained, and no other where it diverged."""
 
     name: str
     kind: Kind
@@ -21,6 +22,7 @@ class Column:
     label: str
     meaning: str
     worst: float = inf
+    before: bool = False
 
 
 _Y2, _PER_X2 = "squared units of Y", "1 / squared units of X"
@@ -63,9 +65,17 @@ _RESULTS = (
         "units of X",
         "smallest non-zero σ",
         "Smallest non-zero σ of the features.",
+        before=True,
     ),
-    Column("condition_number", "real", "", "κ", "Largest over smallest nonzero singular value of the features."),
-    Column("rank", "whole", "", "R", "Rank of the training features; a training mean is one more."),
+    Column(
+        "condition_number",
+        "real",
+        "",
+        "κ",
+        "Largest over smallest nonzero singular value of the features.",
+        before=True,
+    ),
+    Column("rank", "whole", "", "R", "Rank of the training features; a training mean is one more.", before=True),
     _STATUS,
     Column(
         "target_mean_square",
@@ -73,18 +83,34 @@ _RESULTS = (
         _Y2,
         "mean Y²",
         "Mean square of all targets, the MSE of an output of 0.",
+        before=True,
     ),
-    Column("target_variance", "real", _Y2, "var Y", "Variance of all targets, the MSE of their means as outputs."),
-    Column("step_size", "real", _PER_X2, "η", "Step size of the training."),
-    Column("step_size_limit", "real", _PER_X2, "largest stable η", "Bound below which descent is stable."),
+    Column(
+        "target_variance",
+        "real",
+        _Y2,
+        "var Y",
+        "Variance of all targets, the MSE of their means as outputs.",
+        before=True,
+    ),
+    Column("step_size", "real", _PER_X2, "η", "Step size of the training.", before=True),
+    Column("step_size_limit", "real", _PER_X2, "largest stable η", "Bound below which descent is stable.", before=True),
     Column("gradient_norm", "real", "", "‖∇L‖", "Norm of the gradient where training stopped."),
-    Column("slowest_singular_value", "real", "units of X", "slowest σ", "Smallest σ whose mode is not learnt yet."),
+    Column(
+        "slowest_singular_value",
+        "real",
+        "units of X",
+        "slowest σ",
+        "Smallest σ whose mode is not learnt yet.",
+        worst=nan,
+    ),
     Column(
         "slowest_error_share",
         "real",
         "",
         "share of the slowest mode",
         "Its share of the squared way to the limit.",
+        worst=nan,
     ),
     Column("steps_to_tolerance", "real", "steps", "steps left", "Steps until the gradient meets the tolerance."),
     Column("variance_mean_of_squares", "real", _Y2, "variance", "Mean (x·X⁺E)² over test rows (Eqn. 1)."),
@@ -97,7 +123,7 @@ _RESULTS = (
     Column("rounding", "real", "units of Y", "rounding", "What rounding alone can make of a prediction of X⁺Y."),
     Column("penalty", "real", "squared units of X", "λ", "Penalty of ridge regression; for ridge_loo the chosen one."),
     Column("loo_mse", "real", _Y2, "leave-one-out MSE", "Mean squared error over training rows left out one by one."),
-    Column("precision", "real", "", "eps", "Machine epsilon of the type that was trained in."),
+    Column("precision", "real", "", "eps", "Machine epsilon of the type that was trained in.", before=True),
     Column(
         "data_point_dimension",
         "real",

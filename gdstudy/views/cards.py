@@ -12,7 +12,7 @@ from gdstudy.views.scalars import LOG, LOG_TIME, SHARE
 from gdstudy.views.summary import Curve
 
 _COLUMNS = {column.name: column for columns in TABLES.values() for column in columns}
-_MEDIAN = "Median over seeds; a cell that diverged counts as infinite."
+_MEDIAN = "Median over seeds; a cell that diverged counts as at its worst."
 _AT = "A run N=… is what was trained at that N; the closed forms are at the N nearest to the threshold."
 _STEPS = {
     "sweep": f"Step: N, training rows. {_MEDIAN}",

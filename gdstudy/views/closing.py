@@ -11,6 +11,7 @@ from pandas import DataFrame, Series
 from gdstudy.views.figures.labels import sign
 from gdstudy.views.summary import measured, over_seeds, representative_sizes, select
 from gdstudy.views.sweeps import Sweep
+from gdstudy.views.words import percent
 
 _FIRST, _BETWEEN, _WIDEST = 9, 2, 120  # letters of the first column, between columns, and of a table
 
@@ -114,7 +115,7 @@ def _values(rows: DataFrame, value: str) -> Series:
 
 def _converged(sweep: Sweep, trained: DataFrame) -> _Column:
     return _column(
-        sweep, "converged", lambda size: f"{(_at(sweep, trained, size)['status'] == 'converged').mean():.0%}"
+        sweep, "converged", lambda size: percent(float((_at(sweep, trained, size)["status"] == "converged").mean()))
     )
 
 

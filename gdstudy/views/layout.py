@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from gdstudy.views.sweeps import Sweep, sweeps
 
 # Of cards that the link opens: more than two rows of them are no glance.
 _PINNED = 8
-_FILTER = f"^(?!{ABLATED}|.*theory)"
+_FILTER = f"^(?!{ABLATED}/|.*/theory$)"
 OVER_TIME = "figures_over_t"
 # Question → groups and values of its charts; the first question has margin charts.
 _SPIKE = "Where does the test error spike, and how far do splits differ?"
@@ -84,7 +85,7 @@ def shown(run: Run) -> list[Shown]:
 def browse(folder: Path, cards: Iterable[Shown]) -> list[str]:
     """Lines that say how a run is looked at in TensorBoard."""
     return [
-        f"browse    tensorboard --logdir {folder} --samples_per_plugin images=100",
+        f"browse    tensorboard --logdir {shlex.quote(str(folder))} --samples_per_plugin images=100",
         f"          then open {address(cards)}",
         "          and untick “Ignore outliers in chart scaling” in its settings, which cuts the spike off",
     ]

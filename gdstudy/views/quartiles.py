@@ -57,7 +57,11 @@ def _summary(rows: DataFrame, numbers: Sequence[str]) -> DataFrame:
         if not has.any():
             continue
         empty = ~np.repeat(np.logical_or.reduceat(has, outer), np.diff([*outer, len(found)]))
-        curve = over_seeds(which, measured(rows, name))
-        for band, values in zip(BANDS, (curve.low, curve.median, curve.high), strict=True):
-            bands[f"{name}_{band}"] = np.where(empty, np.nan, values)
+        values = measured(rows, name)
+        counts = ~np.isnan(values)
+        curve = over_seeds(which[counts], values[counts])
+        for band, quartiles in zip(BANDS, (curve.low, curve.median, curve.high), strict=True):
+            bands[f"{name}_{band}"] = found_band = np.full(len(found), np.nan)
+            found_band[curve.x] = quartiles
+            found_band[empty] = np.nan
     return found.assign(**bands)

@@ -22,6 +22,7 @@ Seen = tuple[str, str, float]
 CELL = ["n_parameters", "n_hidden", "n_train", "seed"]
 _INFINITE, _AT_ONCE = 1e306, 1 << 20  # the latter rows
 _WORST = {column.name: column.worst for columns in TABLES.values() for column in columns}
+_BEFORE = {column.name for columns in TABLES.values() for column in columns if column.before}
 _SHARES = {f"{of}{name}": f"{of}relative_{name}" for of in ("", "exact_") for name in ("test_mse", "train_mse")}
 
 
@@ -99,11 +100,11 @@ def measured(table: DataFrame, value: str) -> np.ndarray:
     """A column, at its worst where it is no number and where the cell diverged: its W when it was stopped is no result.
     That is infinite but for accuracies.
 
-    Singular values belong to the training set and stay as they are.
+    What is known of a cell before it is trained, such as singular values, stays as it is.
     """
     column = table[value].to_numpy(dtype=float)
     lost = np.isnan(column)
-    if value != "smallest_singular_value":
+    if value not in _BEFORE:
         lost |= (table["status"] == "diverged").to_numpy()
     return np.where(lost, _WORST.get(value, np.inf), column)
 
@@ -144,9 +145,20 @@ def _quartiles(values: np.ndarray, ends: np.ndarray) -> np.ndarray:
 def by_size(table: DataFrame, value: str, size: str = "n_train") -> Curve:
     """Quartiles and mean of a column over seeds, for each N (or each P: size="n_parameters").
 
-    A diverged cell counts as infinite.
+    A diverged cell counts as at its worst (`measured`).
     """
     return over_seeds(table[size].to_numpy(), measured(table, value))
+
+
+def median_map(table: DataFrame, value: str, across: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The values of a column, those of N, and the medians of another over seeds, (columns, N); NaN where none of the
+    cells is finished yet."""
+    lines, sizes = list(groups(table, across)), np.unique(table["n_train"])
+    medians = np.full((len(lines), len(sizes)), np.nan)
+    for line, (_, rows) in zip(medians, lines, strict=True):
+        curve = by_size(rows, value)
+        line[np.searchsorted(sizes, curve.x)] = curve.median
+    return np.array([width for (width,), _ in lines]), sizes, medians
 
 
 def at_steps(curves: DataFrame, value: str, steps: Sequence[int] | np.ndarray, size: str = "n_train") -> DataFrame:

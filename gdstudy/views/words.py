@@ -1,4 +1,4 @@
-"""How numbers, steps and estimators are called where `diagnose` shows them."""
+"""How numbers, shares, steps and estimators are called in texts and tables."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ ESTIMATORS = {
 
 def number(value: float, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
+
+
+def percent(share: float) -> str:
+    """A share that is not all or nothing is not called so."""
+    return f"{share:.0%}" if share in (0, 1) or 0.005 <= share < 0.995 else "<1%" if share < 0.5 else ">99%"
 
 
 def steps_of(t: float) -> str:

@@ -82,6 +82,14 @@ def test_the_sliders_move_curves_and_what_is_said_of_them(page):
     assert "N = 3 < P" in page.find_element("id", "reading").text
 
 
+def test_shares_learnt_are_those_of_gradient_descent_at_any_step_size(page):
+    """Stable ones up to ησ² = 2, and of those that are not as well."""
+    for x in (1e-9, 0.3, 1.0, 1.49, 2.5):
+        for t in (1, 2, 7):
+            found = page.execute_script("return learnt(arguments[0], 2, arguments[1])", x / 4, t)
+            assert found == pytest.approx(1 - (1 - x) ** t if x > 1e-6 else t * x, rel=1e-6)
+
+
 def test_the_table_sorts_and_filters(page):
     def column(name):
         heads = page.execute_script(TEXTS, "#results th")

@@ -1,6 +1,8 @@
 import functools
 import re
 from dataclasses import replace
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from gdstudy.train import run_study
 from gdstudy.views.board import write_board
 from gdstudy.views.cards import description
 from gdstudy.views.figures.moving import error_at_t
+from gdstudy.views.layout import address, browse
 from gdstudy.views.scalars import _band, _in_log_time, series
 from gdstudy.views.summary import Curve, by_size, by_step, select
 
@@ -171,6 +174,15 @@ def test_figures_that_depend_on_time_are_sequences_along_t(run_dir):
     assert len({frame.encoded_image_string for frame in frames}) == len(frames)
     run = load_run(run_dir)
     assert list(error_at_t(replace(run, curves=run.curves.iloc[:0]))) == []  # nothing was trained
+
+
+def test_the_run_filter_leaves_data_sets_alone_whatever_they_are_called():
+    (pattern,) = parse_qs(urlsplit(address([])).query)["runFilter"]
+    for name in ("theory_exam/linear", "ablations_of_2020/linear", "diabetes/N=10", "a/theory of it"):
+        assert re.match(pattern, name), name
+    for name in ("ablations/diabetes", "diabetes/theory"):
+        assert not re.match(pattern, name), name
+    assert "--logdir 'runs/my study/1' " in browse(Path("runs/my study/1"), [])[0]
 
 
 def test_custom_scalars_are_laid_out_by_question(run_dir, paper_run):

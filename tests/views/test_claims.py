@@ -16,10 +16,11 @@ from gdstudy.views.claims.descent import DESCENT
 from gdstudy.views.claims.factors import FACTORS
 from gdstudy.views.claims.laws import LAWS
 from gdstudy.views.claims.least_squares import LEAST_SQUARES
-from gdstudy.views.claims.rule import CANNOT_TELL, DOES_NOT_HOLD, HOLDS, PARTLY, Bound, numbered, percent
+from gdstudy.views.claims.rule import CANNOT_TELL, DOES_NOT_HOLD, HOLDS, PARTLY, Bound, numbered
 from gdstudy.views.summary import select
 from gdstudy.views.sweeps import sweeps
 from gdstudy.views.terminal import claims_csv, claims_markdown, claims_text
+from gdstudy.views.words import percent
 
 OF_REGRESSIONS = (*LEAST_SQUARES, *FACTORS, *LAWS, *DESCENT)
 
@@ -148,6 +149,20 @@ def test_a_check_is_on_the_level_that_it_names_or_cannot_be_told(ablation, words
     assert not [claim for claim in decide(others) if words in claim.claim]
     assert [claim for claim in decide(others) if words not in claim.claim]
     assert found(decide(run), words, "diabetes").verdict == HOLDS  # control
+
+
+def test_where_the_expected_error_is_infinite_it_is_nothing_to_compare_with(run):
+    """As next to a threshold of few features, which then lies beyond 1.5 P."""
+    rows = run.results
+    infinite = rows["test_mse"].mask((rows["estimator"] == "theory") & (rows["n_train"] == 40), np.inf)
+    words = "exact expected risk"
+    numbers = [
+        claim.number for claim in decide(replace(run, results=rows.assign(test_mse=infinite))) if words in claim.claim
+    ]
+    whole = [claim.number for claim in decide(run) if words in claim.claim]
+    assert numbers
+    assert (np.array(numbers) <= np.array(whole)).all()
+    assert max(numbers) < 1
 
 
 def test_what_stopped_before_a_hundred_steps_says_nothing_of_early_stopping(run):

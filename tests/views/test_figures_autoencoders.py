@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import stored
 from legible import hindrances
@@ -13,6 +16,7 @@ from gdstudy.sweep.reading import load_run
 from gdstudy.sweep.run import load_datasets, run_missing
 from gdstudy.sweep.store import Store
 from gdstudy.views import figures
+from gdstudy.views.figures.files import as_files
 from gdstudy.views.summary import select
 
 SMALL = Synthetic(n_inputs=6, n_rows=400)
@@ -375,6 +379,61 @@ def test_the_grid_shows_medians_where_they_belong(drawn, runs):
         rows = select(runs["superposition"].results, estimator="adamw", n_hidden=m)
         values = np.array(list(medians(rows, "test_mse").values())) / rows["target_mean_square"].iloc[0]
         np.testing.assert_allclose(image[r], values)
+
+
+def without_last_batch(run, **of):
+    """A run that was stopped before the largest N of these rows."""
+
+    def kept(table):
+        last = np.logical_and.reduce([table[name] == value for name, value in of.items()])
+        return table[~(last & (table["n_train"] == table["n_train"].max()))]
+
+    return replace(run, results=kept(run.results), curves=kept(run.curves), arrays=kept(run.arrays))
+
+
+@pytest.mark.parametrize(("name", "of"), [("superposition", {"n_hidden": 3}), ("bottleneck", {"n_hidden": 2})])
+def test_a_run_that_was_stopped_within_a_width_has_all_its_figures(name, of, runs):
+    unfinished = without_last_batch(runs[name], **of)
+    drawn = {figure for figure, draw in figures.FIGURES.items() if draw(unfinished) is not None}
+    assert drawn == DRAWN_AUTOENCODERS[name]
+
+
+def test_the_grid_of_a_run_that_was_stopped_has_a_gap_where_nothing_is_stored(runs):
+    run = runs["superposition"]
+    (axis,) = panels(figures.FIGURES["superposition_grid"](without_last_batch(run, n_hidden=3)))
+    image = axis.collections[0].get_array().reshape(2, 3)
+    assert np.ma.getmaskarray(image).tolist() == [[False] * 3, [False, False, True]]
+
+
+def test_weights_of_a_cell_that_diverged_are_left_out_of_its_picture(runs):
+    """And the run has its picture all the same."""
+    run = runs["superposition"]
+    arrays = run.arrays.copy()
+    places = [k for k, (name, n) in enumerate(zip(arrays["name"], arrays["n_train"], strict=True)) if n == 80]
+    values = list(arrays["value"])
+    for k in places:
+        values[k] = np.full_like(values[k], np.inf if k % 2 else np.nan)
+    arrays["value"] = pd.Series(values, index=arrays.index, dtype=object)
+    figure = figures.FIGURES["superposition_pictures"](replace(run, arrays=arrays))
+    as_files(figure)
+    limits = [axis.get_xlim() for axis in panels(figure)]
+    assert np.isfinite(limits).all()
+
+
+def test_pictures_that_were_centred_or_scaled_are_no_grey(runs):
+    run = runs["plain"]
+    assert figures.FIGURES["reconstructions"](run) is not None
+    tables = {
+        name: getattr(run, name).assign(preprocess=pd.Categorical(["standardize"] * len(getattr(run, name))))
+        for name in ("results", "curves", "arrays")
+    }
+    assert figures.FIGURES["reconstructions"](replace(run, **tables)) is None
+
+
+def test_the_axis_of_time_says_gd_only_of_gradient_descent(runs):
+    for name, draw in (("bottleneck_modes", "bottleneck"), ("bottleneck_starts", "bottleneck")):
+        for axis in panels(figures.FIGURES[name](runs[draw])):
+            assert axis.get_xlabel() in ("t (steps)", "")
 
 
 def test_the_best_step_size_is_chosen_cell_by_cell_by_its_training_loss(drawn, runs):

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import sys
 import zlib
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -154,6 +155,34 @@ def test_the_slider_over_t_has_the_medians_of_the_cells_at_t(run, page):
             assert training["test"][k][j] == pytest.approx(expected, rel=6e-4)
     threshold = training["sizes"].index(20)
     assert training["test"][0][threshold] != pytest.approx(training["test"][-1][threshold], rel=0.1)
+
+
+def test_sizes_of_ten_thousand_are_found_in_the_table_of_a_page(run):
+    """To the digit: 12,288 features are no 12,290."""
+    larger = {n: {"n_parameters": getattr(run, n)["n_parameters"] + 12_268} for n in ("results", "curves", "arrays")}
+    found = Page(page_of(replace(run, **{name: getattr(run, name).assign(**more) for name, more in larger.items()})))
+    shown = found.table()
+    for sweep in found.data["sweeps"]:
+        assert sweep["rows"]["n_parameters"] in (12_278, 12_288)
+        assert (shown["n_parameters"].astype(int) == sweep["rows"]["n_parameters"]).any()
+
+
+def test_what_a_page_leaves_out_of_its_charts_is_said_and_is_of_no_chart_first(run, monkeypatch):
+    apart = run.results.assign(n_parameters=run.results["n_parameters"] + 1)  # no sweep is of these
+    both = replace(run, results=pd.concat([apart, run.results], ignore_index=True))
+    found = Page(page_of(both))
+    assert "are left out of this page" not in found.text
+    charted = len(Page(page_of(run)).table())
+    monkeypatch.setattr(sys.modules["gdstudy.views.html.run_page"], "_MOST_ROWS", charted)
+    cut = page_of(both)
+    kept = Page(cut).table()
+    assert len(kept) == charted
+    of_n = [sweep["rows"]["n_parameters"] for sweep in Page(cut).data["sweeps"] if sweep["size"] == "n_train"]
+    assert len(of_n) == 2
+    for P in of_n:  # all of what its chart shows
+        shown, stored = (table[table["n_parameters"].astype(int) == P] for table in (kept, summarised(both)))
+        assert len(shown) == len(stored)
+    assert f"{len(summarised(both)) - charted} medians, of ablations first, are left out of this page" in Page(cut).text
 
 
 def test_filter_factors_are_of_singular_values_that_the_run_has(run, page):

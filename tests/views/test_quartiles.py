@@ -48,6 +48,30 @@ def with_diverged(run):
     return replace(run, results=rows.assign(status=pd.Categorical(status), test_mse=test))
 
 
+def test_what_is_known_before_training_is_no_matter_of_how_it_ended(run_dir):
+    run = load_run(run_dir)
+    gd, by = run.results["estimator"] == "gd", ["dataset", "n_train"]
+    lost = run.results["status"].astype(str).mask(gd, "diverged")
+    tables = [summarised(one) for one in (run, replace(run, results=run.results.assign(status=pd.Categorical(lost))))]
+    whole, diverged = (table[table["estimator"] == "gd"].set_index(by) for table in tables)
+    for name in ("condition_number", "rank", "step_size", "step_size_limit", "target_variance", "precision"):
+        np.testing.assert_array_equal(diverged[f"{name}_median"], whole[f"{name}_median"])
+    assert np.isinf(diverged["test_mse_median"]).all()  # control
+
+
+def test_what_is_nothing_in_some_cells_is_of_the_others(run_dir):
+    run = load_run(run_dir)
+    rows = run.results
+    here = ((rows["estimator"] == "gd") & (rows["n_train"] == 20)).to_numpy()
+    for lacking, expected in (([0, 1], [2.0, 3.0]), ([0, 1, 2, 3], [])):
+        share = rows["slowest_error_share"].mask(here, rows["seed"])  # 0 … 3, of both data sets
+        share = share.mask(here & rows["seed"].isin(lacking).to_numpy())
+        table = summarised(replace(run, results=rows.assign(slowest_error_share=share)))
+        found = table[(table["estimator"] == "gd") & (table["n_train"] == 20)]["slowest_error_share_median"]
+        assert len(found) == 2
+        np.testing.assert_array_equal(found, np.median(expected) if expected else np.nan)
+
+
 @pytest.mark.parametrize("at_once", [1 << 20, 50])
 @pytest.mark.parametrize("name", ["run_dir", "paper_run"])
 def test_every_number_is_summarised_over_all_seeds(name, at_once, request, monkeypatch):

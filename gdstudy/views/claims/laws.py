@@ -15,7 +15,11 @@ def _gap(sweep: Sweep) -> float:
         return np.nan
     measured = sweep.median(sweep.rows)
     expected = exact.reindex(measured.x).to_numpy()  # not known for every N, or nothing
-    known = ((measured.x <= sweep.threshold / 2) | (measured.x >= 1.5 * sweep.threshold)) & (expected > 0)
+    known = (
+        ((measured.x <= sweep.threshold / 2) | (measured.x >= 1.5 * sweep.threshold))
+        & (expected > 0)
+        & np.isfinite(expected)
+    )
     return float(np.abs(measured.mean[known] / expected[known] - 1).max()) if known.any() else np.nan
 
 

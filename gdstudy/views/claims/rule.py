@@ -11,6 +11,7 @@ from pandas import DataFrame
 from gdstudy.study.models import MODELS
 from gdstudy.views.claims.bibliography import cited
 from gdstudy.views.sweeps import Sweep
+from gdstudy.views.words import percent
 
 HOLDS, PARTLY, DOES_NOT_HOLD, CANNOT_TELL = "holds", "partly", "does not hold", "cannot tell"
 VERDICTS = (HOLDS, PARTLY, DOES_NOT_HOLD, CANNOT_TELL)
@@ -156,11 +157,6 @@ class Rule:
 def _converged(sweep: Sweep) -> str:
     converged = sweep.trained["status"] == "converged"
     return f"{percent(float(converged.mean()))} of {len(converged):,} cells converged"
-
-
-def percent(share: float) -> str:
-    """A share that is not all or nothing is not called so."""
-    return f"{share:.0%}" if share in (0, 1) or 0.005 <= share < 0.995 else "<1%" if share < 0.5 else ">99%"
 
 
 def spike(sweep: Sweep, of: DataFrame | None = None) -> float:

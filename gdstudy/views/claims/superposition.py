@@ -23,9 +23,10 @@ def _by_seed(rows: DataFrame) -> np.ndarray:
     return losses.pivot(index="seed", columns="n_train", values="loss").to_numpy()
 
 
-def _peaks(sweep: Sweep, rows: DataFrame) -> float:
-    """Share of seeds whose test loss at the T of the main training's peak is above that at both ends."""
-    median, values = np.median(_by_seed(sweep.rows), axis=0), _by_seed(rows)
+def _peaks(rows: DataFrame) -> float:
+    """Share of seeds whose test loss at the T where their median is worst is above that at both ends."""
+    values = _by_seed(rows)
+    median = np.median(values, axis=0)
     if values.shape[1] < 3 or not np.isfinite(median).all():
         return np.nan
     return float((values[:, median.argmax()] > np.maximum(values[:, 0], values[:, -1])).mean())
@@ -33,18 +34,18 @@ def _peaks(sweep: Sweep, rows: DataFrame) -> float:
 
 def _has_peak(sweep: Sweep) -> bool:
     """There is something to go."""
-    return _peaks(sweep, sweep.rows) >= 0.5
+    return _peaks(sweep.rows) >= 0.5
 
 
 def _peaks_of_best_rate(sweep: Sweep) -> float:
     """The same where each cell has the step size, of all tried, that trains it best."""
     others = sweep.other_step_sizes.values()
-    return _peaks(sweep, best_by_training([sweep.rows, *others])) if others and _has_peak(sweep) else np.nan
+    return _peaks(best_by_training([sweep.rows, *others])) if others and _has_peak(sweep) else np.nan
 
 
 def _peaks_of_best_start(sweep: Sweep) -> float:
     restarted = sweep.restarted
-    return _peaks(sweep, restarted[max(restarted)]) if restarted and _has_peak(sweep) else np.nan
+    return _peaks(restarted[max(restarted)]) if restarted and _has_peak(sweep) else np.nan
 
 
 def _stored(end: int) -> Callable[[Sweep], float]:
@@ -70,7 +71,7 @@ SUPERPOSITION = (
         claim="the test loss is worst between two regimes",
         where="App. C",
         measure=_SEEDS,
-        number=lambda s: _peaks(s, s.rows),
+        number=lambda s: _peaks(s.rows),
         bound=at_least(0.9, partly=0.5),
     ),
     _rule(

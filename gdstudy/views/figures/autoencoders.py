@@ -172,6 +172,8 @@ def _pictured(run: Run) -> list[tuple[Sweep, int, DataFrame]]:
     found = []
     for sweep in _sweeps(run, "n_train"):
         pictures = select(run.arrays, **sweep.keys, n_parameters=sweep.threshold)
+        if sweep.seen[1] != "none":  # what is centred or scaled is no grey
+            continue
         if len(pictures) and (side := known(sweep.seen[0]).image_side):
             found.append((sweep, side, pictures))
     return found

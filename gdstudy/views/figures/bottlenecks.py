@@ -14,7 +14,7 @@ from gdstudy.study.models import MODELS, REFERENCES, Model
 from gdstudy.views.figures.axes import count_ticks, fit_y, level_bar, log_axes, shared_legend, threshold
 from gdstudy.views.figures.curves import draw
 from gdstudy.views.figures.labels import data_label, main_label, most_steps, panel_title
-from gdstudy.views.figures.style import BLACK, BLUE, EXACT, GREEN, GREY, LOST, ROWS, TIME, grid, level_colours
+from gdstudy.views.figures.style import BLACK, BLUE, EXACT, GREEN, GREY, LOST, ROWS, STEPS, grid, level_colours
 from gdstudy.views.summary import SEEN, Seen, by_size, by_step, groups, nearest, relative, select, several
 from gdstudy.views.sweeps import main_training, parts
 
@@ -26,9 +26,9 @@ def _is_bottleneck(model: Model) -> bool:
 
 
 def _held(table: DataFrame) -> DataFrame:
-    """Rows at the largest hidden width and the N nearest to 2 D."""
-    n = nearest(np.unique(table["n_train"]), 2 * table["n_parameters"].iloc[0])
-    return select(table, n_train=n, n_hidden=table["n_hidden"].max())
+    """Rows at the largest hidden width and, of its N, the one nearest to 2 D."""
+    widest = select(table, n_hidden=table["n_hidden"].max())
+    return select(widest, n_train=nearest(np.unique(widest["n_train"]), 2 * widest["n_parameters"].iloc[0]))
 
 
 def _what(table: DataFrame) -> str:
@@ -116,7 +116,7 @@ def _draw_modes(axis: Axes, table: DataFrame, colours: dict[float, Any], trained
         if len(part):
             for r, strength in enumerate(np.stack(list(part["value"])).T):
                 axis.plot(part["step"], strength, label=label, **{"color": colours[r + 1], **style})
-    axis.set(xscale="log", xlabel=TIME, ylabel="strength v·(AB)v (share learnt)", ylim=(-0.03, 1.08))
+    axis.set(xscale="log", xlabel=STEPS, ylabel="strength v·(AB)v (share learnt)", ylim=(-0.03, 1.08))
 
 
 def _starts(run: Run) -> list[dict[str, DataFrame]]:
@@ -144,7 +144,7 @@ def bottleneck_starts(run: Run) -> Figure | None:
                 steps = np.unique(np.r_[1, by_step(tables[start], "distance").x, last])
                 curve = by_step(tables[start], "distance", steps[steps > 0])
                 draw(axis, curve, label + stalled, colour, linewidth=1.8, linestyle="--" if stalled else "-")
-        log_axes(axis, TIME, "‖AB − best‖ / ‖best‖ (no unit)")
+        log_axes(axis, STEPS, "‖AB − best‖ / ‖best‖ (no unit)")
         fit_y(axis, 1e-16)
         axis.set_title(_what(next(iter(tables.values()))))
     shared_legend(

@@ -22,7 +22,7 @@ from gdstudy.views.figures.axes import cell_edges, count_ticks, fit_y, log_axes,
 from gdstudy.views.figures.curves import draw, draw_mean
 from gdstudy.views.figures.labels import axis_label, data_label, main_label, sign
 from gdstudy.views.figures.style import BLUE, CHOSEN, EXACT, FEATURES, ORANGE, ROWS, TEST, TRAIN, grid
-from gdstudy.views.summary import Seen, by_size, closed_forms, groups, nearest, select, several
+from gdstudy.views.summary import Seen, by_size, closed_forms, median_map, nearest, select, several
 from gdstudy.views.sweeps import main_training, parts
 
 _TYPICAL = 40  # the swept size that is held nearest to this
@@ -115,8 +115,7 @@ def feature_grid(run: Run) -> Figure | None:
         axis.remove()
     for axis, (seen, model, rows) in zip(axes.flat, shown, strict=False):
         exact = select(rows, estimator="min_norm")
-        widths, sizes = np.unique(exact["n_parameters"]), np.unique(exact["n_train"])
-        medians = np.array([by_size(part, "test_mse").median for _, part in groups(exact, "n_parameters")])
+        widths, sizes, medians = median_map(exact, "test_mse", "n_parameters")
         values = np.log10(np.where(np.isfinite(medians), medians, np.nan))
         image = axis.pcolormesh(cell_edges(sizes), cell_edges(widths), values, cmap="cividis", rasterized=True)
         log_axes(axis, ROWS, FEATURES)

@@ -18,7 +18,7 @@ from gdstudy.views.figures.axes import cell_edges, count_ticks, fit_y, log_axes,
 from gdstudy.views.figures.curves import draw
 from gdstudy.views.figures.labels import data_label, main_label
 from gdstudy.views.figures.style import BLACK, BLUE, GREEN, GREY, LOST, ORANGE, OWN, PINK, ROWS, grid, level_colours
-from gdstudy.views.summary import best_by_training, by_size, groups, relative, select, several
+from gdstudy.views.summary import best_by_training, by_size, median_map, relative, select, several
 from gdstudy.views.sweeps import Sweep, main_training, parts, sweeps
 
 _TEST, _TRAIN = "relative_test_mse", "relative_train_mse"
@@ -111,7 +111,8 @@ def _draw_rays(axis: Axes, points: np.ndarray, colour: str, label: str) -> None:
     ends = np.stack([np.zeros_like(points), points, np.full_like(points, np.nan)], axis=1).reshape(-1, 2)
     axis.plot(*ends.T, color=colour, linewidth=0.8, alpha=max(0.12, min(0.7, 30 / len(points))))
     axis.plot(*points.T, "o", color=colour, markersize=3.5, label=label)
-    reach = 1.1 * float(np.abs(points).max())
+    known = points[np.isfinite(points).all(1)]  # of a cell that diverged there may be none
+    reach = 1.1 * float(np.abs(known).max(initial=0)) or 1.0
     axis.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     axis.set(xlabel="hidden unit 1 (no unit)", ylabel="hidden unit 2 (no unit)")
 
@@ -128,10 +129,9 @@ def superposition_grid(run: Run) -> Figure | None:
         return None
     figure, axes = grid("Does the peak move with the number of hidden units?", len(shown), height=2.6)
     for axis, (seen, rows) in zip(axes[0], shown, strict=True):
-        widths, sizes = np.unique(rows["n_hidden"]), np.unique(rows["n_train"])
-        medians = np.stack([by_size(part, _TEST).median for _, part in groups(rows, "n_hidden")])
+        widths, sizes, medians = median_map(rows, _TEST, "n_hidden")
         image = axis.pcolormesh(cell_edges(sizes), cell_edges(widths), medians, cmap="cividis", rasterized=True)
-        axis.plot(sizes[medians.argmax(1)], widths, "o", color=ORANGE, markersize=6, label="worst N of each m")
+        axis.plot(sizes[np.nanargmax(medians, 1)], widths, "o", color=ORANGE, markersize=6, label="worst N of each m")
         axis.set(xscale="log", yscale="log", xlabel=ROWS, ylabel="hidden units m (number)")
         count_ticks(axis)
         axis.set_yticks(widths, [f"{m:g}" for m in widths])

@@ -16,7 +16,20 @@ from gdstudy.views.figures.axes import fit_y, log_axes, shared_legend
 from gdstudy.views.figures.curves import decades, draw, draw_at_steps
 from gdstudy.views.figures.labels import axis_label, place
 from gdstudy.views.figures.panels import Panel, against_n, draw_chosen, panels, swept, trained_panels
-from gdstudy.views.figures.style import BLACK, BLUE, EXACT, ORANGE, TEST, TIME, TOLERANCE, TRAIN, WIDEST, blank, grid
+from gdstudy.views.figures.style import (
+    BLACK,
+    BLUE,
+    EXACT,
+    ORANGE,
+    STEPS,
+    TEST,
+    TIME,
+    TOLERANCE,
+    TRAIN,
+    WIDEST,
+    blank,
+    grid,
+)
 from gdstudy.views.summary import by_size, by_step, representative_sizes, select
 from gdstudy.views.sweeps import descends, main_training
 
@@ -79,7 +92,7 @@ def distance_by_steps(run: Run) -> Figure | None:
             if exact:
                 draw(axis, by_step(cells, "exact_distance"), "predicted, exact iterate", band=0, **EXACT)
         limit = "X⁺y" if descends(run.study) or not exact else "limit"
-        log_axes(axis, TIME, f"‖W_t − {limit}‖ / ‖{limit}‖ (no unit)")
+        log_axes(axis, TIME if descends(run.study) else STEPS, f"‖W_t − {limit}‖ / ‖{limit}‖ (no unit)")
         fit_y(axis, 1e-16)
         axis.set_title(f"{panel.title()}\nN = {', '.join(map(str, sizes))}")
     shared_legend(figure, *axes[0])

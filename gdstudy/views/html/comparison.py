@@ -20,6 +20,7 @@ from gdstudy.views.html.explorer import AXES, error_label, lines, names, place, 
 from gdstudy.views.html.pictures import compared
 from gdstudy.views.summary import by_size, measured, select
 from gdstudy.views.sweeps import Sweep, sweeps
+from gdstudy.views.words import percent
 
 _CELL = ["dataset", "preprocess", "input_noise", "model", "estimator", "level", "n_parameters", "n_hidden", "n_train"]
 _ROUNDING = 1e-9  # of an error: what two machines differ in at most
@@ -137,7 +138,7 @@ def _at_threshold(first: Sweep, second: Sweep, same: DataFrame) -> Table:
             level = "" if np.isnan(row["level"]) else f", {row['level']:g}"
             label = f"{names(first).get(row['estimator'], row['estimator'])}{level}, {place(first, size)}"
             values = [number(row["a"] / scale), number(row["b"] / scale), number(row["ratio"], ".3g")]
-            shown.append([label, *values, f"{row['lower']:.0%}", str(row["cells"])])
+            shown.append([label, *values, percent(float(row["lower"])), str(row["cells"])])
     head = ["", "A", "B", "B / A", "B lower", "cells"]
     return Table(f"{title(first)}: test {error_label(first)}", head, shown)
 

@@ -20,6 +20,7 @@ from gdstudy.views.html.embedded import picture
 from gdstudy.views.html.explorer import error_label, lines, names, place, title
 from gdstudy.views.summary import by_size, select
 from gdstudy.views.sweeps import Sweep
+from gdstudy.views.words import percent
 
 # Figures that a page holds, together; others are named.
 _MOST_BYTES = 2_400_000
@@ -115,7 +116,7 @@ def _middle(rows: DataFrame, column: str, form: str) -> str:
 
 def _ended(rows: DataFrame) -> str:
     shares = rows["status"].value_counts(normalize=True)
-    return ", ".join(f"{share:.0%} {_spoken(str(word))}" for word, share in shares.items() if share)
+    return ", ".join(f"{percent(share)} {_spoken(str(word))}" for word, share in shares.items() if share)
 
 
 def _spoken(word: str) -> str:

@@ -76,7 +76,7 @@ def lines(sweep: Sweep) -> Iterator[tuple[str, DataFrame]]:
 
 def _sweep(sweep: Sweep) -> dict[str, Any]:
     dataset, preprocess, noise = sweep.seen
-    held = {name: _number(sweep.first(name)) for name in SYMBOLS if name != sweep.size}
+    held = {name: _whole(sweep.first(name)) for name in SYMBOLS if name != sweep.size}
     sizes = np.unique(sweep.rows[sweep.size])
     known = sweep.model.has_threshold and sweep.size != "n_hidden"
     threshold = sweep.threshold if known else landmarks(sweep)[len(landmarks(sweep)) // 2]
@@ -103,8 +103,9 @@ def _sweep(sweep: Sweep) -> dict[str, Any]:
     }
 
 
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else value
+def _whole(value: float) -> int | None:
+    """A size, with all its digits, by which rows are found."""
+    return None if np.isnan(value) else int(value)
 
 
 def checkpoints(study: Study, name: str, curves: DataFrame) -> list[int]:

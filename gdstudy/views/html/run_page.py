@@ -16,7 +16,8 @@ from gdstudy.views.html.described import described, question
 from gdstudy.views.html.embedded import page, table_data
 from gdstudy.views.html.explorer import SYMBOLS, explorer_data
 from gdstudy.views.quartiles import BANDS
-from gdstudy.views.sweeps import sweeps
+from gdstudy.views.summary import select
+from gdstudy.views.sweeps import Sweep, sweeps
 
 # What the table of a page is made of: of errors quartiles, of the others medians.
 _ERRORS, _OTHERS = (
@@ -43,7 +44,7 @@ def run_page(
     name: what it is called; summary: of `summarised`, with NUMBERS at least; figures: name → PNG.
     """
     shown, left_out = contents.pictures(figures)
-    listed, rows_left_out = _listed(summary)
+    listed, rows_left_out = _listed(summary, sweeps(run))
     counts, checks = counted(claims)
     of_runs = [sweep for sweep in sweeps(run) if sweep.size != "n_hidden"]
     return page(
@@ -82,12 +83,16 @@ def _cells(summary: DataFrame) -> int:
     return int(of_cells.groupby(keys, observed=True, dropna=False)["cells"].max().sum())
 
 
-def _listed(summary: DataFrame) -> tuple[DataFrame, int]:
-    """The rows of a page's table, and how many are left out: ablated ones first."""
+def _listed(summary: DataFrame, charts: Sequence[Sweep]) -> tuple[DataFrame, int]:
+    """The rows of a page's table, and how many are left out: ablated ones first, and of others those of no chart."""
     left_out = max(0, len(summary) - _MOST_ROWS)
     if left_out:
-        order = np.argsort((summary["ablation"] != "none").to_numpy(), kind="stable")[:_MOST_ROWS]
-        summary = summary.iloc[np.sort(order)]
+        charted = np.zeros(len(summary), dtype=bool)
+        for sweep in charts:
+            held = {name: sweep.first(name) for name in _SIZES if name != sweep.size and sweep.rows[name].notna().all()}
+            charted[summary.index.get_indexer(select(summary, **sweep.keys, **held).index)] = True
+        rank = 2 * (summary["ablation"] != "none").to_numpy() + ~charted
+        summary = summary.iloc[np.sort(np.argsort(rank, kind="stable")[:_MOST_ROWS])]
     return summary, left_out
 
 
@@ -99,7 +104,7 @@ def _labels(summary: DataFrame) -> dict[str, tuple[str, str]]:
             found[name] = (_COLUMNS[name].label, _meaning(name))
     found["cells"] = ("cells", "How many splits the medians are of.")
     if summary["diverged"].any():
-        found["diverged"] = ("diverged", "How many of them diverged, and count as infinite.")
+        found["diverged"] = ("diverged", "How many of them diverged, and count as at their worst.")
     for number in NUMBERS:
         for band in ("median", *(b for b in BANDS if b != "median" and number in _ERRORS)):
             if (column := f"{number}_{band}") in summary:
