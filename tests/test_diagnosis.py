@@ -132,6 +132,29 @@ def test_features_are_called_as_in_the_data_frame():
     assert first in diagnose(X, y, feature_names=frame.columns).recommendation
 
 
+def combined(offset, dtype=np.float64, N=60):
+    """Three features of which the last is a combination of the others, far from zero."""
+    random = np.random.default_rng(0)
+    a, b = random.standard_normal((2, N)) * 10 + np.array([[offset], [offset / 2]])
+    X = np.stack([a, b, 0.3 * a + 0.7 * b], 1).astype(dtype)
+    return X, a - b + random.standard_normal(N)
+
+
+@pytest.mark.parametrize(("offset", "dtype"), [(0, "f8"), (1e4, "f8"), (1e6, "f8"), (0, "f4"), (2e3, "f4")])
+def test_what_rounding_makes_of_a_combination_is_no_mode_however_far_features_are_from_zero(offset, dtype):
+    found = diagnose(*combined(offset, dtype), intercept=True)
+    assert found.evidence.rank == 2
+    assert found.verdict is Verdict.REDUNDANT_FEATURES
+    assert found.evidence.base.condition_number < 10
+    assert len(found.evidence.modes.shares) == 3
+    assert found.evidence.modes.shares[-1] == 0
+    fits, path = found.evidence.fits, found.evidence.path
+    np.testing.assert_allclose(path.errors[-1], fits["intercept", "min_norm"].error, rtol=1e-4)
+    X, y = combined(offset, dtype)
+    X[:, 2] += 0.1 * np.random.default_rng(1).standard_normal(60).astype(dtype)  # control: a mode of its own
+    assert diagnose(X, y, intercept=True).evidence.rank == 3
+
+
 def test_classes_are_outputs_of_zero_and_one():
     X, score = problem(N=90)
     labels = np.digitize(score, [-1, 1])

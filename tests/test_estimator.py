@@ -148,6 +148,23 @@ def test_large_means_do_not_hide_small_differences():
     assert far.certificate_.rank == 9  # one row is spent on the intercept
 
 
+@pytest.mark.parametrize("early", [None, "loo"])
+@pytest.mark.parametrize(("offset", "dtype"), [(0, "f8"), (1e4, "f8"), (1e6, "f8"), (2e3, "f4")])
+def test_what_rounding_makes_of_a_combination_is_no_mode(offset, dtype, early):
+    random = np.random.default_rng(0)
+    a, b = random.standard_normal((2, 60)) * 10 + np.array([[offset], [offset / 2]])
+    X, y = np.stack([a, b, 0.3 * a + 0.7 * b], 1).astype(dtype), a - b + random.standard_normal(60)
+    found = Regressor(early_stopping=early).fit(X, y)
+    assert found.certificate_.rank == 2
+    assert found.certificate_.distance < 1e-2
+    if early:
+        assert found.stopping_.errors[-1] < 2
+    X[:, 2] += 0.1 * random.standard_normal(60).astype(dtype)  # control: a mode of its own
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        assert Regressor(max_steps=10).fit(X, y).certificate_.rank == 3
+
+
 def test_of_a_constant_there_is_nothing_to_learn():
     """Nor where a column varies in one row alone: without it the others' mean is off by rounding."""
     random = np.random.default_rng(0)

@@ -97,7 +97,7 @@ def descent(data: Preprocessed, folds: Tensor, budget: int, tolerance: float) ->
     eta = 1 / largest**2 if largest > 0 else 1.0
     to_limit = _to_limit(data, eta, tolerance)
     steps = _steps(budget, to_limit)
-    residuals = gd_left_out(data.X, data.Y, eta, list(steps), folds, center=data.intercept, eps=data.eps)
+    residuals = gd_left_out(data.rows, data.Y, eta, list(steps), folds, center=data.intercept, eps=data.eps)
     errors = residuals.square().mean((1, 2)).numpy()
     best = int(np.argmax(errors <= errors.min() * _SAME))
     path = Path(steps, errors, best, to_limit)

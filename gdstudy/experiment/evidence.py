@@ -164,7 +164,7 @@ def error_by_mode(data: Preprocessed, beta: Tensor, seed: int) -> Modes:
         x, e, x_held = data.X[kept], data.Y[kept] - data.X[kept] @ beta, data.X[held]
         if data.intercept:
             x_held, x, e = x_held - x.mean(0), x - x.mean(0), e - e.mean(0)
-        spec = spectrum(x, eps=data.eps)
+        spec = spectrum(x, eps=data.eps, rows=data.rows[kept])
         projections = (x_held @ spec.Vt.mT).square().mean(0)
         energy = projections * variance_modes(spec, e).square().sum(1)
         bias = (x_held @ bias_readout(spec, beta)).square().sum(1).mean()
@@ -209,7 +209,7 @@ def _errors_at(data: Preprocessed, trained: Tensor, tested: Tensor) -> list[floa
         if data.intercept:
             x_mean, y_mean = x.mean(1, keepdim=True), y.mean(1, keepdim=True)
             x, y, x_test, y_test = x - x_mean, y - y_mean, x_test - x_mean, y_test - y_mean
-        spec = spectrum(x, eps=data.eps)
+        spec = spectrum(x, eps=data.eps, rows=data.rows[some])
         n_rows = torch.full((len(x),), x.shape[1])
         fitted = with_constant(spec, n_rows) if data.intercept else spec
         penalty, _ = best_penalty(fitted, y, ridge_grid(spec, 31))

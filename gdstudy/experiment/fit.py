@@ -146,14 +146,14 @@ def fit_readout(
     """
     dtype = torch.from_numpy(X[:0].copy()).dtype
     counted = weights > 0
-    x, y, w = (torch.from_numpy(values[counted].astype(np.float64)) for values in (X, Y, weights))
-    x_mean, y_mean = x.new_zeros(x.shape[1]), y.new_zeros(y.shape[1])
+    given, y, w = (torch.from_numpy(values[counted].astype(np.float64)) for values in (X, Y, weights))
+    x, x_mean, y_mean = given, given.new_zeros(given.shape[1]), y.new_zeros(y.shape[1])
     if intercept:
         (x, x_mean), (y, y_mean) = centred(x, w), centred(y, w)
     root = w.sqrt().unsqueeze(-1)
     rows, targets = (root * x).to(dtype), (root * y).to(dtype)
     problem = Regression.of(rows, targets)
-    spec = spectrum(problem.X, eps=problem.eps)
+    spec = spectrum(problem.X, eps=problem.eps, rows=times_power_of_two(root * given, -problem.x_unit))
     if recipe.step_size == "auto":
         eta = 1 / torch.where(spec.s[0] > 0, spec.s[0], 1).square()
     else:
@@ -163,7 +163,7 @@ def fit_readout(
     if recipe.early_stopping:
         if W0 is not None:
             raise ValueError("early_stopping='loo' starts from zero: a warm start has seen the rows that are left out")
-        without_units = times_power_of_two(x, -problem.x_unit).to(dtype), times_power_of_two(y, -problem.y_unit)
+        without_units = times_power_of_two(given, -problem.x_unit).to(dtype), times_power_of_two(y, -problem.y_unit)
         stable = bool(eta * spec.s[0].square() < 2 * (1 + recipe.momentum))
         stopping = choose_step(*without_units, w, intercept, float(eta), recipe.momentum, most, stable)
         with np.errstate(over="ignore"):  # of a step size that is not stable

@@ -44,9 +44,14 @@ class Preprocessed:
         return cls(NAMES[intercept, scaled], x / scale, y, shift, scale, offset, intercept, scaled, eps)
 
     @cached_property
+    def rows(self) -> Tensor:
+        """X before means were taken from it, (N, P): what rounding can make of a zero is of this size."""
+        return self.X + self.shift / self.scale
+
+    @cached_property
     def spectrum(self) -> Spectrum:
         """Of X, as a stack of one."""
-        return spectrum(self.X[None], eps=self.eps)
+        return spectrum(self.X[None], eps=self.eps, rows=self.rows[None])
 
     @cached_property
     def fitted(self) -> Spectrum:

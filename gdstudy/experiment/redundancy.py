@@ -61,7 +61,7 @@ def _combinations(scaled: Preprocessed, live: Tensor, dead: Tensor) -> tuple[int
     if int(scaled.spectrum.rank[0]) >= min(len(Z) - less, int((~dead).sum())) or not len(live):
         return 0, []
     different = len(np.unique(Z.numpy(), axis=0)) - less
-    found = spectrum(Z[:, live], eps=scaled.eps)
+    found = spectrum(Z[:, live], eps=scaled.eps, rows=scaled.rows[:, live])
     deficit = max(0, min(different, len(live)) - int(found.rank))
     if not (deficit and _few(live, Z)):
         return deficit, []

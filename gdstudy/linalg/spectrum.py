@@ -87,17 +87,20 @@ class Spectrum:
         return self.filtered(self.inverse.unsqueeze(-1), Y)
 
 
-def spectrum(X: Tensor, rtol: float | Tensor | None = None, eps: float | None = None) -> Spectrum:
+def spectrum(
+    X: Tensor, rtol: float | Tensor | None = None, eps: float | None = None, rows: Tensor | None = None
+) -> Spectrum:
     """Thin SVD of a stack, in float64, with the singular values that count as zero marked.
 
     X: (..., N, P). rtol: σ at or below rtol·σ₁ counts as zero, a number or (...,); default the rule of `cutoff`.
-    eps: precision of the numbers in X; default that of its dtype.
+    eps: precision of the numbers in X; default that of its dtype. rows: what it was before means were taken from it,
+    whose rounding is of the size of the rows as they were, which may be far from them; default X.
     """
     eps = torch.finfo(X.dtype).eps if eps is None else eps
     X = X.to(torch.float64)
     U, s, Vt = thin_svd(X)
     if rtol is None:
-        zero = cutoff(X, s[..., 0], eps)
+        zero = cutoff(X if rows is None else rows.to(torch.float64), s[..., 0], eps)
     else:
         zero = torch.as_tensor(rtol, dtype=s.dtype, device=s.device).expand(s.shape[:-1]) * s[..., 0]
     # Strictly above, so that X = 0 has rank 0.
