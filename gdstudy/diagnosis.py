@@ -10,6 +10,7 @@ if __name__ == "__main__":
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,7 @@ def diagnose(
     name: str = "data",
     seed: int = 0,
     on_step: Callable[[str], None] | None = None,
+    eps: float | None = None,
 ) -> Diagnosis:
     """What the rows of a linear regression problem say about it, without test data: a verdict and a recommendation.
 
@@ -65,7 +67,7 @@ def diagnose(
     whether they are, class_names what the outputs of a y of 0 and 1 are called. X_test, y_test: rows to measure the
     same fits on. intercept: fit one, by the means of the training rows; else it is tested whether one is missing.
     steps: how many of gradient descent one is ready to take; tolerance: of its gradient, relative to ‖Xᵀy‖. seed: of
-    folds and subsamples. on_step: told what is done next.
+    folds and subsamples. on_step: told what is done next. eps: precision of the numbers in X, default of their type.
     ValueError or TypeError, naming the argument, for NaN, infinite or other values that are no real numbers, shapes
     that do not fit, or fewer than two rows.
     """
@@ -80,6 +82,7 @@ def diagnose(
     tolerance = check_tolerance(tolerance, torch.float64)
     targets, found = _targets("y", y, classes)
     problem = _problem(X, targets)
+    problem = problem if eps is None else replace(problem, eps=eps)
     names = _names(X, problem.X.shape[1]) if feature_names is None else tuple(map(str, feature_names))
     if len(names) != problem.X.shape[1]:
         raise ValueError(f"feature_names holds {len(names)} names for the {problem.X.shape[1]} columns of X")
@@ -127,6 +130,8 @@ def _targets(name: str, y: Any, classes: bool | None, known: tuple[str, ...] = (
 
     from gdstudy.data.classes import are_whole, lacking, one_hot, word_of
 
+    if np.ma.is_masked(y):
+        raise ValueError(f"{name} has {int(np.ma.count_masked(y))} masked entries; leave their rows out")
     values = y.numpy(force=True) if hasattr(y, "detach") else np.asarray(y)
     if classes is False or not values.ndim or values.size != len(values):
         return y, ()
@@ -236,6 +241,7 @@ def _run(options: Any, sources: list[Source]) -> None:
         class_names=data.classes or None,
         name=getattr(options, "file.name") or Path(options.data).name,
         on_step=on_step,
+        eps=data.eps,
     )
     on_step("modes and learning curve")
     say(str(found))

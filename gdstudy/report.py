@@ -7,11 +7,12 @@ from gdstudy.study.ending import exit_with, one_line_until_main
 if __name__ == "__main__":
     one_line_until_main("gdstudy.report")
 
+import errno
 from pathlib import Path
 
 from gdstudy.command import run_command
 from gdstudy.figures import loaded, redraw
-from gdstudy.study.console import say
+from gdstudy.study.console import say, tell
 from gdstudy.study.errors import StudyError
 from gdstudy.study.options import Parser
 
@@ -53,8 +54,14 @@ def write_report(run_dir: str | Path, output: str | Path | None = None) -> Path:
 
     folder = Path(run_dir)
     run = loaded(folder)
-    if run.unfinished or not drawn_figures(folder):  # else older ones, of fewer batches, would stand in it
-        redraw(folder, run)
+    drawn = drawn_figures(folder)
+    if run.unfinished or not drawn:  # else older ones, of fewer batches, would stand in it
+        try:
+            redraw(folder, run)
+        except OSError as error:
+            if not drawn or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            tell(f"{folder} cannot be written, so that its page has the figures that were drawn before")
     with shown_whole(folder):
         summary = summarised(run, NUMBERS)
         content = run_page(short_name(folder), run, summary, decide(run), drawn_figures(folder))

@@ -155,6 +155,16 @@ def test_what_rounding_makes_of_a_combination_is_no_mode_however_far_features_ar
     assert diagnose(X, y, intercept=True).evidence.rank == 3
 
 
+def test_a_file_of_single_precision_is_diagnosed_as_its_arrays_are(tmp_path, capsys):
+    X, y = combined(0, np.float32)
+    np.savez(tmp_path / "single.npz", X=X, y=y)
+    assert main([str(tmp_path / "single.npz"), "--intercept"]) == 0
+    assert str(diagnose(X, y, intercept=True, name="single.npz", feature_names="012")) in capsys.readouterr().out
+    np.savez(tmp_path / "double.npz", X=X.astype(np.float64), y=y)  # control: the same numbers, said to be exact
+    assert main([str(tmp_path / "double.npz"), "--intercept"]) == 0
+    assert "combination" not in capsys.readouterr().out
+
+
 def test_classes_are_outputs_of_zero_and_one():
     X, score = problem(N=90)
     labels = np.digitize(score, [-1, 1])
@@ -216,6 +226,9 @@ def test_a_class_that_is_missing_is_named_as_y():
     for lacking in (names.mask(np.arange(90) % 9 == 0), names.mask(np.arange(90) == 1).astype(object)):
         with pytest.raises(ValueError, match=r"y lacks the class of \d+ rows; leave them out"):
             diagnose(X, lacking)
+    for of in (np.where(score > 0, "yes", "no"), (score > 0).astype(int), score):
+        with pytest.raises(ValueError, match="y has 2 masked entries"):
+            diagnose(X, np.ma.masked_array(of, mask=np.arange(90) < 2))
     with pytest.raises(ValueError, match="y must be texts or whole numbers for classes=True"):
         diagnose(X, score, classes=True)
 

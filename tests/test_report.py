@@ -1,5 +1,6 @@
 """`gdstudy report`: a run's page, made anew, and two runs side by side; what is no run is one line."""
 
+import errno
 import os
 import shutil
 
@@ -52,6 +53,26 @@ def test_the_page_of_an_unfinished_run_has_figures_of_the_batches_that_it_speaks
     next((run / "batches").glob("*.results.parquet")).unlink()
     assert main([str(run)]) == 0
     assert drawn() != of_all
+
+
+def test_the_page_of_an_unfinished_run_that_cannot_be_written_has_the_figures_that_are_there(
+    run, tmp_path, monkeypatch, capsys
+):
+    assert main([str(run)]) == 0
+    next((run / "batches").glob("*.results.parquet")).unlink()
+
+    def read_only(code):
+        def redraw(*_):
+            raise OSError(code, os.strerror(code), str(run))
+
+        return redraw
+
+    monkeypatch.setattr("gdstudy.report.redraw", read_only(errno.EROFS))
+    assert main([str(run), "--output", str(tmp_path / "mine.html")]) == 0
+    assert "has the figures that were drawn before" in capsys.readouterr().err
+    assert "Unfinished" in (tmp_path / "mine.html").read_text()
+    monkeypatch.setattr("gdstudy.report.redraw", read_only(errno.ENOSPC))  # control: what is to be put right
+    assert main([str(run), "--output", str(tmp_path / "mine.html")]) == 2
 
 
 def test_two_runs_are_put_side_by_side(run, tmp_path, capsys):

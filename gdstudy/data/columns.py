@@ -17,6 +17,7 @@ from gdstudy.study.values import Columns
 TARGETS = ("y", "target")
 NONE = Columns(("none",))
 SHOWN = 12  # names in a message
+_NUMBER = r"[-+]?\d[\d.]*[,'\s%][\d.,'\s%]*"  # with thousands, or of a hundred; a plain one may be a label
 
 
 @dataclass(frozen=True)
@@ -190,11 +191,13 @@ def check_classes(where: str, column: pd.Series, name: str, keys: File) -> None:
     if keys.classes == "true":
         return
     check_commas(where, column, name)
-    if names_rows(column):
-        first = shown(str(column.dropna().iloc[0]))
+    texts = column.dropna().astype(str).str.strip()
+    numbers = 2 * texts.str.fullmatch(_NUMBER).sum() > len(texts)
+    if numbers or names_rows(column):
+        what = "which are numbers but for their signs" if numbers else "most of which stand in a row alone"
         raise StudyError(
-            f"{where}: column {shown(name)} is y and holds texts, such as {first}, most of which stand in a row alone; "
-            "make them numbers, or if they are classes say so with file.classes=true"
+            f"{where}: column {shown(name)} is y and holds texts, such as {shown(str(texts.iloc[0]))}, {what}; make "
+            "them numbers (file.thousands and file.decimal may), or say with file.classes=true that they are classes"
         )
 
 

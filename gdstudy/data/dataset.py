@@ -12,6 +12,9 @@ from gdstudy.data.classes import are_one_hot, are_whole, lacking, one_hot
 from gdstudy.data.splits import stream
 from gdstudy.linalg.arrays import real_tensor
 
+# Machine epsilon of the types of real numbers.
+_EPS = {name: float(np.finfo(name).eps) for name in ("float64", "float32", "float16")} | {"bfloat16": 2.0**-7}
+
 
 @dataclass(frozen=True)
 class Gaussian:
@@ -36,8 +39,9 @@ class Dataset:
     numbers too; False: none does. Then the names of the classes, or ().
     columns: names of the columns of X, those of a data frame by default, or ().
     law: the distribution the rows were drawn from, where there is one with a known expected risk of predicting Y.
-    covariance: (D,) diagonal of Σ for rows x ~ N(0, Σ), or None. preprocess, Y_mean: what was done to the columns, and
-    (k,) what was taken from Y. input_noise: σ of `inputs`, units of X.
+    covariance: (D,) diagonal of Σ for rows x ~ N(0, Σ), or None. preprocess: what was done to the columns; X_mean
+    (D,), Y_mean (k,): what was taken from them, in their units now. input_noise: σ of `inputs`, units of X. eps:
+    precision of the numbers that X was given in, by default of their type, by which modes that are rounding are told.
     ValueError or TypeError, naming X or Y, for what is no real and finite number, for another number of rows, or for
     fewer than two.
     """
@@ -51,10 +55,13 @@ class Dataset:
     covariance: np.ndarray | None = None
     preprocess: str = "none"
     Y_mean: np.ndarray | None = None
+    X_mean: np.ndarray | None = None
     input_noise: float = 0.0
+    eps: float | None = None
 
     def __post_init__(self) -> None:
         columns = self.columns or tuple(map(str, getattr(self.X, "columns", ())))
+        eps = precision_of(self.X) if self.eps is None else self.eps
         X = _sparse_rows(self.X)
         X = _numbers("X", self.X) if X is None else X
         Y, classes = _targets(np.empty((X.shape[0], 0)) if self.Y is None else self.Y, self.classes)
@@ -68,7 +75,7 @@ class Dataset:
             raise ValueError(f"columns={len(columns)} names do not fit the {X.shape[1]} columns of X")
         _check_finite("X", X if isinstance(X, np.ndarray) else X.data)
         _check_finite("Y", Y)
-        for field, value in (("X", X), ("Y", Y), ("classes", classes), ("columns", columns)):
+        for field, value in (("X", X), ("Y", Y), ("classes", classes), ("columns", columns), ("eps", eps)):
             object.__setattr__(self, field, value)
 
     def __repr__(self) -> str:
@@ -94,6 +101,14 @@ class Dataset:
         return self.clean() + self.input_noise * stream(seed, "input_noise").standard_normal(self.X.shape)
 
 
+def precision_of(values: Any) -> float:
+    """The coarsest machine epsilon among the types of numbers of an array, a tensor or a data frame; whole numbers are
+    exact, and so have that of float64."""
+    types = list(values.dtypes) if hasattr(values, "columns") else [getattr(values, "dtype", None)]
+    names = {str(dtype).removeprefix("torch.").lower() for dtype in types}
+    return max(_EPS.get(name, _EPS["float64"]) for name in names | {"float64"})
+
+
 def _sparse_rows(value: Any) -> Any:
     """One of SciPy's sparse matrices in compressed rows; None for what is none, as all is where nobody imported it."""
     sparse = sys.modules.get("scipy.sparse")
@@ -116,6 +131,8 @@ def _numbers(name: str, value: Any) -> np.ndarray:
 
 def _targets(value: Any, classes: tuple[str, ...] | bool | None) -> tuple[np.ndarray, tuple[str, ...]]:
     """Y (n, k) and the names of its classes, () where it is none."""
+    if np.ma.is_masked(value):
+        raise ValueError(f"Y has {int(np.ma.count_masked(value))} masked entries; drop their rows")
     if classes is None or classes is True:
         of_tensor = hasattr(value, "detach") and str(value.dtype) != "torch.bool"  # all others hold numbers
         labels = np.empty(0) if of_tensor else np.asarray(value.cpu() if hasattr(value, "detach") else value)

@@ -48,14 +48,15 @@ def load_dataset(
         raise ValueError(f"input_noise={input_noise} is a standard deviation and cannot be negative")
     data = _loaded(name, synthetic or Synthetic(), file or File()) if data is None else data
     if PREPROCESSES[preprocess].centres:
-        X = data.clean()
-        X = X - _means(X)
+        X, X_mean = data.clean(), _means(data.clean())
+        X = X - X_mean
         if PREPROCESSES[preprocess].scales:
-            X = X / 2.0 ** (np.frexp(np.abs(X).max(0))[1] - 1)  # exact; no square leaves float64 then
-            scale = X.std(0)
-            X = X / np.where(scale > 0, scale, 1)
+            unit = 2.0 ** (np.frexp(np.abs(X).max(0))[1] - 1)  # exact; no square leaves float64 then
+            X, X_mean = X / unit, X_mean / unit
+            scale = np.where((deviation := X.std(0)) > 0, deviation, 1)
+            X, X_mean = X / scale, X_mean / scale
         mean = _means(data.Y)
-        data = replace(data, X=X, Y=data.Y - mean, Y_mean=mean, law=None, covariance=None)
+        data = replace(data, X=X, Y=data.Y - mean, X_mean=X_mean, Y_mean=mean, law=None, covariance=None)
     return replace(data, preprocess=preprocess, input_noise=input_noise)
 
 

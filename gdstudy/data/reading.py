@@ -11,7 +11,7 @@ import numpy as np
 
 from gdstudy.data.cleaning import complete_rows, encoded_texts, imputed, numbers_in, outputs_of, say_of_counts
 from gdstudy.data.columns import Notes, Table, feature_places, kinds_of, target_places
-from gdstudy.data.dataset import Dataset
+from gdstudy.data.dataset import Dataset, precision_of
 from gdstudy.study.errors import StudyError
 from gdstudy.study.sources import File
 
@@ -63,7 +63,8 @@ def as_dataset(table: Table, keys: File, name: str) -> Reading:
         classes = outputs
         if len(classes) < 2:
             raise StudyError(f"{table.where}: column {y.columns[0]!r} has one class only where no value is missing")
-    data = Dataset(X, Y, name, classes=tuple(classes), columns=tuple(columns))
+    eps = precision_of(frame[numbers])  # of the file, whatever they are computed in
+    data = Dataset(X, Y, name, classes=tuple(classes), columns=tuple(columns), eps=eps)
     dropped = int(len(keep) - keep.sum())
     return Reading(data, fingerprint(data, table.sha256, outputs, dropped), tuple(notes.lines))
 

@@ -40,8 +40,10 @@ def read_text(where: str, content: bytes, keys: File) -> Read:
     try:
         first = _parsed(content, header=None, nrows=1, dtype=str, keep_default_na=False, **options).iloc[0].tolist()
         check_size(where, content.count(b"\n") + 1, len(first))
-        values = [_is_number(text) or text in keys.missing_values for text in first]
-        named = keys.header == "true" or (keys.header == "auto" and not all(values))
+        values = [_is_number(text) or text.strip() in ("", *keys.missing_values) for text in first]
+        # pandas writes the names of its rows first, calls them nothing, and columns without names by their places.
+        by_pandas = not first[0].strip() and first[1:] == [str(k) for k in range(len(first) - 1)]
+        named = keys.header == "true" or (keys.header == "auto" and (by_pandas or not all(values)))
         names = [name.strip() for name in first] if named else [str(k) for k in range(len(first))]
         options |= {"thousands": keys.thousands or None, "decimal": keys.decimal}
         options["na_values"] = list(keys.missing_values)
@@ -54,8 +56,7 @@ def read_text(where: str, content: bytes, keys: File) -> Read:
         raise StudyError(f"{where}: rows have more fields than the first line, {len(first)}; check sep") from None
     except pd.errors.EmptyDataError:
         raise StudyError(f"{where}: holds no table") from None
-    # pandas writes the names of its rows first, and calls them nothing.
-    return frame.set_axis(names, axis=1), [], names[:1] if named and names[0] == "" else []
+    return frame.set_axis(names, axis=1), [], [""] if named and names.count("") == 1 and not names[0] else []
 
 
 def _parsed(content: bytes, **options: Any) -> pd.DataFrame:

@@ -45,8 +45,8 @@ def choose_step(
     their weights together: a row is not left out where its copy stays. The closed form chooses t, it trains nothing.
 
     X: (N, P), Y: (N, k), weights: (N,) above 0, center, step_size, momentum: as in `gd_left_out`. stable: whether the
-    step size is. If not, the end errs without bound, and is chosen only where no step is better than none: then there
-    is nothing to stop at, and descent is to be seen to diverge.
+    step size is. If not, the end errs without bound, and is chosen all the same: the left-out problems grow more slowly
+    than that of all rows, and say nothing of it, so that descent is to be seen to diverge.
     """
     table, which = np.unique(torch.cat([X, Y], 1).numpy(), axis=0, return_inverse=True)
     steps = np.array([*log_spaced(most, _PER_DECADE), np.inf])
@@ -56,12 +56,10 @@ def choose_step(
     rows = torch.from_numpy(table)
     x, y = rows[:, : X.shape[1]], rows[:, X.shape[1] :].to(torch.float64)
     folds = torch.arange(len(rows)) % (len(rows) if len(rows) <= MOST_LEFT_OUT else FOLDS)
-    residuals = gd_left_out(x, y, step_size, [0, *steps.tolist()], folds, w, center, momentum)
+    residuals = gd_left_out(x, y, step_size, steps.tolist(), folds, w, center, momentum)
     # Beyond a stable step size iterates leave float64.
-    untrained, *found = ((residuals.square().mean(-1) * w).sum(-1) / w.sum()).nan_to_num(torch.inf).tolist()
-    errors = np.array(found)
+    errors = ((residuals.square().mean(-1) * w).sum(-1) / w.sum()).nan_to_num(torch.inf).numpy()
     if not stable:
         errors[-1] = np.inf
-    enough = (1 - _GAIN) * errors[-1] if stable else untrained
-    best = np.argmin(errors) if errors.min() < enough else -1
+    best = np.argmin(errors) if stable and errors.min() < (1 - _GAIN) * errors[-1] else -1
     return Stopping(steps, errors, float(steps[best]))

@@ -21,7 +21,7 @@ from gdstudy.linalg.metrics import AllRows, SplitErrors, frobenius, relative_dis
 from gdstudy.linalg.spectrum import spectrum
 from gdstudy.study.config import Study
 from gdstudy.study.datasets import PREPROCESSES
-from gdstudy.study.models import MODELS
+from gdstudy.study.models import MODELS, Model
 
 _CONSTANT = 8  # eps, by which the numbers of a constant column may differ from their mean
 
@@ -136,18 +136,30 @@ def build_stack(study: Study, dataset: Dataset, batch: Batch) -> Stack:
     beta = everything.best_readout(P).to(study.device)[which]
     n_train = torch.tensor([n for n, _ in batch.cells], device=study.device)
     frame, spec = None, None
+    given = _as_given(model, dataset, rows[..., :P], n_train)
     if how.by_training:
         features = torch.arange(rows.shape[-1], device=study.device) < P
         frame = Frame.of(rows, n_train, features & how.scales)
-        spec = frame.of_columns(P).spectrum(rows[..., :P], n_train)
+        spec = frame.of_columns(P).spectrum(rows[..., :P], n_train, dataset.eps, given)
         # β* of the centred columns of all rows: the slopes of the best fit with a constant.
         rows, beta = frame.of_rows(rows, n_train), beta * frame.scale[:, :P, None]
     X, Y = rows[..., :P], rows[..., P:]
     intercept: Intercept = "mean" if how.by_training else "column" if study.intercept else "none"
-    problem = Problem(X, Y, spec or spectrum(X), beta, intercept=intercept)
+    spec = spec or spectrum(X, eps=dataset.eps, rows=given)
+    problem = Problem(X, Y, spec, beta, intercept=intercept)
     errors = SplitErrors(everything.to(study.device), which, rows, n_train, frame)
     accuracies = _accuracies(study, dataset, batch, tables, numbers, errors)
     return Stack(batch, problem, n_train, errors, _of_targets(target), accuracies)
+
+
+def _as_given(model: Model, dataset: Dataset, X: Tensor, n_train: Tensor) -> Tensor | None:
+    """The rows of X (C, N, P) before the means of their columns were taken; None where they are those."""
+    if dataset.X_mean is None or model.features is not None:
+        return None
+    taken = torch.zeros(X.shape[-1], dtype=X.dtype)
+    taken[: len(dataset.X_mean)] = torch.from_numpy(dataset.X_mean)
+    real = torch.arange(X.shape[1], device=X.device) < n_train[:, None]
+    return X + real.unsqueeze(-1) * taken.to(X.device)
 
 
 def _of_targets(Y: np.ndarray) -> dict[str, float]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gdstudy.linalg.spectrum import Spectrum, cutoff, spectrum
+from gdstudy.linalg.spectrum import Spectrum, spectrum
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,16 @@ class Frame:
         seen = (rows - self.location.unsqueeze(1)) / self.scale.unsqueeze(1) * real
         return (seen - (seen.sum(1) / n).unsqueeze(1)) * real
 
-    def spectrum(self, rows: Tensor, n_rows: Tensor) -> Spectrum:
-        """The SVD of the rows in the frame. rows: (C, N, m), in float64; zero beyond n_rows (C,).
+    def spectrum(self, rows: Tensor, n_rows: Tensor, eps: float | None = None, given: Tensor | None = None) -> Spectrum:
+        """The SVD of the rows in the frame. rows: (C, N, m), in float64; zero beyond n_rows (C,). eps: precision of the
+        numbers that they were given in, default float64's; given: these, if means were taken from them before.
 
         Minus their mean they have a mode of σ = 0 where N ≤ m. What rounding makes of it is of the size of the rows as
         they were, which may be far from it.
         """
-        found = spectrum(self.of_rows(rows, n_rows))
-        zero = cutoff(rows / self.scale.unsqueeze(1), found.s[..., 0], torch.finfo(rows.dtype).eps)
-        return replace(found, nonzero=found.s > zero.unsqueeze(-1), cutoff=zero)
+        return spectrum(
+            self.of_rows(rows, n_rows), eps=eps, rows=(rows if given is None else given) / self.scale.unsqueeze(1)
+        )
 
     def outside(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """(z', s) with row·z' + s of a row as it is what seen·z is of the row in the frame: z (C, m, …), s (C, …)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import shutil
@@ -68,13 +69,14 @@ def merge(new_dir: Path, run_dirs: Sequence[Path], note: Callable[[str], None]) 
     """
     if new_dir.exists() and (not new_dir.is_dir() or any(new_dir.iterdir())):
         raise StudyError(f"{new_dir} is not empty; name a new folder for the merged run")
-    if new_dir.is_mount():  # nothing can be renamed to it
+    place = Path(os.path.realpath(new_dir))  # of a link, where it leads
+    if place.is_mount():  # nothing can be renamed to it
         raise StudyError(f"{new_dir} is where a file system is mounted; name a new folder in it for the merged run")
     runs = [_Run.of(folder) for folder in run_dirs]
     stages = _joined(runs)
     batches = planned(stages)
     _check_fits(runs, batches)
-    with _aside(new_dir.resolve()) as folder:  # of a link, where it leads
+    with _aside(place) as folder:
         write_whole(folder / BATCHES / STUDY, (runs[0].folder / BATCHES / STUDY).read_bytes(), flush=True)
         if len(stages) > 1:
             record(folder, stages)

@@ -19,6 +19,8 @@ def number(value: float, digits: int = 4) -> str:
 
 def percent(share: float) -> str:
     """A share that is not all or nothing is not called so."""
+    if math.isnan(share):
+        return "–"
     return f"{share:.0%}" if share in (0, 1) or 0.005 <= share < 0.995 else "<1%" if share < 0.5 else ">99%"
 
 

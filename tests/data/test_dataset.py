@@ -1,5 +1,7 @@
 """Data sets from Python: arrays, tensors and data frames in, float64 and classes out; what does not fit is named."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -31,6 +33,26 @@ def test_arrays_tensors_and_frames_are_the_same_data(given):
     np.testing.assert_array_equal(data.Y, y[:, None])
     assert (data.X.dtype, data.Y.dtype, data.name, data.classes) == (np.float64, np.float64, "mine", ())
     assert data.columns == (("a", "b") if isinstance(given[0], pd.DataFrame) else ())
+
+
+def test_the_precision_of_a_data_set_is_that_of_what_it_was_given_in():
+    single, double, half = (float(np.finfo(dtype).eps) for dtype in ("f4", "f8", "f2"))
+    frame = pd.DataFrame(X, columns=["a", "b"])
+    for given, eps in (
+        (X, double),
+        (X.astype("f4"), single),
+        (X.astype("f2"), half),
+        (X.astype(int), double),
+        (torch.from_numpy(X).to(torch.bfloat16), 2.0**-7),
+        (sparse.csr_matrix(X.astype("f4")), single),
+        (frame.astype({"a": "float32"}), single),
+        (frame.astype({"a": "Float32", "b": "int64"}), single),
+    ):
+        data = Dataset(given, y)
+        assert (data.eps, data.clean().dtype) == (eps, np.float64)
+        assert replace(data, X=data.clean()).eps == eps
+        assert load_dataset("own", "standardize", data=data).eps == eps
+    assert Dataset(X, y, eps=single).eps == single
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8, bool])
@@ -79,6 +101,7 @@ def test_numbers_are_no_classes_unless_they_are_said_to_be():
         (X[None], y, {}, r"X must be \(rows, columns\)"),
         (X + 1j, y, {}, "X must hold real numbers"),
         (sparse.csr_matrix(X + 1j), y, {}, "X must hold real numbers"),
+        (X, np.ma.masked_array(list("abcabc"), mask=[1, 0, 1, 0, 0, 0]), {}, "Y has 2 masked entries"),
         (np.ma.masked_array(X, X == 5), y, {}, "X has 1 masked entries"),
         (X, pd.Series(["a", np.nan, "b", "a", "b", "a"]), {}, "Y lacks the class of 1 rows"),
         (X, np.array(["a", None, "b", None, "b", "a"], dtype=object), {}, "Y lacks the class of 2 rows"),

@@ -411,7 +411,14 @@ def test_a_copy_under_another_name_is_the_same_data(tmp_path):
 TEXTS_OF_NUMBERS = {
     "decimal commas": ([f"{k},{k % 10}" for k in range(40)], "numbers have commas, such as '0,0'"),
     "thousands": ([f"1,{k:03d}" for k in range(40)], "numbers have commas"),
-    "shares": ([f"{k}%" for k in range(40)], "most of which stand in a row alone; make them numbers"),
+    "millions": (
+        [f"1,{k % 7:03d},000" for k in range(40)],
+        "such as '1,000,000', which are numbers but for their signs",
+    ),
+    "blanks": ([f"1 {k % 7:03d}" for k in range(40)], "which are numbers but for their signs"),
+    "shares": ([f"{k}%" for k in range(40)], "such as '0%', which are numbers but for their signs; make them numbers"),
+    "few shares": ([f"{k % 3}.5 %" for k in range(40)], "which are numbers but for their signs"),
+    "names": ([f"v{k}" for k in range(40)], "most of which stand in a row alone; make them numbers"),
 }
 
 
@@ -421,10 +428,10 @@ def test_numbers_that_are_written_as_texts_are_no_classes(kind):
     rows = [f"{k};{k * k % 7};{value}" for k, value in enumerate(values)]
     Path("german.csv").write_text("\n".join(["a;b;y", *rows]))
     assert message in said("german.csv")
-    assert read("german.csv", classes="true").data.Y.shape == (40, 40)  # who says so has them
-    few = [row.rpartition(";")[0] + f";{k % 3}%" for k, row in enumerate(rows)]
+    assert len(read("german.csv", classes="true").data.classes) == len(set(values))  # who says so has them
+    few = [row.rpartition(";")[0] + f";{k % 3}a" for k, row in enumerate(rows)]
     Path("few.csv").write_text("\n".join(["a;b;y", *few]))
-    assert read("few.csv").data.classes == ("0%", "1%", "2%")  # control
+    assert read("few.csv").data.classes == ("0a", "1a", "2a")  # control
 
 
 def test_a_second_file_is_read_by_the_same_keys():
@@ -478,3 +485,18 @@ def test_a_slip_far_down_a_large_file_is_named():
     header = ",".join([*(f"c{k}" for k in range(300)), "y"])
     Path("large.csv").write_text("\n".join([header, *(",".join(row) for row in table)]))
     assert "column 'c5', row 4001: 'oops' is no number" in said("large.csv")
+
+
+def test_values_and_columns_without_a_name_are_no_index():
+    table = np.random.default_rng(0).standard_normal((30, 3))
+    rows = [",".join(map(str, row)) for row in table]
+    Path("values.csv").write_text("\n".join([",1.29,0.3", *rows]))  # no header, and one value is missing
+    found = read("values.csv", target=[-1])
+    assert (found.data.X.shape, found.data.columns) == ((30, 2), ("0", "1"))
+    assert not any("names the rows" in note for note in found.notes)
+    Path("two.csv").write_text("\n".join([",b,y,", *(f"{k},{row}" for k, row in enumerate(rows))]))
+    assert read("two.csv").data.columns == ("", "b", "")
+    pd.DataFrame(table).to_csv("places.csv")
+    found = read("places.csv", target=["2"])
+    assert (found.data.columns, found.data.n_rows) == (("0", "1"), 30)
+    assert any("names the rows" in note for note in found.notes)

@@ -7,10 +7,11 @@ import numpy as np
 import one_cell
 import pytest
 from computed import as_run, at, computed
+from conftest import without_views
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.preprocessing import StandardScaler
 
-from gdstudy import gradient_descent, load_dataset, min_norm_solution
+from gdstudy import Dataset, gradient_descent, load_dataset, load_results, min_norm_solution, run_study
 from gdstudy.closed_form.factors import adversarial_train
 from gdstudy.data import loading
 from gdstudy.data.features import feature_map
@@ -312,3 +313,30 @@ def test_training_targets_that_an_ablation_moved_are_no_test_targets():
         np.testing.assert_allclose(np.concatenate([plain[name], alone[name]]), together[name], rtol=1e-12)
     np.testing.assert_allclose(alone["test_mse"], plain["test_mse"], rtol=1e-12)
     assert (alone["train_mse"] > 1.5 * plain["train_mse"]).all()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "how", "offset", "rank"),
+    [
+        ("f4", "none", 0, 2),
+        ("f8", "center", 1e6, 2),
+        ("f8", "standardize", 1e6, 2),
+        ("f4", "standardize_train", 2e3, 3),  # and the mean of the rows
+        ("f4", "center", 2e3, 2),
+    ],
+)
+def test_what_rounding_makes_of_a_combination_is_no_mode(dtype, how, offset, rank, tmp_path, monkeypatch):
+    """Of the precision of the data, and of the size that they had before means were taken from them."""
+    without_views(monkeypatch)
+    random = np.random.default_rng(0)
+    a, b = random.standard_normal((2, 60)) * 10 + np.array([[offset], [offset / 2]])
+    y = a - b + random.standard_normal(60)
+
+    def rank_of(noise):
+        X = np.stack([a, b, 0.3 * a + 0.7 * b + noise * random.standard_normal(60)], 1).astype(dtype)
+        asked = {"n_train": [30], "seeds": 2, "preprocess": how, "estimators": ["min_norm"]}
+        run = run_study(asked, tmp_path / f"run {noise}", datasets=[Dataset(X, y, name="own")])
+        return set(load_results(run)["rank"])
+
+    assert rank_of(0) == {rank}
+    assert rank_of(0.1) == {rank + 1}  # control: a mode of its own

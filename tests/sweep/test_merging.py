@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -299,6 +300,28 @@ def test_a_merge_into_a_link_is_a_run_where_it_leads(target, tmp_path):
     assert quietly(tmp_path / "link", run) == (2, 0, [])
     assert (tmp_path / "link").is_symlink()
     check_same(tmp_path / target, run)
+
+
+def test_a_merge_into_the_folder_where_one_is_and_to_another_disk(tmp_path, monkeypatch):
+    run = compute(tmp_path / "one", SEEDS)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert quietly(Path(), run) == (2, 0, [])
+    check_same(tmp_path / "here", run)
+    disks = [Path(name) for name in ("/dev/shm", "/tmp") if os.access(name, os.W_OK)]
+    for disk in disks:  # one of them is another than that of the tests
+        with tempfile.TemporaryDirectory(dir=disk) as there:
+            link = tmp_path / f"to {disk.name}"
+            link.symlink_to(there)
+            assert quietly(link, run) == (2, 0, [])
+            check_same(Path(there), run)
+
+
+def test_a_merge_into_a_link_that_leads_to_itself_is_no_traceback(tmp_path):
+    run = compute(tmp_path / "one", SEEDS)
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises((StudyError, OSError)):
+        quietly(tmp_path / "loop", run)
 
 
 def test_a_merge_into_a_mount_is_refused_before_it_begins(tmp_path, monkeypatch):
