@@ -9,6 +9,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 from filelock import FileLock
 
+import gdstudy.showing  # noqa: F401  (all that shows a run: it takes the figures by their names before tests patch them)
 from gdstudy.study.config import Study
 from gdstudy.study.groups import Ablations, Synthetic, Training
 from gdstudy.study.models import MODELS
