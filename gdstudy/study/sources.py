@@ -45,7 +45,8 @@ class File:
     """Column or columns that are y: a name, a place (from 0; -1 is the last), a range of either, or a list; in a file
     of several arrays the name of one; or another file. `none`: there is no y. Default: what is called y or target."""
     features: Columns = Columns()
-    """Columns that are x, written likewise, such as [age, 3-10, first:last]. Default: all others that hold numbers."""
+    """Columns that are x, written likewise, such as [age, 3-10, first:last]. Default: all others that hold numbers, but
+    for the index that pandas writes."""
     key: str = ""
     """Which array is x in a file of several. Default: the one called X, x, features, embeddings or data."""
     name: str = ""
@@ -59,7 +60,7 @@ class File:
     """Columns of x that hold texts: left out, and said so, or a column of 0 and 1 for each text."""
     classes: Ternary = Ternary("auto")
     """y is classes: one output of 0 and 1 for each, and accuracies beside errors. `auto`: if it holds texts or true and
-    false; true: whole numbers as well; false: never."""
+    false, but no numbers with signs and no texts of one row each; true: these and whole numbers too; false: never."""
     missing_values: Columns = Columns()
     """Text files: more texts that stand for a missing value, such as ['?']; empty, NA, NaN, null and the like do."""
     sep: str = ""
