@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-KILLS = os.environ.get("GDSTUDY_KILLS", "10")  # at random times
+KILLS = os.environ.get("GDSTUDY_KILLS", "5")  # at random times
 
 
 def suite(home, mode, share, of):

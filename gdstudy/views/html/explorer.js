@@ -176,8 +176,10 @@ const learnt = (eta, sigma, t) => {
 function drawFilter() {
   const { eta, smallest, largest } = training.filter;
   const j = training.sizes.indexOf(size()), t = training.steps[at("time").value];
+  // At η = 1/σ₁² of each cell, what is beyond 1 is the median of one over a quartile of the other.
+  const most = eta[j] * largest[1][j] ** 2 > 1.2 ? 2 : 1;
   const low = Math.min(...smallest[0].filter((s) => s > 0)), high = Math.max(...largest[2].filter(Number.isFinite));
-  const sigmas = Array.from({ length: 200 }, (_, k) => low * (high / low) ** (k / 199)).filter((s) => eta[j] * s * s <= 2);
+  const sigmas = Array.from({ length: 200 }, (_, k) => low * (high / low) ** (k / 199)).filter((s) => eta[j] * s * s <= 1.0001 * most);
   const curve = { x: sigmas, y: sigmas.map((s) => learnt(eta[j], s, t)), mode: "lines", line: { color: BLUE, width: 2.6 }, name: `after ${steps(t)}`, hovertemplate: "σ = %{x:.3~g}: %{y:.3~g}<extra></extra>" };
   const mark = (band, name, color, symbol) => ({
     x: [band[1][j]], y: [learnt(eta[j], band[1][j], t)], mode: "markers", name,
@@ -187,7 +189,7 @@ function drawFilter() {
   const cut = 1 / Math.sqrt(eta[j] * t);
   const traces = [curve, mark(smallest, "weakest mode, σ_R", ORANGE, "diamond"), mark(largest, `strongest mode, σ₁${eta[j] * largest[1][j] ** 2 > 2 ? " (diverges)" : ""}`, GREEN, "circle")];
   const x = { title: { text: "singular value σ (units of X)" }, range: [Math.log10(low) - 0.1, Math.log10(high) + 0.1] };
-  const y = { type: "linear", range: [-0.04, eta[j] * largest[2][j] ** 2 > 1.001 ? 2.06 : 1.06], title: { text: "share learnt (no unit)" } };
+  const y = { type: "linear", range: [-0.04, most + 0.06], title: { text: "share learnt (no unit)" } };
   Plotly.react("filter", traces, layout(x, y, { shapes: cut > low / 2 ? [vertical(cut, "dash", BLACK, 1)] : [] }), CONFIG);
   at("learnt").textContent = "Filter factor 1 − (1 − ησ²)ᵗ of gradient descent on singular values of the training features; dashed: the cutoff 1/√(ηt) that it acts like. Marks: median and quartiles over splits";
 }
