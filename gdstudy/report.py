@@ -58,13 +58,14 @@ def write_report(run_dir: str | Path, output: str | Path | None = None) -> Path:
     if run.unfinished or not drawn:  # else older ones, of fewer batches, would stand in it
         try:
             redraw(folder, run)
+            drawn = drawn_figures(folder)
         except OSError as error:
             if not drawn or error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
             tell(f"{folder} cannot be written, so that its page has the figures that were drawn before")
     with shown_whole(folder):
         summary = summarised(run, NUMBERS)
-        content = run_page(short_name(folder), run, summary, decide(run), drawn_figures(folder))
+        content = run_page(short_name(folder), run, summary, decide(run), drawn)
     path = folder / PAGE if output is None else Path(output)
     write_output(path, content)
     return path

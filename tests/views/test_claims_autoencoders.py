@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from gdstudy.views.claims import RULES, decide
@@ -10,7 +11,7 @@ from gdstudy.views.claims.autoencoders import AUTOENCODERS
 from gdstudy.views.claims.bottlenecks import BOTTLENECKS
 from gdstudy.views.claims.descent import DESCENT
 from gdstudy.views.claims.rule import DOES_NOT_HOLD, HOLDS
-from gdstudy.views.claims.superposition import SUPERPOSITION
+from gdstudy.views.claims.superposition import SUPERPOSITION, _peaks
 from gdstudy.views.summary import select
 from gdstudy.views.terminal import claims_markdown, claims_text
 
@@ -300,3 +301,14 @@ def test_one_size_decides_nothing_about_a_sweep(runs):
         claims = " ".join(claim.claim for claim in decide(one))
         for words in ("no divergence", "no data point is stored alone", "few data", "many data", "worst between"):
             assert words not in claims
+
+
+def test_a_peak_is_looked_for_where_the_rows_that_are_judged_have_it():
+    """One that has moved to another T has not gone."""
+
+    def rows(*losses):
+        columns = {"seed": [0] * 4 + [1] * 4, "n_train": [1, 2, 3, 4] * 2, "status": ["converged"] * 8}
+        return pd.DataFrame({**columns, "relative_test_mse": [*losses] * 2})
+
+    assert _peaks(rows(1, 5, 1, 1)) == _peaks(rows(1, 1, 5, 1)) == 1
+    assert _peaks(rows(4, 3, 2, 1)) == _peaks(rows(1, 2, 3, 4)) == 0  # control

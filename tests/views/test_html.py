@@ -289,3 +289,9 @@ def test_runs_without_anything_in_common_are_said_so(run):
     page = Page(comparison_page(Named("one", here), Named("two", other)))
     assert "no data set, model and sizes in common" in page.text
     assert page.table().empty
+
+
+def test_almost_all_of_the_cells_are_not_called_all_of_them():
+    ended = ["converged"] * 996 + ["max_steps"] * 4
+    assert contents._ended(pd.DataFrame({"status": ended})) == ">99% converged, <1% max steps"
+    assert contents._ended(pd.DataFrame({"status": ended[:10]})) == "100% converged"  # control
