@@ -152,7 +152,8 @@ def feature_places(
         )
     without = table.frame.isna().to_numpy().all(0)
     empty = [] if asked else [k for k in places if kinds[k] != "others" and without[k]]
-    of_rows = [] if asked else [name or "without a name" for k, name in enumerate(names) if k not in {*places, *of_y}]
+    taken = of_y.union(places)
+    of_rows = [] if asked else [name or "without a name" for k, name in enumerate(names) if k not in taken]
     notes.columns(of_rows, "that names the rows" if len(of_rows) == 1 else "that name the rows", " (pandas' index)")
     notes.columns([names[k] for k in empty], "without a value")
     notes.columns([*(names[k] for k in others), *table.unread], "of neither numbers nor texts")

@@ -104,7 +104,7 @@ class Dataset:
 def precision_of(values: Any) -> float:
     """The coarsest machine epsilon among the types of numbers of an array, a tensor or a data frame; whole numbers are
     exact, and so have that of float64."""
-    types = list(values.dtypes) if hasattr(values, "columns") else [getattr(values, "dtype", None)]
+    types = set(values.dtypes) if hasattr(values, "columns") else [getattr(values, "dtype", None)]
     names = {str(dtype).removeprefix("torch.").lower() for dtype in types}
     return max(_EPS.get(name, _EPS["float64"]) for name in names | {"float64"})
 

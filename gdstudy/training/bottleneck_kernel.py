@@ -62,7 +62,7 @@ def bottleneck_kernel(D: int, outputs: int, k: int, single: bool, sums: int | No
         layers = (("A", gram), ("B", across), ("dA", gram), ("dB", across))
         matrices = (("S", gram), ("G", across), ("Gt", back))
         at = {name: c.at(c.args[name], c.times(cell, t.k * t.width)) for name, t in layers}
-        at |= {name: c.at(c.args[name], c.times(cell, t.tiles * t.depth * t.tile)) for name, t in matrices}
+        at |= {name: c.at(c.args[name], c.times(cell, t.numbers)) for name, t in matrices}
         eta = c.splat(c.number(c.args["eta"], cell))
         n_steps, look = c.args["n_steps"], c.args["look"]
         with c.loop(0, c.add(n_steps, look)) as t:

@@ -13,11 +13,15 @@ from gdstudy.linalg.threads import all_threads, share
 from gdstudy.linalg.units import exponent, times_power_of_two
 from gdstudy.training import lanes
 from gdstudy.training.engine import Looked
-from gdstudy.training.kernel import Layout, kernel
+from gdstudy.training.kernel import kernel
+from gdstudy.training.lanes import Blocking
+from gdstudy.training.llvm import LANES
+from gdstudy.training.tiles import Tiling
+from gdstudy.training.triangles import Triangle
 
 
 class CompiledBlock:
-    """As `gram.Block`. A: (C, tiles, depth, tile), Z, B, V: (C, k, width) and X are held as a `Kernel` takes them.
+    """As `gram.Block`. A, Z, B, V: (C, k, width) and X are held as a `Kernel` takes them.
 
     scale: (C, 2) as `norm_scale` says.
     """
@@ -32,7 +36,7 @@ class CompiledBlock:
         beside = lanes.fit(self.n, self.k, single, len(cells))
         self.kernel = kernel(self.n, self.k, self.P if self.dual else 0, single, momentum > 0, beside)
         tiling, features = self.kernel.gram, self.kernel.features
-        self.A = pack(tiling, gram, eta)
+        self.A = pack_half(tiling, gram, eta) if isinstance(tiling, Triangle) else pack(tiling, gram, eta)
         B = (eta[:, None, None] * right).mT
         self.B = pad(B, (0, tiling.width - self.n, 0, tiling.k - self.k)).contiguous()
         self.X = X if features is None else pack(features, X)
@@ -47,7 +51,8 @@ class CompiledBlock:
     @property
     def work(self) -> int:
         """Products of two numbers in a step of all cells."""
-        return self.A.numel() * self.kernel.gram.k
+        tiling = self.kernel.gram
+        return len(self.cells) * tiling.depth * tiling.width * tiling.k
 
     def through(
         self, intervals: Sequence[int], first: Tensor, largest: Tensor, tolerance: float, divergence: float
@@ -111,7 +116,7 @@ def norm_scale(B: Tensor, eta: Tensor) -> Tensor:
     return torch.stack([times_power_of_two(one, unit), times_power_of_two(one / eta, -unit)], 1)
 
 
-def pack(tiling: Layout, M: Tensor, factor: Tensor | None = None) -> Tensor:
+def pack(tiling: Tiling | Blocking, M: Tensor, factor: Tensor | None = None) -> Tensor:
     """Matrices (C, n, P), each times its factor (C,), as a product goes through them: (C, tiles, depth, tile), padded
     with zeros."""
     packed = M.new_zeros(len(M), tiling.tiles, tiling.depth, tiling.tile)
@@ -121,6 +126,21 @@ def pack(tiling: Layout, M: Tensor, factor: Tensor | None = None) -> Tensor:
     return packed
 
 
-def unpack(tiling: Layout, M: Tensor, n: int, P: int) -> Tensor:
+def pack_half(half: Triangle, M: Tensor, factor: Tensor) -> Tensor:
+    """Symmetric matrices (C, n, n), each times its factor (C,), as `triangles.product` goes through them:
+    (C, numbers)."""
+    packed, begin, strips = M.new_zeros(len(M), half.numbers), 0, LANES // half.strip
+    for row in range(0, half.width, LANES):
+        numbers = M[:, row : row + LANES, row:] * factor[:, None, None]
+        rows = M.new_zeros(len(M), LANES, half.width - row)
+        rows[:, : numbers.shape[1], : numbers.shape[2]] = numbers
+        blocks = rows.view(len(M), strips, half.strip, -1, LANES).transpose(2, 3)
+        end = begin + blocks[0].numel()
+        packed[:, begin:end].view(blocks.shape).copy_(blocks)
+        begin = end
+    return packed
+
+
+def unpack(tiling: Tiling | Blocking, M: Tensor, n: int, P: int) -> Tensor:
     """The matrices (C, n, P) that were packed."""
     return M.transpose(1, 2).reshape(len(M), tiling.depth, tiling.width)[:, :n, :P]

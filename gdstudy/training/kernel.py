@@ -2,8 +2,8 @@
 
 Products of small matrices cost PyTorch several times what their arithmetic does: each step goes through all cells, and
 so through memory, and through a call. Here a cell stays until it has taken its steps, small ones some side by side
-(`lanes.py`), others each by itself (`tiles.py`). Written in LLVM's language for the sizes at hand, by llvmlite (the
-extra `fast`); compiled in some .1 s a size.
+(`lanes.py`), others each by itself (`tiles.py`), the largest by half of their Gram matrix (`triangles.py`). Written in
+LLVM's language for the sizes at hand, by llvmlite (the extra `fast`); compiled in some .1 s a size.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from gdstudy.training import lanes, tiles
+from gdstudy.training import lanes, tiles, triangles
 from gdstudy.training.lanes import Blocking
 from gdstudy.training.llvm import Code, registers
 from gdstudy.training.tiles import Tiling
+from gdstudy.training.triangles import Triangle
 
 # What the machine code is given: addresses of arrays, and after them how many looks, the first cell, and the last.
 _REAL, _DOUBLE, _INT = (
@@ -47,20 +48,20 @@ def compiles(device: str, N: int, P: int, k: int) -> bool:
     return device == "cpu" and (k <= _MOST_OUTPUTS or max(N, P) <= _SMALL) and available()
 
 
-Layout = Tiling | Blocking
+Layout = Tiling | Blocking | Triangle
 
 
 @dataclass(frozen=True)
 class Kernel:
     """Descent for one size of Gram matrix.
 
-    gram: how A is held, (C, tiles, depth, tile); with it B, Z and V as (C, k, width), all padded with zeros. features:
-    so X, where the gradient norm needs it. beside: cells side by side. scratch: numbers of the memory that each who
-    runs it lends it, as G. run(addresses of _ARRAYS, _COUNTS) lets other threads of Python go on.
+    gram: how A is held, (C, tiles, depth, tile) or as half of it; with it B, Z and V as (C, k, width), all padded with
+    zeros. features: how X is, where the gradient norm needs it. beside: cells side by side. scratch: numbers of the
+    memory that each who runs it lends it, as G. run(addresses of _ARRAYS, _COUNTS) lets other threads of Python go on.
     """
 
     gram: Layout
-    features: Layout | None
+    features: Tiling | Blocking | None
     beside: int
     scratch: int
     run: Callable[..., None]
@@ -82,7 +83,9 @@ def kernel(
     """
     sums = sums or registers() * 3 // 4
     way, divided = (lanes, Blocking) if beside else (tiles, Tiling)
-    gram, features = divided.of(n, n, k, sums), divided.of(n, P, k, sums) if P else None
+    half = not beside and triangles.fit(n, k, single)
+    gram = Triangle.of(n, sums) if half else divided.of(n, n, k, sums)
+    features = divided.of(n, P, k, sums) if P else None
     code = Code("descent", _ARRAYS, _COUNTS, single)
     way.descend(code, gram, features, momentum)
     return Kernel(gram, features, way.BESIDE, way.scratch(gram, features, momentum), *code.compiled())

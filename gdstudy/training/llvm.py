@@ -129,6 +129,10 @@ class Code:
         """The vector of one of a vector's numbers, LANES times."""
         return self._shuffled(values, values, [number] * LANES)
 
+    def blend(self, first: Any, second: Any, lanes: range) -> Any:
+        """A vector, with these lanes of a second."""
+        return self._shuffled(first, second, [LANES * (lane in lanes) + lane for lane in range(LANES)])
+
     def _shuffled(self, first: Any, second: Any, lanes: list[int]) -> Any:
         """The vector of these of the 2·LANES numbers of two."""
         return self.b.shuffle_vector(first, second, self.ir.Constant(self.vector(self.ir.IntType(32)), lanes))

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from gdstudy.training import triangles
 from gdstudy.training.llvm import LANES, Code
+from gdstudy.training.triangles import Triangle
 
 BESIDE = 1  # cells that are side by side
 
@@ -56,26 +58,31 @@ class Tiling:
         """Vectors with their padding."""
         return self.passes * self.outputs
 
+    @property
+    def numbers(self) -> int:
+        """Of a matrix, as it is held."""
+        return self.tiles * self.depth * self.tile
 
-def scratch(gram: Tiling, features: Tiling | None, momentum: bool) -> int:
+
+def scratch(gram: Tiling | Triangle, features: Tiling | None, momentum: bool) -> int:
     """Numbers that `descend` takes as G, the gradient of a cell."""
     return gram.k * gram.width
 
 
-def descend(c: Code, gram: Tiling, features: Tiling | None, momentum: bool) -> None:
+def descend(c: Code, gram: Tiling | Triangle, features: Tiling | None, momentum: bool) -> None:
     """All steps of the cells from `begin` to `end`, as `kernel.kernel` has them."""
     with c.loop(c.args["begin"], c.args["end"]) as cell:
         _descend(c, gram, features, cell, momentum)
 
 
-def _descend(c: Code, gram: Tiling, features: Tiling | None, cell: Any, momentum: bool) -> None:
+def _descend(c: Code, gram: Tiling | Triangle, features: Tiling | None, cell: Any, momentum: bool) -> None:
     """All steps of one cell, to its last look or its end."""
     b, G = c.b, c.args["G"]
-    A = c.at(c.args["A"], c.times(cell, gram.tiles * gram.depth * gram.tile))
+    A = c.at(c.args["A"], c.times(cell, gram.numbers))
     B, Z, V = (c.at(c.args[name], c.times(cell, gram.k * gram.width)) for name in "BZV")
     X = c.args["X"]
     if features:
-        X = c.at(X, c.times(cell, features.tiles * features.depth * features.tile))
+        X = c.at(X, c.times(cell, features.numbers))
     tolerance, divergence, beta = (c.number(c.args["bounds"], i) for i in range(3))
     beta = c.splat(beta if c.real == c.double else b.fptrunc(beta, c.real)) if momentum else None
     first = c.number(c.args["first"], cell)
@@ -84,7 +91,11 @@ def _descend(c: Code, gram: Tiling, features: Tiling | None, cell: Any, momentum
 
     def gradient() -> None:
         """G ← ZA − B."""
-        product(c, gram, A, Z, gram.width, lambda at, g: c.store(g, G, at), lambda at: b.fneg(c.load(B, at)))
+        start = lambda at: b.fneg(c.load(B, at))  # noqa: E731
+        if isinstance(gram, Triangle):
+            triangles.product(c, gram, A, Z, G, start)
+        else:
+            product(c, gram, A, Z, gram.width, lambda at, g: c.store(g, G, at), start)
 
     gradient()
     with c.block() as end, c.loop(0, c.args["n_looks"]) as look:
@@ -99,7 +110,7 @@ def _descend(c: Code, gram: Tiling, features: Tiling | None, cell: Any, momentum
         c.go_on(b.and_(within, b.fcmp_ordered(">", size, b.fmul(tolerance, top))), end)
 
 
-def _step(c: Code, gram: Tiling, Z: Any, V: Any, beta: Any) -> None:
+def _step(c: Code, gram: Tiling | Triangle, Z: Any, V: Any, beta: Any) -> None:
     """Z ← Z − G or, with momentum, V ← βV + G, Z ← Z − V."""
     with c.loop(0, gram.k * gram.width, LANES) as at:
         change = c.load(c.args["G"], at)
@@ -109,7 +120,7 @@ def _step(c: Code, gram: Tiling, Z: Any, V: Any, beta: Any) -> None:
         c.store(c.b.fsub(c.load(Z, at), change), Z, at)
 
 
-def _norm(c: Code, gram: Tiling, features: Tiling | None, X: Any, scale: tuple[Any, Any]) -> Any:
+def _norm(c: Code, gram: Tiling | Triangle, features: Tiling | None, X: Any, scale: tuple[Any, Any]) -> Any:
     """‖G‖ or ‖GX‖, without units while it is squared."""
     unit, squares, G = c.splat(scale[0]), c.variable(c.zeros(c.double)), c.args["G"]
 

@@ -52,7 +52,8 @@ def compare(pairs, rounding, tolerance):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    seed=st.integers(0, 99), N=st.integers(1, 30), P=st.integers(1, 25), k=st.sampled_from([1, 2, 3, 5, 11]),
+    seed=st.integers(0, 99), N=st.integers(1, 30) | st.integers(64, 99), P=st.integers(1, 25) | st.integers(64, 99),
+    k=st.sampled_from([1, 2, 3, 5, 11]),
     share=st.floats(0.1, 1), momentum=st.sampled_from([0.0, 0.9]), single=st.booleans(), start=st.booleans(),
 )  # fmt: skip
 @example(seed=10, N=22, P=25, k=5, share=0.75, momentum=0.9, single=True, start=False)  # one that is near
@@ -82,8 +83,11 @@ def test_steps_that_are_too_large_diverge_at_the_same_look(both):
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-def test_digits_depend_neither_on_the_stack_nor_on_threads_nor_on_how_many_looks_come_at_once(dtype, monkeypatch):
-    X, Y, n_rows = (torch.from_numpy(a) for a in stack(3, 30, 12, 2, 12, cells=40))
+@pytest.mark.parametrize(("N", "P", "k"), [(30, 12, 2), (200, 100, 1)])  # by lanes and tiles, and by halves
+def test_digits_depend_neither_on_the_stack_nor_on_threads_nor_on_how_many_looks_come_at_once(
+    dtype, N, P, k, monkeypatch
+):
+    X, Y, n_rows = (torch.from_numpy(a) for a in stack(3, N, P, k, 12, cells=40))
     X, Y = X.to(dtype), Y.to(dtype)
     monkeypatch.setattr(threads_of, "_WORTH_A_THREAD", 1)
     taken = []

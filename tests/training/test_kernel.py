@@ -19,7 +19,9 @@ def block(n, k, P=0, dtype=torch.float64, momentum=0.0, size=1.0):
     return CompiledBlock(torch.arange(3), gram.to(dtype), right.to(dtype), X.to(dtype), eta.to(dtype), momentum, 1)
 
 
-@pytest.mark.parametrize(("n", "k", "P"), [(1, 1, 0), (8, 1, 20), (20, 1, 0), (13, 2, 17), (20, 10, 0), (70, 7, 80)])
+@pytest.mark.parametrize(
+    ("n", "k", "P"), [(1, 1, 0), (8, 1, 20), (20, 1, 0), (13, 2, 17), (20, 10, 0), (70, 7, 80), (70, 1, 80), (93, 1, 0)]
+)
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_no_digit_depends_on_how_many_sums_the_registers_hold(n, k, P, dtype, monkeypatch):
     found = []
