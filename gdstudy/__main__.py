@@ -62,6 +62,8 @@ def _command(name: str, *rest: str) -> int:
         if not rest or rest[0] in ("-h", "--help"):
             say(f"usage: {OF_TRAIN[name]}\n\n{COMMANDS[name]}; `gdstudy train --help` says what each option is")
             return 0 if rest else 2
+        if rest[0].startswith("-"):
+            raise StudyError(f"{name}: name the run's folder first: gdstudy {name} RUN_DIR {rest[0][:60]} …")
         name, rest = "train", (f"--{name}", *rest)
     return int(import_module(f"gdstudy.{MODULES.get(name, name)}").main(list(rest)))
 

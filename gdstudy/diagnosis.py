@@ -7,6 +7,7 @@ from gdstudy.study.ending import exit_with, one_line_until_main
 if __name__ == "__main__":
     one_line_until_main("gdstudy diagnose")
 
+import numbers
 import re
 import time
 from collections.abc import Callable
@@ -82,12 +83,15 @@ def diagnose(
     tolerance = check_tolerance(tolerance, torch.float64)
     targets, found = _targets("y", y, classes)
     problem = _problem(X, targets)
-    problem = problem if eps is None else replace(problem, eps=eps)
+    problem = problem if eps is None else replace(problem, eps=_precision(eps))
     names = _names(X, problem.X.shape[1]) if feature_names is None else tuple(map(str, feature_names))
     if len(names) != problem.X.shape[1]:
         raise ValueError(f"feature_names holds {len(names)} names for the {problem.X.shape[1]} columns of X")
     units = _units(problem, classes)
     outputs = found or tuple(map(str, range(problem.k) if class_names is None else class_names))
+    if len(outputs) != problem.k:
+        raise ValueError(f"class_names holds {len(outputs)} names for the {problem.k} outputs of y")
+    _check_same_columns(X, X_test)
     tested = _test_rows(problem, X_test, y_test, classes, found)
     rows = problem.X.cpu(), problem.Y.cpu(), problem.eps
     evidence = gather(*rows, bool(intercept), budget, tolerance, seed, on_step or (lambda _: None))
@@ -124,6 +128,24 @@ def _names(X: Any, P: int) -> tuple[str, ...]:
     return tuple(f"x{k}" for k in range(P)) if columns is None else tuple(map(str, columns))
 
 
+def _precision(eps: Any) -> float:
+    if not (isinstance(eps, numbers.Real) and 0 < float(eps) < 1):
+        raise ValueError(f"eps={eps!r} must lie in (0, 1): the precision of the numbers in X, such as 1.2e-7")
+    return float(eps)
+
+
+def _check_same_columns(X: Any, X_test: Any) -> None:
+    """ValueError where both are data frames, and the columns of one are not those of the other."""
+    ours, theirs = (None if of is None else getattr(of, "columns", None) for of in (X, X_test))
+    if ours is not None and theirs is not None and len(ours) == len(theirs):
+        for place, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+            if one != other:
+                raise ValueError(
+                    f"X_test: column {place} (from 0) is {str(other)[:60]!r} where that of X is {str(one)[:60]!r}; "
+                    "give the columns of X, in their order"
+                )
+
+
 def _targets(name: str, y: Any, classes: bool | None, known: tuple[str, ...] = ()) -> tuple[Any, tuple[str, ...]]:
     """y as numbers, and the names of its classes, () where it holds none. known: classes that there are already."""
     import numpy as np
@@ -132,7 +154,10 @@ def _targets(name: str, y: Any, classes: bool | None, known: tuple[str, ...] = (
 
     if np.ma.is_masked(y):
         raise ValueError(f"{name} has {int(np.ma.count_masked(y))} masked entries; leave their rows out")
-    values = y.numpy(force=True) if hasattr(y, "detach") else np.asarray(y)
+    if hasattr(y, "detach"):
+        values = (y.float() if str(y.dtype) == "torch.bfloat16" else y).numpy(force=True)  # NumPy has no such type
+    else:
+        values = np.asarray(y)
     if classes is False or not values.ndim or values.size != len(values):
         return y, ()
     labels = values.ravel()

@@ -13,6 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, column_or_1d, validate_data
 
 from gdstudy.experiment.fit import Recipe, fit_readout
+from gdstudy.linalg.arrays import precision_of
 from gdstudy.study.status import Status
 
 
@@ -50,14 +51,14 @@ class _GradientDescent(BaseEstimator):
         self.warm_start = warm_start
         self.early_stopping = early_stopping
 
-    def _train(self, X: np.ndarray, Y: np.ndarray, sample_weight: Any, one_output: bool) -> Self:
-        """Fit Y (N, k). one_output: `coef_` is (P,) and `intercept_` a number, k = 1."""
+    def _train(self, X: np.ndarray, Y: np.ndarray, sample_weight: Any, one_output: bool, eps: float) -> Self:
+        """Fit Y (N, k). one_output: `coef_` is (P,) and `intercept_` a number, k = 1. eps: precision X was given in."""
         recipe = Recipe(
             self.step_size, self.max_steps, self.tolerance, self.optimizer, self.momentum, self.early_stopping
         )
         weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         start = self._start(X.shape[1], Y.shape[1]) if self.warm_start else None
-        fit = fit_readout(X, Y, weights, bool(self.fit_intercept), recipe, start)
+        fit = fit_readout(X, Y, weights, bool(self.fit_intercept), recipe, start, eps)
         coefs, intercepts = fit.path.swapaxes(-2, -1), fit.intercepts
         if one_output:
             coefs, intercepts = coefs[:, 0], intercepts[:, 0]
@@ -123,8 +124,9 @@ class GradientDescentRegressor(RegressorMixin, _GradientDescent):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """X: (N, P); y: (N,) or (N, k); sample_weight: (N,) w_i ≥ 0; 2 counts a row twice, 0 leaves it out."""
+        eps = precision_of(X)
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], multi_output=True, y_numeric=True)
-        return self._train(X, y.reshape(len(y), -1).astype(np.float64), sample_weight, one_output=y.ndim == 1)
+        return self._train(X, y.reshape(len(y), -1).astype(np.float64), sample_weight, y.ndim == 1, eps)
 
     def predict(self, X: Any) -> np.ndarray:
         """XW + b: (N,) or (N, k), as y was."""
@@ -147,6 +149,7 @@ class GradientDescentClassifier(ClassifierMixin, _GradientDescent):
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """X: (N, P); y: (N,) labels of two classes or more; sample_weight: (N,) w_i ≥ 0."""
+        eps = precision_of(X)
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32])
         check_classification_targets(y)
         y = column_or_1d(y, warn=True)
@@ -158,7 +161,7 @@ class GradientDescentClassifier(ClassifierMixin, _GradientDescent):
         targets = np.eye(len(classes), dtype=X.dtype)[number]
         if len(classes) == 2:
             targets = targets[:, 1:] - targets[:, :1]
-        self._train(X, targets, sample_weight, one_output=False)
+        self._train(X, targets, sample_weight, False, eps)
         self.classes_ = classes
         return self
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gdstudy.command import run_command
-from gdstudy.study.console import say, tell
+from gdstudy.study.console import say, tell, typed
 from gdstudy.study.errors import StudyError
 from gdstudy.study.options import Parser
 
@@ -31,13 +31,13 @@ def loaded(run_dir: Path) -> Run:
     check_folder(run_dir)
     run = load_run(run_dir)
     if not len(run.results):
-        raise StudyError(f"{run_dir} holds no finished batch yet; finish it with --resume {run_dir}")
+        raise StudyError(f"{run_dir} holds no finished batch yet; finish it with --resume {typed(run_dir)}")
     if run.unfinished:
-        tell(f"{run_dir} is shown as far as it is, {run.unfinished}; go on with --resume {run_dir}")
+        tell(f"{run_dir} is shown as far as it is, {run.unfinished}; go on with --resume {typed(run_dir)}")
     return run
 
 
-def redraw(run_dir: Path, run: Run | None = None) -> dict[str, np.ndarray]:
+def redraw(run_dir: Path, run: Run | None = None, quiet: bool = False) -> dict[str, np.ndarray]:
     """Draw every figure that a run has the data for into figures/*.png and *.pdf.
 
     run: its tables where they are loaded already. Returns name → (H, W, 3) uint8 pixels. StudyError for a folder that
@@ -52,7 +52,7 @@ def redraw(run_dir: Path, run: Run | None = None) -> dict[str, np.ndarray]:
     folder.mkdir(exist_ok=True)
     images = {}
     with shown_whole(run_dir):
-        for name, pixels, png, pdf in draw_figures(run):
+        for name, pixels, png, pdf in draw_figures(run, quiet):
             images[name] = pixels
             write_whole(folder / f"{name}.png", png)
             write_whole(folder / f"{name}.pdf", pdf)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gdstudy.command import run_command
-from gdstudy.study.console import say, tell
+from gdstudy.study.console import say, tell, typed
 from gdstudy.study.options import Parser
 
 PROG = "gdstudy.merge"
@@ -30,7 +30,7 @@ def merge_runs(new_dir: str | Path, run_dirs: Sequence[str | Path], quiet: bool 
     said = f"{folder} has {stored} batches of {len(run_dirs)} run{'s' * (len(run_dirs) > 1)}"
     if missing:
         if not quiet:
-            say(f"{said} and lacks {missing}; compute them with: python -m gdstudy.train --resume {folder}")
+            say(f"{said} and lacks {missing}; compute them with: python -m gdstudy.train --resume {typed(folder)}")
         return folder
     from gdstudy.showing import show
     from gdstudy.study.version import __version__

@@ -46,7 +46,7 @@ def write_report(run_dir: str | Path, output: str | Path | None = None) -> Path:
 
     output: default report.html in the run's folder. StudyError for a folder that is no run, or holds no finished batch.
     """
-    from gdstudy.sweep.folder import write_output
+    from gdstudy.sweep.folder import SUMMARY, write_output
     from gdstudy.sweep.reading import shown_whole
     from gdstudy.views.claims import decide
     from gdstudy.views.html import NUMBERS, run_page
@@ -55,7 +55,8 @@ def write_report(run_dir: str | Path, output: str | Path | None = None) -> Path:
     folder = Path(run_dir)
     run = loaded(folder)
     drawn = drawn_figures(folder)
-    if run.unfinished or not drawn:  # else older ones, of fewer batches, would stand in it
+    # Else older ones, of fewer batches, would stand in it.
+    if run.unfinished or not drawn or not (folder / SUMMARY).is_file():
         try:
             redraw(folder, run)
             drawn = drawn_figures(folder)

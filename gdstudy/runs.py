@@ -70,7 +70,7 @@ def _status(run: Listed, folder: str) -> str:
     if run.writer is not None:
         return f"{share}, being written by {one_line(run.writer)}"
     if run.complete:
-        from gdstudy.sweep.listing import SUMMARY
+        from gdstudy.sweep.folder import SUMMARY
 
         shown = (run.folder / SUMMARY).is_file()
         return "finished" if shown else f"computed, not shown yet; go on with: gdstudy resume {folder}"

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from gdstudy.figures import redraw
 from gdstudy.report import PAGE, drawn_figures, short_name
 from gdstudy.study.console import say, tell
-from gdstudy.sweep.folder import CONFIG, write_whole
-from gdstudy.sweep.listing import SUMMARY
+from gdstudy.sweep.folder import CONFIG, SUMMARY, write_whole
 from gdstudy.sweep.reading import export_csv, load_run, read_batch, shown_whole
 from gdstudy.views.board import write_board
 from gdstudy.views.claims import decide
@@ -59,7 +58,7 @@ def show(store: Store, csv_rows: int, quiet: bool, begun: Growing | None = None)
     with ThreadPoolExecutor(1) as beside:  # Arrow and NumPy leave Python to the figures
         exported = beside.submit(export_csv, folder, run.results) if len(run.results) <= csv_rows else None
         summarising = beside.submit(summarised, run)
-        images = redraw(folder, run)
+        images = redraw(folder, run, quiet)
         if exported:
             exported.result()
         else:

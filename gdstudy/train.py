@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from gdstudy.asked import asked_study, given_datasets
 from gdstudy.command import run_command
 from gdstudy.study.config import GROWS, HOW, Study
-from gdstudy.study.console import one_line, say, tell
+from gdstudy.study.console import one_line, say, tell, typed
 from gdstudy.study.errors import StudyError, shown
 from gdstudy.study.groups import GROUPS
 from gdstudy.study.options import StudyParser
@@ -107,7 +107,7 @@ def resume_study(
                 store.grow(study)
             undo.pop_all()
     except OSError as error:
-        raise StudyError(f"{folder}: {one_line(error)}; {remedy(error)}, then --resume {folder}") from None
+        raise StudyError(f"{folder}: {one_line(error)}; {remedy(error)}, then --resume {typed(folder)}") from None
     _finish(study, loaded, store, quiet, deadline, executor)
     return folder
 
@@ -181,13 +181,13 @@ def _finish(
         except OSError as error:
             store.check_place()
             why = f"{store.run_dir}: {one_line(error)}; all that was trained is kept: {remedy(error)}"
-            raise StudyError(f"{why}, then --resume {store.run_dir}") from None
+            raise StudyError(f"{why}, then --resume {typed(store.run_dir)}") from None
     except KeyboardInterrupt as error:
         ended = error if isinstance(error, Ended) else Ended()
         with suppress(OSError):
             if store.shard is None:  # else others write there
                 clear_remains(store.run_dir)
-        resume = f"python -m gdstudy.train --resume {store.run_dir}"
+        resume = f"python -m gdstudy.train --resume {typed(store.run_dir)}"
         resume += "" if store.shard is None else f" --shard {store.shard}"
         raise type(ended)(f"{ended}; finished batches are kept. Go on with: {resume}", ended.status) from None
     finally:
@@ -261,6 +261,9 @@ def _command(arguments: list[str]) -> None:
         resume_study(options.resume, options.quiet, deadline=deadline, how=how, shard=options.shard)
     elif study is None:
         raise StudyError("no study is named; give one, such as --config linear.yaml, or a run to --resume")
+    elif options.shard is not None and (options.print_config or options.dry_run):
+        option = "print_config" if options.print_config else "dry_run"
+        raise StudyError(f"--{option} says what the whole study is; leave out --shard")
     elif options.print_config:
         say(as_yaml(study), end="")
     elif options.dry_run:

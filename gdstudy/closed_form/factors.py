@@ -100,6 +100,8 @@ class Problem:
     linear: test targets are x·β* instead of y. cut: the spectrum lacks modes of X.
     intercept: how a constant is fitted, on which there is no penalty: not at all; as the last column of X, 1 in each
     row that is no padding; or as the means of the training rows, which X and Y are without.
+    eps: precision of the numbers that X was given in, means (P,) what had been taken from its columns before: by them
+    it is told what is a mode and what rounding. None: float64's, and nothing.
     """
 
     X: Tensor
@@ -111,6 +113,8 @@ class Problem:
     linear: bool = False
     cut: bool = False
     intercept: Intercept = "none"
+    eps: float | None = None
+    means: Tensor | None = None
 
     @property
     def rank(self) -> Tensor:
@@ -125,8 +129,8 @@ class Problem:
         """The given cells (c,) of the stack."""
         modes = None if self.test_modes is None else self.test_modes[cells]
         shift = None if self.test_shift is None else self.test_shift[cells]
-        stacks = (self.X[cells], self.Y[cells], self.spectrum.at(cells), self.beta[cells])
-        return Problem(*stacks, modes, shift, self.linear, self.cut, self.intercept)
+        X, Y, beta = (values[cells] for values in (self.X, self.Y, self.beta))
+        return replace(self, X=X, Y=Y, spectrum=self.spectrum.at(cells), beta=beta, test_modes=modes, test_shift=shift)
 
     def tested(self, W: Tensor) -> Tensor:
         """The readout that gives on x what W (C, P, k) gives on the test features that are kept."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gdstudy.closed_form.factors import Problem
-from gdstudy.linalg.frame import Frame
+from gdstudy.linalg.frame import Frame, plus_means
 from gdstudy.linalg.spectrum import Spectrum
 
 
@@ -45,7 +45,8 @@ def penalised(problem: Problem, n_rows: Tensor) -> Penalised:
         return Penalised(problem.spectrum, problem.Y, with_constant(problem.spectrum, n_rows))
     X = problem.X[..., :-1]
     of_x, of_y = (Frame.of(m, n_rows, torch.zeros_like(m[0, 0], dtype=torch.bool)) for m in (X, problem.Y))
-    spec = of_x.spectrum(X, n_rows)
+    given = None if problem.means is None else plus_means(X, problem.means[:-1], n_rows)
+    spec = of_x.spectrum(X, n_rows, problem.eps, given)
     means = (of_x.location, of_y.location)
     return Penalised(spec, of_y.of_rows(problem.Y, n_rows), with_constant(spec, n_rows), means)
 

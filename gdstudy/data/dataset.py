@@ -10,10 +10,7 @@ import numpy as np
 
 from gdstudy.data.classes import are_one_hot, are_whole, lacking, one_hot
 from gdstudy.data.splits import stream
-from gdstudy.linalg.arrays import real_tensor
-
-# Machine epsilon of the types of real numbers.
-_EPS = {name: float(np.finfo(name).eps) for name in ("float64", "float32", "float16")} | {"bfloat16": 2.0**-7}
+from gdstudy.linalg.arrays import precision_of, real_tensor
 
 
 @dataclass(frozen=True)
@@ -99,14 +96,6 @@ class Dataset:
         if not self.input_noise:
             return self.clean()
         return self.clean() + self.input_noise * stream(seed, "input_noise").standard_normal(self.X.shape)
-
-
-def precision_of(values: Any) -> float:
-    """The coarsest machine epsilon among the types of numbers of an array, a tensor or a data frame; whole numbers are
-    exact, and so have that of float64."""
-    types = set(values.dtypes) if hasattr(values, "columns") else [getattr(values, "dtype", None)]
-    names = {str(dtype).removeprefix("torch.").lower() for dtype in types}
-    return max(_EPS.get(name, _EPS["float64"]) for name in names | {"float64"})
 
 
 def _sparse_rows(value: Any) -> Any:

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import stat
+import sys
 import tarfile
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def _fetch(name: str, file: str, url: str, sha256: str) -> bytes:
 
     pooch.get_logger().setLevel("ERROR")  # the bar says it already
     try:
-        downloader = pooch.HTTPDownloader(progressbar=True, timeout=30)
+        downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=30)
         pooch.retrieve(url, known_hash=sha256, fname=file, path=home, downloader=downloader)
     except Exception as error:  # requests has many names for no network
         if isinstance(error, ValueError) and "hash" in str(error):

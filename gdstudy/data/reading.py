@@ -11,7 +11,8 @@ import numpy as np
 
 from gdstudy.data.cleaning import complete_rows, encoded_texts, imputed, numbers_in, outputs_of, say_of_counts
 from gdstudy.data.columns import Notes, Table, feature_places, kinds_of, target_places
-from gdstudy.data.dataset import Dataset, precision_of
+from gdstudy.data.dataset import Dataset
+from gdstudy.linalg.arrays import precision_of
 from gdstudy.study.errors import StudyError
 from gdstudy.study.sources import File
 

@@ -37,6 +37,7 @@ def choose_step(
     momentum: float,
     most: int,
     stable: bool = True,
+    eps: float | None = None,
 ) -> Stopping:
     """The step t = 1 … most, log-spaced, or the end, at which gradient descent from zero errs least on rows left out.
 
@@ -44,10 +45,11 @@ def choose_step(
     rows, so that nothing is random nor depends on their order. Rows that are the same in X and Y are one row with
     their weights together: a row is not left out where its copy stays. The closed form chooses t, it trains nothing.
 
-    X: (N, P), Y: (N, k), weights: (N,) above 0, center, step_size, momentum: as in `gd_left_out`. stable: whether the
-    step size is. If not, the end errs without bound, and is chosen all the same: the left-out problems grow more slowly
+    X: (N, P), Y: (N, k), weights: (N,) above 0, center, step_size, momentum, eps: as in `gd_left_out`. stable: whether
+    the step size is. If not, the end errs without bound, and is chosen all the same: the left-out problems grow more slowly
     than that of all rows, and say nothing of it, so that descent is to be seen to diverge.
     """
+    eps = torch.finfo(X.dtype).eps if eps is None else eps  # before X stands beside Y in float64
     table, which = np.unique(torch.cat([X, Y], 1).numpy(), axis=0, return_inverse=True)
     steps = np.array([*log_spaced(most, _PER_DECADE), np.inf])
     if len(table) == 1:  # no row is left to learn from
@@ -56,7 +58,7 @@ def choose_step(
     rows = torch.from_numpy(table)
     x, y = rows[:, : X.shape[1]], rows[:, X.shape[1] :].to(torch.float64)
     folds = torch.arange(len(rows)) % (len(rows) if len(rows) <= MOST_LEFT_OUT else FOLDS)
-    residuals = gd_left_out(x, y, step_size, steps.tolist(), folds, w, center, momentum)
+    residuals = gd_left_out(x, y, step_size, steps.tolist(), folds, w, center, momentum, eps)
     # Beyond a stable step size iterates leave float64.
     errors = ((residuals.square().mean(-1) * w).sum(-1) / w.sum()).nan_to_num(torch.inf).numpy()
     if not stable:

@@ -16,10 +16,10 @@ from gdstudy.closed_form.iterates import steps_to_gradient
 from gdstudy.experiment.early_stopping import Stopping, choose_step
 from gdstudy.linalg.arrays import check_momentum, whole_number
 from gdstudy.linalg.frame import centred
-from gdstudy.linalg.metrics import frobenius, relative_distance, row_space_leak
+from gdstudy.linalg.metrics import frobenius, norm, relative_distance, row_space_leak
 from gdstudy.linalg.regression import Regression
 from gdstudy.linalg.spectrum import Spectrum, spectrum
-from gdstudy.linalg.units import times_power_of_two
+from gdstudy.linalg.units import exponent, times_power_of_two
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.status import Status
 from gdstudy.study.values import log_spaced
@@ -133,7 +133,13 @@ class Fit:
 
 @torch.inference_mode(False)
 def fit_readout(
-    X: np.ndarray, Y: np.ndarray, weights: np.ndarray, intercept: bool, recipe: Recipe, W0: np.ndarray | None = None
+    X: np.ndarray,
+    Y: np.ndarray,
+    weights: np.ndarray,
+    intercept: bool,
+    recipe: Recipe,
+    W0: np.ndarray | None = None,
+    eps: float | None = None,
 ) -> Fit:
     """Train W and b on ½ Σ_i w_i ‖x_iW + b − y_i‖² from W₀, default 0.
 
@@ -142,22 +148,31 @@ def fit_readout(
     column among the features has the same limit for N > P, but b then takes steps too, most where means are large.
 
     X: (N, P), float32 or float64, the dtype of training; Y: (N, k), of whose size nothing is lost before it is centred;
-    weights: (N,) w_i ≥ 0, not all zero.
+    weights: (N,) w_i ≥ 0; eps: precision of the numbers that X was given in, default of its dtype. ValueError for
+    weights that are all zero, and for what the dtype of training cannot hold.
     """
     dtype = torch.from_numpy(X[:0].copy()).dtype
+    eps = max(torch.finfo(dtype).eps, eps or 0.0)
     counted = weights > 0
+    if not counted.any():
+        raise ValueError("sample_weight is 0 in all rows, which leaves nothing to fit")
     given, y, w = (torch.from_numpy(values[counted].astype(np.float64)) for values in (X, Y, weights))
     x, x_mean, y_mean = given, given.new_zeros(given.shape[1]), y.new_zeros(y.shape[1])
     if intercept:
         (x, x_mean), (y, y_mean) = centred(x, w), centred(y, w)
+    # Only ratios of weights matter, and the size of a step beside them.
+    unit = _unit_of(w) if recipe.plain else torch.zeros((), dtype=torch.int64)
+    w = times_power_of_two(w, -2 * unit)
     root = w.sqrt().unsqueeze(-1)
-    rows, targets = (root * x).to(dtype), (root * y).to(dtype)
+    rows, targets = (_held(name, root * values, dtype) for name, values in (("X", x), ("y", y)))
     problem = Regression.of(rows, targets)
-    spec = spectrum(problem.X, eps=problem.eps, rows=times_power_of_two(root * given, -problem.x_unit))
+    spec = spectrum(problem.X, eps=eps, rows=times_power_of_two(root * given, -problem.x_unit))
     if recipe.step_size == "auto":
         eta = 1 / torch.where(spec.s[0] > 0, spec.s[0], 1).square()
     else:
-        eta = times_power_of_two(torch.tensor(float(recipe.step_size), dtype=torch.float64), 2 * problem.x_unit)
+        step_size = times_power_of_two(torch.tensor(float(recipe.step_size), dtype=torch.float64), 2 * unit)
+        recipe = replace(recipe, step_size=float(step_size))
+        eta = times_power_of_two(step_size, 2 * problem.x_unit)
 
     stopping, most, tolerance = None, int(recipe.max_steps), check_tolerance(recipe.tolerance, dtype)
     if recipe.early_stopping:
@@ -165,7 +180,7 @@ def fit_readout(
             raise ValueError("early_stopping='loo' starts from zero: a warm start has seen the rows that are left out")
         without_units = times_power_of_two(given, -problem.x_unit).to(dtype), times_power_of_two(y, -problem.y_unit)
         stable = bool(eta * spec.s[0].square() < 2 * (1 + recipe.momentum))
-        stopping = choose_step(*without_units, w, intercept, float(eta), recipe.momentum, most, stable)
+        stopping = choose_step(*without_units, w, intercept, float(eta), recipe.momentum, most, stable, eps)
         with np.errstate(over="ignore"):  # of a step size that is not stable
             stopping = replace(stopping, errors=np.ldexp(stopping.errors, 2 * int(problem.y_unit)))
         if np.isfinite(stopping.best):  # as many steps, unless the gradient is nothing but rounding before
@@ -179,10 +194,29 @@ def fit_readout(
     tolerance = check_tolerance(recipe.tolerance, dtype)
     known = eta if recipe.plain and not recipe.momentum else None
     certificate = _certificate(problem, spec, start, known, last, tolerance)
+    sigma = times_power_of_two(torch.from_numpy(certificate.singular_values), unit).numpy()
+    slowest = float(times_power_of_two(torch.tensor(certificate.slowest_singular_value, dtype=torch.float64), unit))
+    certificate = replace(certificate, singular_values=sigma, slowest_singular_value=slowest)
     W = torch.stack([state.W for state in states])
     path, intercepts = W.numpy(), (y_mean - x_mean @ W.to(torch.float64)).to(dtype).numpy()
     steps = np.array([int(state.steps) for state in states])
     return Fit(steps, path, intercepts, certificate, stopping)
+
+
+def _unit_of(weights: Tensor) -> Tensor:
+    """e with ¼ ≤ max w·4⁻ᵉ < 1: int64."""
+    return (exponent(weights, (0,)) + 1) // 2
+
+
+def _held(name: str, values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Rows (N, m) in the dtype that trains. ValueError where it cannot hold their size."""
+    limits, largest = torch.finfo(dtype), float(values.abs().max())
+    if largest > limits.max or 0 < largest < limits.tiny / limits.eps:
+        raise ValueError(
+            f"{name}: as they are trained on, its values are of the order of {largest:.0e}, which {str(dtype)[6:]} "
+            "cannot hold; give X as float64, or both in other units"
+        )
+    return values.to(dtype)
 
 
 def _states(
@@ -195,7 +229,13 @@ def _states(
     start = X.new_zeros(1, X.shape[1], Y.shape[1]) if W0 is None else W0[None]
     objective = Autograd(LinearReadout(start), X[None], Y[None], X.new_ones(1))
     engine = optimised(objective, recipe.optimizer, X.new_tensor([recipe.step_size]), recipe.options, None, None)
-    for state in descend(engine, checkpoints, tolerance, None, frobenius(X.mT @ Y)[None]):
+    reference = norm((X.to(torch.float64).mT @ Y.to(torch.float64)).reshape(1, -1))
+    if not float(reference) < torch.finfo(X.dtype).max ** 0.5:
+        raise ValueError(
+            f"optimizer={recipe.optimizer!r} squares gradients, and at zero theirs is of the order of "
+            f"{float(reference):.0e}, whose square {str(X.dtype)[6:]} cannot hold; give X and y in other units"
+        )
+    for state in descend(engine, checkpoints, tolerance, None, reference.to(X.dtype)):
         yield replace(state, W=state.W[0], status=Status(int(state.status)))
 
 

@@ -187,10 +187,11 @@ def bytes_of(study: Study, batch: Batch) -> int:
     return size.bytes(len(batch.cells), max(n for n, _ in batch.cells), len({seed for _, seed in batch.cells}))
 
 
-def check_memory(study: Study, available: int | None, earlier: Sequence[Study] = ()) -> list[Batch]:
+def check_memory(study: Study, available: int | None, earlier: Sequence[Study] = (), workers: int = 1) -> list[Batch]:
     """The study's batches (see `plan`).
 
-    StudyError where one cell takes more than `memory`, or a batch more than is available.
+    StudyError where one cell takes more than `memory`, or a batch more than is available. workers: share what is, so
+    many of them as there are batches.
     """
     batches = plan(study, earlier)
     largest = max(batches, key=lambda batch: bytes_of(study, batch))
@@ -199,10 +200,13 @@ def check_memory(study: Study, available: int | None, earlier: Sequence[Study] =
     what = f"memory={study.memory}: a cell of {largest.dataset} with N={n}, P={P} takes about {in_bytes(needed)}"
     if needed > study.memory.value:
         raise StudyError(f"{what}; raise memory, or lower n_train or P")
-    if available is not None and needed > available:
+    at_once = min(workers, len(batches))
+    if available is not None and needed > available // at_once:
+        free, remedy = f"{in_bytes(available // at_once)} are free here", "lower memory, or free some"
+        if at_once > 1:
+            free, remedy = f"{free} for each of {at_once:,} workers", f"lower executor.workers, or {remedy}"
         raise StudyError(
-            f"memory={study.memory}: the largest batch takes about {in_bytes(needed)} and {in_bytes(available)} are "
-            "free here; lower memory, or free some"
+            f"memory={study.memory}: the largest batch takes about {in_bytes(needed)} and {free}; {remedy}"
         )
     return batches
 

@@ -39,7 +39,9 @@ class Preprocessed:
         if intercept:
             (x, shift), (y, offset) = centred(X), centred(Y)
             x[:, x.abs().amax(0) <= 4 * eps * shift.abs()] = 0  # what centring leaves of a constant column is rounding
-        size = x.square().mean(0).sqrt()
+        # A power of two for each column, so that no square leaves float64.
+        unit = torch.ldexp(torch.ones_like(shift), torch.frexp(x.abs().amax(0)).exponent)
+        size = (x / unit).square().mean(0).sqrt() * unit
         scale = torch.where(size > 0, size, 1) if scaled else torch.ones_like(size)
         return cls(NAMES[intercept, scaled], x / scale, y, shift, scale, offset, intercept, scaled, eps)
 

@@ -16,7 +16,7 @@ from gdstudy.data.splits import training_rows
 from gdstudy.experiment.plan import Batch
 from gdstudy.experiment.rows import Columns
 from gdstudy.linalg.accuracy import SplitAccuracies
-from gdstudy.linalg.frame import Frame
+from gdstudy.linalg.frame import Frame, plus_means
 from gdstudy.linalg.metrics import AllRows, SplitErrors, frobenius, relative_distance, row_space_leak
 from gdstudy.linalg.spectrum import spectrum
 from gdstudy.study.config import Study
@@ -133,33 +133,35 @@ def build_stack(study: Study, dataset: Dataset, batch: Batch) -> Stack:
     rows = torch.from_numpy(rows64).to(study.device)
     everything = AllRows.of(tables)
     which = torch.from_numpy(draw).to(study.device)
-    beta = everything.best_readout(P).to(study.device)[which]
+    means = _means_taken(model, dataset, P)
+    features = (torch.from_numpy(table[:, :P]) for table in tables)
+    as_given = (x if means is None else x + means for x in features)
+    beta = everything.best_readout(P, as_given, dataset.eps).to(study.device)[which]
     n_train = torch.tensor([n for n, _ in batch.cells], device=study.device)
     frame, spec = None, None
-    given = _as_given(model, dataset, rows[..., :P], n_train)
+    given = None if means is None else plus_means(rows[..., :P], means, n_train)
     if how.by_training:
-        features = torch.arange(rows.shape[-1], device=study.device) < P
-        frame = Frame.of(rows, n_train, features & how.scales)
+        scaled = (torch.arange(rows.shape[-1], device=study.device) < P) & how.scales
+        frame = Frame.of(rows, n_train, scaled)
         spec = frame.of_columns(P).spectrum(rows[..., :P], n_train, dataset.eps, given)
         # β* of the centred columns of all rows: the slopes of the best fit with a constant.
         rows, beta = frame.of_rows(rows, n_train), beta * frame.scale[:, :P, None]
     X, Y = rows[..., :P], rows[..., P:]
     intercept: Intercept = "mean" if how.by_training else "column" if study.intercept else "none"
     spec = spec or spectrum(X, eps=dataset.eps, rows=given)
-    problem = Problem(X, Y, spec, beta, intercept=intercept)
+    problem = Problem(X, Y, spec, beta, intercept=intercept, eps=dataset.eps, means=means)
     errors = SplitErrors(everything.to(study.device), which, rows, n_train, frame)
     accuracies = _accuracies(study, dataset, batch, tables, numbers, errors)
     return Stack(batch, problem, n_train, errors, _of_targets(target), accuracies)
 
 
-def _as_given(model: Model, dataset: Dataset, X: Tensor, n_train: Tensor) -> Tensor | None:
-    """The rows of X (C, N, P) before the means of their columns were taken; None where they are those."""
+def _means_taken(model: Model, dataset: Dataset, P: int) -> Tensor | None:
+    """What was taken from the columns of X, (P,); None where nothing was, or where features are made of them."""
     if dataset.X_mean is None or model.features is not None:
         return None
-    taken = torch.zeros(X.shape[-1], dtype=X.dtype)
+    taken = torch.zeros(P, dtype=torch.float64)
     taken[: len(dataset.X_mean)] = torch.from_numpy(dataset.X_mean)
-    real = torch.arange(X.shape[1], device=X.device) < n_train[:, None]
-    return X + real.unsqueeze(-1) * taken.to(X.device)
+    return taken
 
 
 def _of_targets(Y: np.ndarray) -> dict[str, float]:

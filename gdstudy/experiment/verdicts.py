@@ -26,10 +26,12 @@ def verdicts(evidence: Evidence) -> tuple[Verdict, ...]:
     N, P = e.base.X.shape
     near = is_near(e)
     kappa, kappa_scaled = e.base.condition_number, e.scaled.condition_number
+    # Of features too small to count beside others κ says nothing.
+    unequal = kappa > SCALE_RATIO * kappa_scaled or int(e.scaled.spectrum.rank[0]) > e.rank
     found = {
         Verdict.NO_INTERCEPT: e.needs_intercept,
         Verdict.REDUNDANT_FEATURES: bool(e.columns.copies) or e.columns.deficit > 0,
-        Verdict.UNEQUAL_SCALES: kappa > SCALE_RATIO * kappa_scaled and scaling_helps(e),
+        Verdict.UNEQUAL_SCALES: unequal and scaling_helps(e),
         Verdict.TOO_FEW_STEPS: within_budget(e) > SLOW * max(e.path.errors.min(), e.negligible) >= e.path.errors[-1],
         Verdict.NEAR_THRESHOLD: near,
         Verdict.DEAD_FEATURES: bool(e.columns.dead),

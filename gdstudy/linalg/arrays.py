@@ -13,6 +13,8 @@ from torch import Tensor
 Array = TypeVar("Array", np.ndarray, Tensor)
 _FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _WHOLE = (torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+# Machine epsilon of the types of real numbers.
+_EPS = {name: float(np.finfo(name).eps) for name in ("float64", "float32", "float16")} | {"bfloat16": 2.0**-7}
 # More numbers than this in a list of whole numbers are a slip of the pen.
 _MOST_WHOLE = 10**6
 
@@ -78,6 +80,14 @@ def real_tensor(name: str, value: Any) -> Tensor:
         array = array.astype(np.float64)
     # A copy only of memory that is read-only, or in another order than C's.
     return torch.from_numpy(np.require(array, requirements=["C", "W"]))
+
+
+def precision_of(values: Any) -> float:
+    """The coarsest machine epsilon among the types of numbers of an array, a tensor or a data frame; whole numbers are
+    exact, and so have that of float64."""
+    types = set(values.dtypes) if hasattr(values, "columns") else [getattr(values, "dtype", None)]
+    names = {str(dtype).removeprefix("torch.").lower() for dtype in types}
+    return max(_EPS.get(name, _EPS["float64"]) for name in names | {"float64"})
 
 
 def check_rtol(rtol: float | None) -> None:

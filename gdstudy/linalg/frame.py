@@ -70,6 +70,11 @@ class Frame:
         return Frame(self.location[cells], self.scale[cells])
 
 
+def plus_means(rows: Tensor, means: Tensor, n_rows: Tensor) -> Tensor:
+    """Rows (C, N, m) as they were before means (m,) were taken from their columns; zero beyond n_rows (C,)."""
+    return rows + _real(rows, n_rows) * means.to(rows)
+
+
 def _real(rows: Tensor, n_rows: Tensor) -> Tensor:
     return (torch.arange(rows.shape[1], device=rows.device) < n_rows[:, None]).unsqueeze(-1)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gdstudy.linalg.frame import Frame
-from gdstudy.linalg.spectrum import product, spectrum
+from gdstudy.linalg.spectrum import cutoff, product, spectrum
 
 
 def norm(X: Tensor) -> Tensor:
@@ -84,10 +84,19 @@ class AllRows:
         R = np.stack([np.linalg.qr(table, mode="r") for table in tables])
         return cls(torch.from_numpy(R), torch.from_numpy(np.stack([t.sum(0) for t in tables])), len(tables[0]))
 
-    def best_readout(self, P: int) -> Tensor:
-        """β* of all rows for each draw, the minimum-norm least-squares fit: (G, P, k)."""
+    def best_readout(self, P: int, rows: Iterable[Tensor] | None = None, eps: float | None = None) -> Tensor:
+        """β* of all rows for each draw, the minimum-norm least-squares fit: (G, P, k).
+
+        rows: Φ (n, P) of each draw as it was before means were taken from it, eps: precision of the numbers in it: what
+        rounding may make of a zero is of that size. By default what the triangle says, and float64's.
+        """
         # The triangle has the singular values and solutions of the rows themselves.
-        return spectrum(self.R[..., :P]).solve(self.R[..., P:])
+        found = spectrum(self.R[..., :P])
+        if rows is not None:
+            eps = torch.finfo(torch.float64).eps if eps is None else eps
+            zero = torch.stack([cutoff(x, largest, eps) for x, largest in zip(rows, found.s[:, 0], strict=True)])
+            found = replace(found, nonzero=found.s > zero.unsqueeze(-1), cutoff=zero)
+        return found.solve(self.R[..., P:])
 
     def root_mean_square(self, P: int) -> Tensor:
         """√(mean ‖φ(x)‖²) over all rows, of each draw: (G,)."""

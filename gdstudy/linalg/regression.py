@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy.linalg.arrays import Array, as_tensor, finite, real_tensor
+from gdstudy.linalg.arrays import Array, as_tensor, precision_of
 from gdstudy.linalg.units import exponent, times_power_of_two
 
 # Readouts without units are of the order of one, and more where X is ill-conditioned.
@@ -47,8 +47,7 @@ class Regression(Generic[Array]):
         ValueError for what no regression can be: shapes that do not fit, NaN, infinity, no rows or columns, weights
         below zero or all zero.
         """
-        as_given = real_tensor("X", X)
-        x, y = finite("X", as_given, 2), as_tensor("Y", Y, 1)
+        x, y = as_tensor("X", X, 2), as_tensor("Y", Y, 1)
         batch, vector = regression_axes(x, y)
         if vector:
             y = y.unsqueeze(-1)
@@ -68,7 +67,7 @@ class Regression(Generic[Array]):
             y,
             x_unit,
             y_unit,
-            torch.finfo(as_given.dtype if as_given.dtype.is_floating_point else torch.float64).eps,
+            precision_of(X),
             batch,
             dtype,
             vector,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import errno
 import os
+import shlex
 import sys
 import unicodedata
 from contextlib import suppress
@@ -26,6 +27,11 @@ def _fall_back(error: UnicodeError) -> tuple[str, int]:
     assert isinstance(error, UnicodeEncodeError)
     lost = error.object[error.start : error.end]
     return "".join(_ASCII.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lost), error.end
+
+
+def typed(path: object) -> str:
+    """A path as a shell reads it."""
+    return shlex.quote(str(path))
 
 
 def prepare() -> None:

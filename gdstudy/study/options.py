@@ -18,7 +18,7 @@ from gdstudy.study.errors import StudyError, shown, suggestion
 from gdstudy.study.groups import GROUPS
 from gdstudy.study.parser import as_dict, changed, find_config, read_option, read_yaml, study_of
 from gdstudy.study.seeds import Seeds
-from gdstudy.study.values import Columns, Levels, Sizes
+from gdstudy.study.values import Columns, Levels, Sizes, Texts
 
 
 class Parser(argparse.ArgumentParser):
@@ -73,7 +73,8 @@ class StudyParser(Parser):
                 rest.append(argument)
         options, unknown = self.parse_known_args(rest)
         words = [word for word in unknown if not word.startswith("-")]
-        if options.config is None and words:  # as people write it: train linear.yaml
+        goes_on = any(getattr(options, name, None) is not None for name in ("resume", "extend"))
+        if options.config is None and words and not goes_on:  # as people write it: train linear.yaml
             options.config = next((word for word in words if word.endswith((".yaml", ".yml"))), words[0])
             unknown.remove(options.config)
         for word in (word for word in unknown if word.startswith("--")):
@@ -100,7 +101,7 @@ def _metavar(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return "|".join(get_args(kind))
     name: dict[Any, str] = {
-        **{Seeds: "SEEDS", Sizes: "SIZES", Levels: "NUMBERS", Columns: "COLUMNS"},
+        **{Seeds: "SEEDS", Sizes: "SIZES", Levels: "NUMBERS", Columns: "COLUMNS", Texts: "TEXTS"},
         **{bool: "true|false", int: "NUMBER", float: "NUMBER", str: "TEXT", list: "LIST", dict: "MAPPING"},
     }
     return name.get(get_origin(kind) or kind, "VALUE")

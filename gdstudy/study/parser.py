@@ -15,7 +15,7 @@ from gdstudy.study.console import one_line
 from gdstudy.study.errors import StudyError, shown, suggestion
 from gdstudy.study.groups import GROUPS
 from gdstudy.study.seeds import Seeds
-from gdstudy.study.values import Columns, Levels, Sizes
+from gdstudy.study.values import Columns, Levels, Sizes, Texts
 
 # A study is a page of text; what is larger or deeper was not written by hand.
 MOST_BYTES, MOST_DEEP = 1 << 16, 8
@@ -157,7 +157,7 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, Seeds):
         return value.written
-    if isinstance(value, Levels | Columns):
+    if isinstance(value, Levels | Columns | Texts):
         return list(value)
     return str(value) if isinstance(value, Sizes | str) else value
 
@@ -197,6 +197,8 @@ def read_option(key: str, text: str) -> Any:
     if len(text) == 1 and not text.isalnum() and text != "~":
         return text
     try:
+        if key.endswith(".missing_values"):  # 000 is no number
+            return yaml.load(text, yaml.BaseLoader)
         return _load(text)
     except yaml.YAMLError as error:
         problem = getattr(error, "problem", None) or "no text"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from gdstudy.study.datasets import DATASETS, DatasetFacts, known
 from gdstudy.study.errors import StudyError, listed, shown, suggestion
-from gdstudy.study.values import Columns, Ternary
+from gdstudy.study.values import Columns, Ternary, Texts
 
 if TYPE_CHECKING:
     from gdstudy.study.config import Study
@@ -61,7 +62,7 @@ class File:
     classes: Ternary = Ternary("auto")
     """y is classes: one output of 0 and 1 for each, and accuracies beside errors. `auto`: if it holds texts or true and
     false, but no numbers with signs and no texts of one row each; true: these and whole numbers too; false: never."""
-    missing_values: Columns = Columns()
+    missing_values: Texts = Texts()
     """Text files: more texts that stand for a missing value, such as ['?']; empty, NA, NaN, null and the like do."""
     sep: str = ""
     """Text files: what separates columns. Default: a tab in .tsv; in .csv the comma, or what the first line has."""
@@ -110,7 +111,9 @@ def source_of(entry: str, keys: File) -> Source:
     plain = PurePath(entry).name[: -len(suffix_of(entry))]
     if form == "openml":
         plain = entry.removeprefix(OPENML).replace("@", "-")
-    return Source(entry, keys.name or plain, form, keys)
+    # Accents in one letter, as most write them, where a file system takes them apart.
+    name = unicodedata.normalize("NFC", keys.name or plain)
+    return Source(entry, name, form, replace(keys, sep="\t") if keys.sep == "\\t" else keys)
 
 
 def keys_of(study: Study, entry: str) -> File:
@@ -135,7 +138,8 @@ def _count(value: Any) -> int:
 
 def check_name(name: str, what: str, own: bool = True) -> None:
     """StudyError for a name that no data set of one's own can have. own: it may not be one that is built in."""
-    if not _NAME.fullmatch(name) or len(name.encode()) > _LONGEST or name.casefold() in _TAKEN:
+    letters = "".join(c for c in name if unicodedata.category(c) not in ("Mn", "Mc"))  # without marks upon them
+    if not _NAME.fullmatch(letters) or len(name.encode()) > _LONGEST or name.casefold() in _TAKEN:
         why = "is taken by a run's own files" if name.casefold() in _TAKEN else "cannot name a folder of a run"
         raise StudyError(
             f"{what}: {shown(name)} {why}; give it a name of letters, digits, spaces and _ . - (at most {_LONGEST}), "

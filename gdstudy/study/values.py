@@ -209,6 +209,19 @@ class Columns(tuple):
         return cls(str(item) for item in items)
 
 
+class Texts(tuple):
+    """Texts: one, or a list; numbers as they are written."""
+
+    @classmethod
+    def parse(cls, value: Any) -> Texts:
+        items = list(value) if isinstance(value, list | tuple) else [value]
+        if not all(isinstance(item, str | int | float) and not isinstance(item, bool) for item in items):
+            raise ValueError(f"{shown(value)} is no list of texts; write one such as ['?', -99.9]")
+        if len(items) > MOST_SIZES or any(len(str(item)) > 1000 for item in items):
+            raise ValueError(f"{shown(value)} is too long for a list of texts")
+        return cls(str(item) for item in items)
+
+
 def in_bytes(number: float) -> str:
     """Bytes as one says them: `1.2 GB`, `340 MB`, `12 kB`."""
     unit = next((unit for unit in ("GB", "MB") if number >= _UNITS[unit]), "kB")

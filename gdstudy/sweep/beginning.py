@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gdstudy.study.config import Study
+from gdstudy.study.console import typed
 from gdstudy.study.errors import StudyError
 from gdstudy.study.parser import as_yaml, read_study
 from gdstudy.study.seeds import Shard
@@ -119,7 +120,7 @@ def check_unused(run_dir: Path) -> None:
     if run_dir.exists() and not is_unused(run_dir, _starts_of(run_dir)):
         if is_old(run_dir):
             raise Taken(f"--run_dir {run_dir} holds a run of gdstudy 0.1; name a new folder")
-        hint = f"finish it with --resume {run_dir}, or " if (run_dir / BATCHES).is_dir() else ""
+        hint = f"finish it with --resume {typed(run_dir)}, or " if (run_dir / BATCHES).is_dir() else ""
         raise Taken(f"--run_dir {run_dir} is not empty; {hint}name a new folder")
 
 
@@ -203,7 +204,7 @@ def study_to_resume(run_dir: Path) -> Study:
     """The study of a run as its config.yaml says, or the store where that is lost. StudyError where there is none."""
     config, stored = run_dir / CONFIG, not is_old(run_dir) and has_study(run_dir)
     if not is_old(run_dir) and (not (run_dir / BATCHES).is_dir() or (is_blank(config) and not stored)):
-        raise StudyError(f"--resume {run_dir}: no run is there ({CONFIG} and {BATCHES}/); give a run's folder")
+        raise StudyError(f"--resume {typed(run_dir)}: no run is there ({CONFIG} and {BATCHES}/); give a run's folder")
     if not stored:
         return read_study(config)
     *before, now = generations(run_dir)

@@ -42,12 +42,15 @@ def runs_of(study: Study, batch: Batch) -> Iterator[tuple[Training, int]]:
         yield training, len(levels) * n_starts(MODELS[batch.model], training.restarts)
 
 
-def said_of_size(study: Study, batches: Sequence[Batch], missing: int, folder: Path) -> str:
-    """The line with which a run begins: how much there is to do, and what it takes on the disk."""
-    cells = sum(len(batch.cells) for batch in batches)
-    done = "" if missing == len(batches) else f", stored are {len(batches) - missing:,}"
-    needed = disk_bytes(study, batches)
-    said = f"{cells:,} cells in {len(batches):,} batches{done}; about {in_bytes(needed)} on the disk"
+def said_of_size(study: Study, batches: Sequence[Batch], missing: Sequence[Batch], folder: Path) -> str:
+    """The line with which a run begins or goes on: how much there is to do, and what that takes on the disk.
+
+    missing: those that are still to be stored, one at least.
+    """
+    cells, stored = sum(len(batch.cells) for batch in batches), len(batches) - len(missing)
+    done, more = (f", stored are {stored:,}", " more") if stored else ("", "")
+    needed = disk_bytes(study, missing)
+    said = f"{cells:,} cells in {len(batches):,} batches{done}; about {in_bytes(needed)}{more} on the disk"
     with suppress(OSError):
         free = shutil.disk_usage(folder).free
         said += f", where {in_bytes(free)} are free"

@@ -18,7 +18,7 @@ from typing import Any
 from gdstudy.experiment.plan import Batch
 from gdstudy.study import groups
 from gdstudy.study.config import Study
-from gdstudy.study.console import one_line
+from gdstudy.study.console import one_line, typed
 from gdstudy.study.errors import StudyError
 from gdstudy.sweep.machine import n_cores
 from gdstudy.sweep.worker import Done, Job, compute_apart
@@ -272,7 +272,7 @@ def _gone_explained(client: Any, asked: groups.Executor, job: Job) -> Iterator[N
             raise
         raise StudyError(
             f"executor.scheduler={asked.scheduler}: the Dask scheduler is gone, or drops what it was given; finished "
-            f"batches are kept: start it anew, then --resume {job.batches.parent}"
+            f"batches are kept: start it anew, then --resume {typed(job.batches.parent)}"
         ) from error
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from gdstudy.study.errors import StudyError
 
 CONFIG, BATCHES, STUDY = "config.yaml", "batches", "study.yaml"
+SUMMARY = "summary.csv"  # the last that is written of what shows a run: where it is, all is shown
 OLD_STORE = "results.sqlite"  # of version 0.1
 LOCK, WRITER, GATE = "lock", "writer", "gate"  # see `lock`; the second says who writes a run
 LOCKS, PART = re.compile(rf"{GATE}|({LOCK}|{WRITER})(\.[0-9]+-[0-9]+)?"), ".part"

@@ -18,6 +18,7 @@ import yaml
 
 from gdstudy.experiment.plan import Batch, plan
 from gdstudy.study.config import GROWS, HOW, Study
+from gdstudy.study.console import typed
 from gdstudy.study.errors import StudyError
 from gdstudy.study.parser import as_dict, as_yaml, read_study, read_yaml
 from gdstudy.study.seeds import Seeds
@@ -84,9 +85,11 @@ def extended(run_dir: Path, study: Study, sizes: Mapping[str, Any]) -> Study:
     try:
         found = grown(study, sizes)
     except StudyError as error:
-        raise StudyError(f"--extend {run_dir}: {error}") from None
+        raise StudyError(f"--extend {typed(run_dir)}: {error}") from None
     if sizes_of(found) == sizes_of(study):
-        raise StudyError(f"--extend {run_dir}: its study has all of that; give more seeds or sizes, or --resume it")
+        raise StudyError(
+            f"--extend {typed(run_dir)}: its study has all of that; give more seeds or sizes, or --resume it"
+        )
     return found
 
 

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from gdstudy.study.config import Study
+from gdstudy.study.console import typed
 from gdstudy.study.errors import StudyError
 from gdstudy.study.parser import MOST_BYTES, as_yaml, read_yaml, study_of
 from gdstudy.sweep.folder import BATCHES, CONFIG, STUDY, check_run
@@ -66,7 +67,7 @@ def _whole_content(run_dir: Path) -> bytes:
     content = beginning(batches / STUDY)
     if not _is_whole(batches, content):
         raise StudyError(
-            f"{batches / STUDY}: damaged (its checksum is another); --resume {run_dir} restores it from {CONFIG}"
+            f"{batches / STUDY}: damaged (its checksum is another); --resume {typed(run_dir)} restores it from {CONFIG}"
         )
     return content
 

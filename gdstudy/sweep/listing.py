@@ -12,13 +12,12 @@ from pathlib import Path
 from gdstudy.study.config import Study
 from gdstudy.study.errors import StudyError
 from gdstudy.study.seeds import Shard
-from gdstudy.sweep.folder import BATCHES, check_file
+from gdstudy.sweep.folder import BATCHES, PART, SUMMARY, check_file
 from gdstudy.sweep.generations import generations, planned
 from gdstudy.sweep.identity import has_study
 from gdstudy.sweep.lock import shards_of, writer_of
 from gdstudy.sweep.parts import part_numbers
 
-SUMMARY = "summary.csv"
 _LARGEST, _DEEPEST = 1 << 28, 8  # bytes of a summary that is read; folders above a run
 
 
@@ -49,7 +48,9 @@ def listed(parent: Path) -> Iterator[Listed]:
             folders[:] = []
         elif BATCHES in folders:
             folders[:] = []  # there are no runs in runs
-            yield _listed(Path(path))
+            name = Path(path).name
+            if not (name.startswith(".") and name.endswith(PART)):  # what a killed start left
+                yield _listed(Path(path))
         else:
             folders.sort()
 

@@ -6,6 +6,7 @@ held for a moment only. The system frees the locks of a process that died, howev
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import socket
@@ -82,8 +83,10 @@ def writer_of(run_dir: Path) -> str | None:
         if name == LOCK or _OF_SHARD.fullmatch(name):
             try:
                 _take(run_dir, name.removeprefix(LOCK), 0).release()
-            except PermissionError:  # of somebody else's run: not known
-                continue
+            except OSError as error:
+                if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                    raise
+                continue  # of somebody else's run, or where nothing is written: not known
             except StudyError:
                 return _said_of(batches / f"{WRITER}{name.removeprefix(LOCK)}")
     return None

@@ -58,16 +58,9 @@ def keep_freed_pages() -> None:
 
 def provenance(study: Study, gdstudy: str) -> dict[str, str]:
     """What computes: versions and machine, as config.yaml and every batch say. gdstudy: its version."""
-    try:
-        found = subprocess.run(
-            ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"], capture_output=True, text=True
-        )
-        revision = found.stdout.strip() or "none"
-    except OSError:
-        revision = "none"
     return {
         "gdstudy": gdstudy,
-        "git revision": revision,
+        "git revision": _revision(),
         "Python": platform.python_version(),
         **{package: version(package) for package in ("torch", "numpy", "scikit-learn")},
         "llvmlite": version("llvmlite") if available() else "none",
@@ -75,3 +68,15 @@ def provenance(study: Study, gdstudy: str) -> dict[str, str]:
         "device": study.device,
         "threads": str(study.threads),
     }
+
+
+def _revision() -> str:
+    """Of the git repository that the package is of, or none: it may be installed within that of somebody's paper."""
+    here = Path(__file__)
+    git = ["git", "-C", str(here.parent)]
+    try:
+        if subprocess.run([*git, "ls-files", "--error-unmatch", here.name], capture_output=True).returncode:
+            return "none"
+        return subprocess.run([*git, "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return "none"

@@ -33,7 +33,7 @@ def prepared(
     _check_optimizer(study)
     check_executor(study.executor)
     study, read = resolved(study, quiet, given)
-    check_memory(study, _memory_of_a_worker(study), earlier)
+    check_memory(study, _memory_here(study), earlier, _workers_here(study))
     datasets = load_datasets(study, quiet, read)
     if auto:
         study, why = on_the_faster(study, datasets)
@@ -42,12 +42,14 @@ def prepared(
     return study, datasets
 
 
-def _memory_of_a_worker(study: Study) -> int | None:
-    """Bytes that are free for each worker of this machine, or None where they are not known."""
-    available, where = available_memory(), study.executor
-    if available is None or study.device != "cpu" or where.scheduler:
-        return None
-    return available // (1 if where.kind == "in_process" else where.workers.value or n_cores())
+def _memory_here(study: Study) -> int | None:
+    """Bytes that are free for all workers of this machine, or None where they are not known."""
+    return None if study.device != "cpu" or study.executor.scheduler else available_memory()
+
+
+def _workers_here(study: Study) -> int:
+    where = study.executor
+    return 1 if where.kind == "in_process" else where.workers.value or n_cores()
 
 
 def _with_device(study: Study) -> Study:

@@ -86,12 +86,16 @@ class Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if error is None and self._remaining is not None and not self._bar.disable:
+            self._set_bar()  # what came since it was last shown
         self._bar.close()
 
     def workers(self, number: int) -> None:
         """So many batches are computed at once."""
         self._workers = number
         self._look()
+        if self._remaining is not None:
+            self._show()
 
     def skip(self, batch: Batch) -> None:
         self.finished += self._cells[batch.number]
@@ -162,9 +166,13 @@ class Progress:
         now = self._clock()
         if now - self._shown < self._every or self._remaining is None:
             return
-        self._shown, share = now, self._remaining.share()
+        self._shown = now
         if self._bar.disable:
-            tell(f"{share:4.0%}: {self.text()}")
+            tell(f"{self._remaining.share():4.0%}: {self.text()}")
         else:
-            self._bar.n = share
-            self._bar.set_description_str(self.text())
+            self._set_bar()
+
+    def _set_bar(self) -> None:
+        assert self._remaining is not None
+        self._bar.n = self._remaining.share()
+        self._bar.set_description_str(self.text())

@@ -19,7 +19,7 @@ from gdstudy.experiment.tables import Run, in_order
 from gdstudy.study.ablations import UNABLATED
 from gdstudy.study.columns import ORDER, TABLES
 from gdstudy.study.config import Study
-from gdstudy.study.console import one_line
+from gdstudy.study.console import one_line, typed
 from gdstudy.study.errors import StudyError, shown, suggestion
 from gdstudy.sweep.folder import BATCHES, check_run, whole_file
 from gdstudy.sweep.generations import cells_of, generations, planned
@@ -140,7 +140,7 @@ def _explained(run_dir: Path, batches: Path) -> Iterator[None]:
     try:
         yield
     except Damaged as error:
-        raise StudyError(f"{error}; --resume {run_dir} computes it again") from None
+        raise StudyError(f"{error}; --resume {typed(run_dir)} computes it again") from None
     except ValueError as error:
         raise StudyError(f"{batches}: damaged ({error}); restore it from a copy, or run the study anew") from None
 

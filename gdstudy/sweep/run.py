@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,12 +18,13 @@ from gdstudy.data.reading import differences
 from gdstudy.data.sources import read_source
 from gdstudy.experiment.plan import Batch, variants
 from gdstudy.study.config import Study
-from gdstudy.study.console import tell
+from gdstudy.study.console import tell, typed
 from gdstudy.study.ending import NEVER, Deadline
 from gdstudy.study.entries import code
 from gdstudy.study.errors import StudyError, Unfinished
 from gdstudy.sweep.disk import said_of_size
 from gdstudy.sweep.executors import Pool, pool_of
+from gdstudy.sweep.folder import SUMMARY
 from gdstudy.sweep.progress import Observer, Progress
 from gdstudy.sweep.store import Store
 from gdstudy.sweep.tasks import Tasks
@@ -90,8 +92,11 @@ def run_missing(
     finished = store.finished(batches, tell)
     missing = [batch for batch in batches if batch.number not in finished]
     job = Job(study, datasets, store.facts, store.batches, store.token)
+    if missing:  # what was shown before is of fewer batches
+        with suppress(OSError):
+            (store.run_dir / SUMMARY).unlink(missing_ok=True)
     if missing and not quiet:
-        tell(said_of_size(study, batches, len(missing), store.run_dir))
+        tell(said_of_size(study, batches, missing, store.run_dir))
         if observer is not None:
             tell(observer.hint)
     with (
@@ -185,7 +190,7 @@ def _said_of_lost(lost: list[Batch], run_dir: Path) -> str:
     named = "; ".join(_named(batch) for batch in lost[:3]) + (f"; and {len(lost) - 3} more" if len(lost) > 3 else "")
     return (
         f"{len(lost)} of the batches killed their worker {MOST_DEATHS} times: {named}. All others are stored; give "
-        f"workers more memory (or lower `memory`), then --resume {run_dir}"
+        f"workers more memory (or lower `memory`), then --resume {typed(run_dir)}"
     )
 
 

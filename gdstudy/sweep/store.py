@@ -13,6 +13,7 @@ from pathlib import Path
 from gdstudy.experiment.plan import Batch, plan
 from gdstudy.experiment.rows import Records
 from gdstudy.study.config import Study
+from gdstudy.study.console import typed
 from gdstudy.study.errors import StudyError, shown
 from gdstudy.study.parser import as_yaml
 from gdstudy.study.seeds import Shard
@@ -107,7 +108,7 @@ class Store:
     def _check_unchanged(self, study: Study) -> None:
         if changed := differing(self._generations[-1], study):
             raise StudyError(
-                f"--resume {self.run_dir}: {CONFIG} changed since the run began ({', '.join(changed)}); "
+                f"--resume {typed(self.run_dir)}: {CONFIG} changed since the run began ({', '.join(changed)}); "
                 "put it back, or start a new run with --config"
             )
 
@@ -215,7 +216,9 @@ class Store:
             write_batch(self._batches, number, parts)
         except OSError as error:
             self.check_place()
-            raise StudyError(f"{self._batches}: {error}; {remedy(error)}, then --resume {self.run_dir}") from None
+            raise StudyError(
+                f"{self._batches}: {error}; {remedy(error)}, then --resume {typed(self.run_dir)}"
+            ) from None
 
     def close(self) -> None:
         self._held.release()

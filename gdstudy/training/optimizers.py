@@ -89,7 +89,8 @@ def torch_optimizer(name: str, learning_rate: float, options: Mapping[str, float
     for option, value in options.items():
         if option not in free or not _is_finite(value):
             said = f"{option!r}" if option not in free else f"{option}={value!r}"
-            raise ValueError(f"optimizer_options: {facts.name} has no {said}; it has {', '.join(free)}")
+            single = [key for key in free if not isinstance(arguments[key].default, tuple)]
+            raise ValueError(f"optimizer_options: {facts.name} has no {said}; it has {', '.join(single)}")
     # Numbers alone come from a study: 1 is true.
     options = {key: bool(v) if isinstance(arguments[key].default, bool) else v for key, v in options.items()}
     # One kernel a parameter instead of one an operation: most of the time of a small stack.

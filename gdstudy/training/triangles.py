@@ -12,13 +12,13 @@ from typing import Any
 
 from gdstudy.training.llvm import LANES, Code
 
-# Gram matrices of fewer bytes fit the first cache as they are, and are as fast there whole.
+# Gram matrices of fewer bytes fit the first cache with all else, and are as fast there whole.
 _FEWEST_BYTES = 32_768
 
 
 def fit(n: int, k: int, single: bool) -> bool:
     """Whether descent on Gram matrices (n, n) with k outputs is faster by their halves."""
-    return k == 1 and n * n * (4 if single else 8) > _FEWEST_BYTES
+    return k == 1 and n * n * (4 if single else 8) >= _FEWEST_BYTES
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,10 @@ def _unequal(d: Diagnosis) -> str:
     of_descent = (d.units.of(within_budget(d.evidence, scaled), y=2) for scaled in (False, True))
     descent = " → ".join(number(error) for error in of_descent)
     ridge = " → ".join(number(d.error("ridge_loo", scaled)) for scaled in (False, True))
-    kappa = f"{number(d.condition_number)} → {number(d.scaled_condition_number)}"
-    return f"scaled, κ: {kappa}, error of GD stopped at its best t ≤ {d.steps:,}: {descent}, of the best ridge: {ridge}"
+    kappa = f"κ: {number(d.condition_number)} → {number(d.scaled_condition_number)}"
+    if (rank := int(d.evidence.scaled.spectrum.rank[0])) > d.rank:
+        kappa = f"modes that count: {d.rank:,} → {rank:,}, {kappa}"
+    return f"scaled, {kappa}, error of GD stopped at its best t ≤ {d.steps:,}: {descent}, of the best ridge: {ridge}"
 
 
 def _too_few(d: Diagnosis) -> str:
@@ -75,8 +77,10 @@ def _more_steps(d: Diagnosis) -> str:
 
 def _near(d: Diagnosis) -> str:
     amplified = f"on rows left out noise comes back with {number(d.noise_amplification, 2)} times its variance (median)"
-    error, best = d.error("min_norm"), min(d.error("ridge_loo"), d.error("gd_early"))
-    return f"{amplified}, and X⁺y errs {number(error)}, {number(error / best, 2)} times as much as the best fit"
+    of = d.evidence.error  # without units, whose squares in those of y may leave float64
+    ratio = of("min_norm") / min(of("ridge_loo"), of("gd_early"))
+    errs = f"{number(d.error('min_norm'))}, {number(ratio, 2)} times as much as the best fit"
+    return f"{amplified}, and X⁺y errs {errs}"
 
 
 def _away_from_threshold(d: Diagnosis) -> str:

@@ -78,10 +78,10 @@ def shows(name: str) -> str:
     return " ".join((inspect.getdoc(draw) or name).split("\n\n")[0].split())
 
 
-def draw_figures(run: Run) -> Iterator[tuple[str, np.ndarray, bytes, bytes]]:
+def draw_figures(run: Run, quiet: bool = False) -> Iterator[tuple[str, np.ndarray, bytes, bytes]]:
     """(name, (H, W, 3) uint8 pixels, PNG, PDF) of every figure that a run has the data for."""
     # Silent off a terminal.
-    bar = tqdm(FIGURES.items(), desc="drawing figures", unit="figure", disable=None, leave=False)
+    bar = tqdm(FIGURES.items(), desc="drawing figures", unit="figure", disable=quiet or None, leave=False)
     with matplotlib.rc_context(STYLE):
         for name, draw in bar:
             if (figure := draw(run)) is not None:
