@@ -36,8 +36,6 @@ PROG = "gdstudy diagnose"
 _PATIENCE = 2.0
 # A key of files, as messages name it; here it is an option.
 _KEY = re.compile(rf"(--)?\bfile\.(?=({'|'.join(kinds(File))})\b)")
-# Whole numbers with so many different values at most, and ten rows each on average, are classes.
-_MOST_CLASSES, _ROWS_A_CLASS = 20, 10
 
 
 def diagnose(
@@ -74,6 +72,7 @@ def diagnose(
     """
     import torch
 
+    from gdstudy.data.classes import targets_of
     from gdstudy.experiment.evidence import gather
     from gdstudy.linalg.arrays import whole_number
     from gdstudy.training.arguments import check_tolerance
@@ -81,7 +80,7 @@ def diagnose(
 
     budget, seed = whole_number("steps", steps, 1), whole_number("seed", seed, 0)
     tolerance = check_tolerance(tolerance, torch.float64)
-    targets, found = _targets("y", y, classes)
+    targets, found = targets_of("y", y, classes)
     problem = _problem(X, targets)
     problem = problem if eps is None else replace(problem, eps=_precision(eps))
     names = _names(X, problem.X.shape[1]) if feature_names is None else tuple(map(str, feature_names))
@@ -146,45 +145,13 @@ def _check_same_columns(X: Any, X_test: Any) -> None:
                 )
 
 
-def _targets(name: str, y: Any, classes: bool | None, known: tuple[str, ...] = ()) -> tuple[Any, tuple[str, ...]]:
-    """y as numbers, and the names of its classes, () where it holds none. known: classes that there are already."""
-    import numpy as np
-
-    from gdstudy.data.classes import are_whole, lacking, one_hot, word_of
-
-    if np.ma.is_masked(y):
-        raise ValueError(f"{name} has {int(np.ma.count_masked(y))} masked entries; leave their rows out")
-    if hasattr(y, "detach"):
-        values = (y.float() if str(y.dtype) == "torch.bfloat16" else y).numpy(force=True)  # NumPy has no such type
-    else:
-        values = np.asarray(y)
-    if classes is False or not values.ndim or values.size != len(values):
-        return y, ()
-    labels = values.ravel()
-    of_texts = values.dtype.kind == "O" and any(isinstance(label, str | bool | np.bool_) for label in labels)
-    texts = values.dtype.kind in "USb" or of_texts
-    most = min(_MOST_CLASSES, len(labels) // _ROWS_A_CLASS)
-    few = values.dtype.kind in "iu" and 2 <= len(np.unique(labels)) <= most
-    if not (classes or known or texts or few):
-        return y, ()
-    if count := lacking(labels):
-        raise ValueError(f"{name} lacks the class of {count} rows; leave them out")
-    if classes and not texts and values.dtype.kind == "f" and not are_whole(values):
-        raise ValueError(f"{name} must be texts or whole numbers for classes=True")
-    if not known and len(labels) and (labels == labels[0]).all():  # which the verdict says
-        known = (word_of(labels[0]),)
-    try:
-        return one_hot(labels, known or None)
-    except ValueError as error:
-        raise ValueError(f"{name} {error}; classes=False takes numbers as they are") from None
-
-
 def _test_rows(
     problem: Any, X_test: Any, y_test: Any, classes: bool | None, known: tuple[str, ...]
 ) -> tuple[Tensor | None, Tensor | None]:
     """Test rows in the units of the problem, (M, P) and (M, k), or None. ValueError where they do not fit it."""
     import torch
 
+    from gdstudy.data.classes import targets_of
     from gdstudy.linalg.arrays import as_tensor
     from gdstudy.linalg.units import times_power_of_two
 
@@ -194,7 +161,7 @@ def _test_rows(
         raise ValueError("X_test and y_test go together; give both or neither")
     x = as_tensor("X_test", X_test, 2).to(torch.float64).cpu()
     classes = bool(known) if classes is None else classes  # whole numbers of few values are what those of y are
-    y = as_tensor("y_test", _targets("y_test", y_test, classes, known)[0], 1).to(torch.float64).cpu()
+    y = as_tensor("y_test", targets_of("y_test", y_test, classes, known)[0], 1).to(torch.float64).cpu()
     y = y[:, None] if y.ndim == 1 else y
     shape, wanted = (tuple(x.shape), tuple(y.shape)), (problem.X.shape[1], problem.k)
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or (x.shape[1], y.shape[1]) != wanted:

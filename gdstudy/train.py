@@ -251,7 +251,7 @@ def main(argv: list[str] | None = None) -> int:
 def _command(arguments: list[str]) -> None:
     reading = parser()
     options, study = reading.study(arguments)
-    deadline = Deadline.of(options.stop_after)
+    deadline, _ = Deadline.of(options.stop_after), Shard.of(options.shard)
     if options.extend is not None:
         given = _how(reading, arguments)
         grow = {key: given.pop(key) for key in GROWS if key in given}
@@ -261,12 +261,11 @@ def _command(arguments: list[str]) -> None:
         resume_study(options.resume, options.quiet, deadline=deadline, how=how, shard=options.shard)
     elif study is None:
         raise StudyError("no study is named; give one, such as --config linear.yaml, or a run to --resume")
-    elif options.shard is not None and (options.print_config or options.dry_run):
-        option = "print_config" if options.print_config else "dry_run"
-        raise StudyError(f"--{option} says what the whole study is; leave out --shard")
     elif options.print_config:
         say(as_yaml(study), end="")
     elif options.dry_run:
+        if options.shard is not None:
+            raise StudyError("--dry_run says what the whole study takes; leave out --shard")
         say(dry_run(study, options.quiet))
     else:
         name = run_name(options.config)

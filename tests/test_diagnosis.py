@@ -282,6 +282,10 @@ def test_a_constant_target_is_said():
         assert f"{value:g}" in found.recommendation
 
 
+def named(X):
+    return pd.DataFrame(X, columns=[*"abcdef"])
+
+
 def bad_inputs():
     X, y = problem()
     hole = X.copy()
@@ -295,6 +299,7 @@ def bad_inputs():
         r"must be \(M, 6\)": (X, y, X[:, :2], y),
         "must hold real numbers": (pd.DataFrame({"a": ["x"] * 40}), y),
         "same N": (X, y[:-1]),
+        r"column 0 \(from 0\) is 'f' where that of X is 'a'": (named(X), y, named(X)[[*"fbcdea"]], y),
         "lacks the class of 1 rows": (X, np.array(["a", None] + ["b"] * 38, dtype=object)),
     }
 
@@ -305,7 +310,13 @@ def test_what_is_no_regression_problem_is_refused(message):
         diagnose(*bad_inputs()[message])
 
 
-@pytest.mark.parametrize("options", [{"steps": 0}, {"tolerance": 2}, {"feature_names": ["a"]}, {"seed": -1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"steps": 0}, {"tolerance": 2}, {"feature_names": ["a"]}, {"class_names": ["a", "b"]}, {"seed": -1}),
+        *({"eps": np.nan}, {"eps": 0.0}, {"eps": 1.0}, {"eps": "fine"}),
+    ],
+)
 def test_options_that_cannot_be_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         diagnose(*problem(), **options)
@@ -463,6 +474,41 @@ def test_notes_and_errors_name_the_options_of_this_command(tmp_path, capsys):
     assert "(--categories=one_hot keeps them)" in capsys.readouterr().err
     assert main([str(tmp_path / "a.csv"), "--file.target", "y"]) == 2
     assert "----" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("scale", [1e5, 1e8])
+def test_features_too_small_to_count_are_of_unequal_scales(scale):
+    """In float32 a column 10⁸ times smaller than another is no mode beside it, and then κ is 1."""
+    random = np.random.RandomState(0)
+    X = random.randn(100, 3)
+    y = X.sum(1) + 0.1 * random.randn(100)
+    found = diagnose((X * [scale, 1, 1]).astype("f4"), y)
+    assert found.verdict is Verdict.UNEQUAL_SCALES
+    assert ("modes that count: 1 → 3" in str(found)) == (scale == 1e8)
+    assert found.error("min_norm", scaled=True) < 0.05
+
+
+@pytest.mark.parametrize("small", [1e-20, 1e-170, 1e-300])
+def test_no_column_is_too_small_to_be_scaled(small):
+    X, _ = problem(60, 3)
+    y = X.sum(1) + 0.1 * np.random.default_rng(1).standard_normal(60)
+    found = diagnose(X * [1, 1, small], y)
+    assert found.verdict is Verdict.UNEQUAL_SCALES
+    assert Verdict.REDUNDANT_FEATURES not in found.verdicts
+
+
+def test_targets_of_bfloat16_are_numbers():
+    X, y = (torch.from_numpy(values) for values in problem())
+    rounded = y.bfloat16()
+    assert diagnose(X, rounded).error("min_norm") == diagnose(X, rounded.double()).error("min_norm")
+
+
+@pytest.mark.parametrize("unit", [1e-170, 1e170])
+def test_near_the_threshold_targets_of_any_units_are_described(unit):
+    X, y = problem(22, 20, noise=1.0)
+    texts = (" ".join(str(diagnose(X, scale * y)).split()) for scale in (1, unit))
+    one, other = (re.search(r"[\d.]+ times as much as the best fit", text)[0] for text in texts)
+    assert one == other
 
 
 def test_targets_whose_squares_leave_float64_have_their_shares():

@@ -17,8 +17,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from gdstudy import GradientDescentClassifier, GradientDescentRegressor, Status, load_dataset
+from gdstudy import GradientDescentClassifier, GradientDescentRegressor, Status, load_dataset, min_norm_solution
 from gdstudy.closed_form.leave_one_out import FOLDS, MOST_LEFT_OUT
+from gdstudy.experiment.fit import Recipe, fit_readout
 
 Regressor, Classifier = GradientDescentRegressor, GradientDescentClassifier
 unfinished = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -163,6 +164,70 @@ def test_what_rounding_makes_of_a_combination_is_no_mode(offset, dtype, early):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         assert Regressor(max_steps=10).fit(X, y).certificate_.rank == 3
+
+
+@pytest.mark.parametrize(("N", "P", "rank"), [(40, 39, 20), (31, 30, 16)])
+def test_rows_left_out_are_predicted_by_modes_that_count_in_the_precision_of_the_rows(N, P, rank):
+    """Columns that are combinations of others up to float32's rounding: to the end is X⁺y of all rows but one."""
+    random = np.random.RandomState(1)
+    A = random.randn(N, rank).astype("f4")
+    X = np.hstack([A, A @ random.randn(rank, P - rank).astype("f4")])
+    y = A @ random.randn(rank) + 0.5 * random.randn(N)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        fitted = Regressor(early_stopping="loo", fit_intercept=False, max_steps=1000).fit(X, y)
+    others = [np.arange(N) != i for i in range(N)]
+    exact = np.mean([(y[~some] - X[~some] @ min_norm_solution(X[some], y[some])) ** 2 for some in others])
+    assert fitted.stopping_.errors[-1] == pytest.approx(exact, rel=1e-3)
+
+
+def test_a_frame_has_the_precision_of_its_coarsest_column():
+    random = np.random.RandomState(0)
+    a, b = random.randn(2, 60).astype("f4")
+    y, single = a + random.randn(60), pd.DataFrame({"a": a, "b": b, "c": a + b * np.float32(0.3)})
+    mixed = single.assign(n=random.randint(0, 50, 60))  # which NumPy makes float64 of
+    assert Regressor(max_steps=20_000).fit(mixed, y).certificate_.rank == 3
+    labels = np.where(y > 0, "up", "down")
+    assert Classifier(max_steps=20_000, tolerance=1e-3).fit(mixed, labels).certificate_.rank == 3
+
+
+@unfinished
+@pytest.mark.parametrize(("step_size", "scale"), [("auto", 1e-90), ("auto", 1e80), (1e-3, 2.0**-201), (1e-3, 2.0**160)])
+def test_only_ratios_of_weights_matter_also_in_float32(step_size, scale):
+    X, y, w = rows(30, 3)
+    X, options = X.astype("f4"), {"max_steps": 300, "tolerance": 1e-3}
+    one = Regressor(step_size=step_size, **options).fit(X, y, w)
+    # A number is in units of the weights.
+    step_size = step_size if step_size == "auto" else step_size / scale
+    other = Regressor(step_size=step_size, **options).fit(X, y, scale * w)
+    np.testing.assert_allclose(other.coef_, one.coef_, rtol=1e-5)
+    assert other.n_iter_ == one.n_iter_
+    sigma, scaled = (fit.certificate_.singular_values for fit in (one, other))
+    np.testing.assert_allclose(scaled, np.sqrt(scale) * sigma, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "said"),
+    [
+        (1e45, {}, "y: as they are trained on, its values are of the order of .*, which float32 cannot hold"),
+        (1e-50, {}, "which float32 cannot hold"),
+        (1e18, {"optimizer": "adam", "step_size": 0.1}, "optimizer='adam' squares gradients"),
+    ],
+)
+def test_what_float32_cannot_hold_is_said(size, options, said):
+    X, y, _ = rows(30, 3)
+    with pytest.raises(ValueError, match=said):
+        Regressor(**options).fit(X.astype("f4"), size * y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        assert Regressor(**options).fit(X, size * y).coef_.any()
+
+
+def test_weights_of_zero_leave_nothing_to_fit():
+    X, y, _ = rows(30, 3)
+    recipe = Recipe("auto", 10, 1e-3, "gd", 0.0, None)
+    with pytest.raises(ValueError, match="sample_weight is 0 in all rows"):
+        fit_readout(X, y[:, None], np.zeros(30), True, recipe)
 
 
 def test_of_a_constant_there_is_nothing_to_learn():

@@ -5,10 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
+from conftest import tiny_study
 
-from gdstudy import load_results, run_study
+from gdstudy import load_results, resume_study, run_study
+from gdstudy.report import write_report
 from gdstudy.runs import main
 from gdstudy.study.config import Study
+from gdstudy.sweep.folder import PART
 from gdstudy.sweep.lock import gate, hold
 from gdstudy.views.summary import select
 
@@ -107,3 +110,25 @@ def test_what_lies_deeper_than_runs_do_is_not_looked_into(folder, capsys):
         deep = deep / "x"
     deep.mkdir(parents=True)
     assert "finished" in said(folder, capsys)
+
+
+def test_a_run_that_grew_and_was_not_shown_since_is_not_finished(tmp_path, capsys, monkeypatch):
+    """Its figures and page are of fewer batches; whoever asks for the page has them drawn anew."""
+    run = run_study(tiny_study(), tmp_path / "runs" / "tiny")
+    before = {path.name: path.read_bytes() for path in (run / "figures").glob("*.png")}
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("gdstudy.showing.show", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            resume_study(run, grow={"seeds": 6})
+    assert "computed, not shown yet; go on with: gdstudy resume" in said(tmp_path, capsys)
+    write_report(run)
+    assert {path.name: path.read_bytes() for path in (run / "figures").glob("*.png")} != before
+
+
+def test_what_a_killed_start_left_is_no_run(folder, capsys):
+    shutil.copytree(folder / "small" / "a", folder / f".new.0123456789abcdef{PART}")
+    assert PART not in said(folder, capsys)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,9 +12,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from conftest import without_figures
+from conftest import tiny_study, without_figures
 
-from gdstudy import load_curves, load_results
+from gdstudy import load_curves, load_results, run_study
+from gdstudy.__main__ import main as gdstudy
+from gdstudy.figures import redraw
+from gdstudy.study.ending import Deadline
 from gdstudy.study.parser import as_yaml, find_config, read_study
 from gdstudy.train import main
 
@@ -84,11 +88,11 @@ def test_a_step_size_that_no_step_can_take_is_one_line(data, size, said, tmp_pat
         ([*ADAMW, "--gd.optimizer_options.foreach=1"], "gd.optimizer_options: adamw has no 'foreach'"),
         (
             [*ADAMW, "--gd.optimizer_options", "{momentum: 0.9}"],
-            "gd.optimizer_options: adamw has no 'momentum'; it has betas, eps, weight_decay",
+            "gd.optimizer_options: adamw has no 'momentum'; it has eps, weight_decay",
         ),
         (
             ["--config", "small.yaml", "--trainings.a", "{optimizer: adam, step_size: 1, optimizer_options: {b: 1}}"],
-            "trainings.a.optimizer_options: adam has no 'b'; it has betas, eps, weight_decay",
+            "trainings.a.optimizer_options: adam has no 'b'; it has eps, weight_decay",
         ),
         ([*ADAMW, "--gd.optimizer_options", "{eps: many}"], "gd.optimizer_options: 'many' is no number"),
         (["--config", "hidden.yaml", "--gd.schedule", "linear"], "gd.schedule"),
@@ -251,3 +255,38 @@ def test_a_run_cut_off_resumes_to_the_same_values(how, tmp_path, monkeypatch):
     assert main(["--resume", "cut", "--quiet"]) == 0
     for load in (load_results, load_curves):
         pd.testing.assert_frame_equal(load("cut"), load("whole"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "linear.yaml", "--shard", "1/3", "--dry_run"], "--dry_run says what the whole study takes; leave"),
+        (["train", "linear.yaml", "--shard", "9/3", "--print_config"], "9/3"),
+        (["resume", "--quiet", "run"], "resume: name the run's folder first: gdstudy resume RUN_DIR --quiet"),
+        (["extend", "--seeds", "5", "run"], "extend: name the run's folder first"),
+        (["resume", "one", "two"], "unexpected 'two'"),
+    ],
+)
+def test_words_that_nothing_can_be_made_of_are_one_line(arguments, said, tmp_path, capsys):
+    before = sorted(tmp_path.iterdir())
+    assert gdstudy(arguments) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_command_that_goes_on_can_be_copied_whatever_the_folder_is_called():
+    with pytest.raises(KeyboardInterrupt, match=r"--resume 'my run; \$1'$"):
+        run_study(tiny_study(), "my run; $1", deadline=Deadline(0.0))
+
+
+def test_a_quiet_run_draws_no_bar_on_a_terminal(tiny, tmp_path, monkeypatch, capsys):
+    run = shutil.copytree(tiny, tmp_path / "run")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    shown = {}
+    for quiet in (True, False):
+        redraw(run, quiet=quiet)
+        shown[quiet] = capsys.readouterr().err
+    assert shown[True] == ""
+    assert "drawing figures" in shown[False]  # control

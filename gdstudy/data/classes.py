@@ -9,6 +9,8 @@ import numpy as np
 
 # More different texts or numbers than these are names, dates or measurements, and no classes.
 MOST_CLASSES = 1000
+# Whole numbers with so many different values at most, and ten rows each on average, are classes.
+_MOST_CLASSES, _ROWS_A_CLASS = 20, 10
 
 
 def one_hot(
@@ -55,3 +57,36 @@ def are_whole(values: np.ndarray) -> bool:
 def are_one_hot(Y: np.ndarray) -> bool:
     """Each row of Y (n, k) is one 1 among zeros."""
     return bool(Y.shape[1] > 1 and np.isin(Y, (0, 1)).all() and (Y.sum(1) == 1).all())
+
+
+def targets_of(name: str, y: Any, classes: bool | None, known: tuple[str, ...] = ()) -> tuple[Any, tuple[str, ...]]:
+    """y as numbers, and the names of its classes, () where it holds none.
+
+    Texts are classes, and whole numbers of few values; classes: whether they are, if that is known. known: those that
+    there are already. ValueError, beginning with the name, for masked entries, and for what cannot be classes.
+    """
+    if np.ma.is_masked(y):
+        raise ValueError(f"{name} has {int(np.ma.count_masked(y))} masked entries; leave their rows out")
+    if hasattr(y, "detach"):
+        values = (y.float() if str(y.dtype) == "torch.bfloat16" else y).numpy(force=True)  # NumPy has no such type
+    else:
+        values = np.asarray(y)
+    if classes is False or not values.ndim or values.size != len(values):
+        return y, ()
+    labels = values.ravel()
+    of_texts = values.dtype.kind == "O" and any(isinstance(label, str | bool | np.bool_) for label in labels)
+    texts = values.dtype.kind in "USb" or of_texts
+    most = min(_MOST_CLASSES, len(labels) // _ROWS_A_CLASS)
+    few = values.dtype.kind in "iu" and 2 <= len(np.unique(labels)) <= most
+    if not (classes or known or texts or few):
+        return y, ()
+    if count := lacking(labels):
+        raise ValueError(f"{name} lacks the class of {count} rows; leave them out")
+    if classes and not texts and values.dtype.kind == "f" and not are_whole(values):
+        raise ValueError(f"{name} must be texts or whole numbers for classes=True")
+    if not known and len(labels) and (labels == labels[0]).all():  # which the verdict says
+        known = (word_of(labels[0]),)
+    try:
+        return one_hot(labels, known or None)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}; classes=False takes numbers as they are") from None

@@ -46,8 +46,8 @@ def choose_step(
     their weights together: a row is not left out where its copy stays. The closed form chooses t, it trains nothing.
 
     X: (N, P), Y: (N, k), weights: (N,) above 0, center, step_size, momentum, eps: as in `gd_left_out`. stable: whether
-    the step size is. If not, the end errs without bound, and is chosen all the same: the left-out problems grow more slowly
-    than that of all rows, and say nothing of it, so that descent is to be seen to diverge.
+    the step size is. If not, the end errs without bound, and is chosen all the same: the left-out problems grow more
+    slowly than that of all rows, and say nothing of it, so that descent is to be seen to diverge.
     """
     eps = torch.finfo(X.dtype).eps if eps is None else eps  # before X stands beside Y in float64
     table, which = np.unique(torch.cat([X, Y], 1).numpy(), axis=0, return_inverse=True)

@@ -11,14 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gdstudy.closed_form.certificate import left_to_learn, slowest_mode
-from gdstudy.closed_form.iterates import steps_to_gradient
+from gdstudy.experiment.certified import Certificate, certified
 from gdstudy.experiment.early_stopping import Stopping, choose_step
 from gdstudy.linalg.arrays import check_momentum, whole_number
 from gdstudy.linalg.frame import centred
-from gdstudy.linalg.metrics import frobenius, norm, relative_distance, row_space_leak
+from gdstudy.linalg.metrics import norm
 from gdstudy.linalg.regression import Regression
-from gdstudy.linalg.spectrum import Spectrum, spectrum
+from gdstudy.linalg.spectrum import spectrum
 from gdstudy.linalg.units import exponent, times_power_of_two
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.status import Status
@@ -80,46 +79,6 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Certificate:
-    """What training left undone, beside X⁺y: of the rows as they were trained on, centred and times the root of their
-    weights.
-
-    gradient_norm: ‖∇L‖ over the largest it had; tolerance: what that was to be at most.
-    distance: ‖W − X⁺y‖/‖X⁺y‖; row_space_leak: ‖(I − X⁺X)W‖/‖W‖, which descent from zero never raises above rounding.
-    steps_to_tolerance: how many more steps until gradient_norm is at most tolerance, exact up to rounding for
-    descent without momentum and NaN for others; infinite where the step size is unstable.
-    rank; singular_values: (R,) σ_r in units of X; remaining: (R,) |v_r·(W − X⁺y)|, 0 for modes that count as zero.
-    slowest_singular_value: the smallest σ_r whose |v_r·(W − X⁺y)| is above tolerance·‖X⁺y‖, and slowest_error_share its
-    share of ‖W − X⁺y‖² in the row space; both NaN if there is none.
-    """
-
-    steps: int
-    status: Status
-    gradient_norm: float
-    tolerance: float
-    distance: float
-    row_space_leak: float
-    steps_to_tolerance: float
-    rank: int
-    singular_values: np.ndarray
-    remaining: np.ndarray
-    slowest_singular_value: float
-    slowest_error_share: float
-
-    def __str__(self) -> str:
-        text = (
-            f"{self.status} after {self.steps:,} steps: the gradient is {self.gradient_norm:.1e} of its largest "
-            f"(tolerance {self.tolerance:.1e}), ‖W − X⁺y‖/‖X⁺y‖ is {self.distance:.2g}"
-        )
-        if 0 < self.steps_to_tolerance < np.inf:
-            text += f", and {self.steps_to_tolerance:,.0f} more steps would bring the gradient to the tolerance"
-        if self.slowest_error_share > 0.5:
-            share, kappa = self.slowest_error_share, self.singular_values[0] / self.slowest_singular_value
-            text += f"; {share:.0%} of what is left lies in the mode σ₁/σ = {kappa:.3g}"
-        return text
-
-
-@dataclass(frozen=True)
 class Fit:
     """A readout that was trained. steps: (T,) checkpoints, the last its end; path: (T, P, k) W at each; intercepts:
     (T, k) b; stopping: what the step was chosen from, if it was."""
@@ -153,24 +112,13 @@ def fit_readout(
     """
     dtype = torch.from_numpy(X[:0].copy()).dtype
     eps = max(torch.finfo(dtype).eps, eps or 0.0)
-    counted = weights > 0
-    if not counted.any():
-        raise ValueError("sample_weight is 0 in all rows, which leaves nothing to fit")
-    given, y, w = (torch.from_numpy(values[counted].astype(np.float64)) for values in (X, Y, weights))
-    x, x_mean, y_mean = given, given.new_zeros(given.shape[1]), y.new_zeros(y.shape[1])
-    if intercept:
-        (x, x_mean), (y, y_mean) = centred(x, w), centred(y, w)
-    # Only ratios of weights matter, and the size of a step beside them.
-    unit = _unit_of(w) if recipe.plain else torch.zeros((), dtype=torch.int64)
-    w = times_power_of_two(w, -2 * unit)
-    root = w.sqrt().unsqueeze(-1)
-    rows, targets = (_held(name, root * values, dtype) for name, values in (("X", x), ("y", y)))
-    problem = Regression.of(rows, targets)
-    spec = spectrum(problem.X, eps=eps, rows=times_power_of_two(root * given, -problem.x_unit))
+    rows = _Rows.of(X, Y, weights, intercept, recipe.plain, dtype)
+    problem = Regression.of(rows.X, rows.Y)
+    spec = spectrum(problem.X, eps=eps, rows=times_power_of_two(rows.root * rows.given, -problem.x_unit))
     if recipe.step_size == "auto":
         eta = 1 / torch.where(spec.s[0] > 0, spec.s[0], 1).square()
     else:
-        step_size = times_power_of_two(torch.tensor(float(recipe.step_size), dtype=torch.float64), 2 * unit)
+        step_size = times_power_of_two(torch.tensor(float(recipe.step_size), dtype=torch.float64), 2 * rows.unit)
         recipe = replace(recipe, step_size=float(step_size))
         eta = times_power_of_two(step_size, 2 * problem.x_unit)
 
@@ -178,29 +126,74 @@ def fit_readout(
     if recipe.early_stopping:
         if W0 is not None:
             raise ValueError("early_stopping='loo' starts from zero: a warm start has seen the rows that are left out")
-        without_units = times_power_of_two(given, -problem.x_unit).to(dtype), times_power_of_two(y, -problem.y_unit)
         stable = bool(eta * spec.s[0].square() < 2 * (1 + recipe.momentum))
-        stopping = choose_step(*without_units, w, intercept, float(eta), recipe.momentum, most, stable, eps)
-        with np.errstate(over="ignore"):  # of a step size that is not stable
-            stopping = replace(stopping, errors=np.ldexp(stopping.errors, 2 * int(problem.y_unit)))
+        stopping = _stopping(rows, problem, intercept, float(eta), recipe, stable, eps)
         if np.isfinite(stopping.best):  # as many steps, unless the gradient is nothing but rounding before
             most, tolerance = int(stopping.best), 0.0
     start = None if W0 is None else torch.from_numpy(W0).to(dtype)
-    states = list(_states(rows, targets, start, recipe, log_spaced(most, _PER_DECADE), tolerance))
+    states = list(_states(rows.X, rows.Y, start, recipe, log_spaced(most, _PER_DECADE), tolerance))
 
     last = states[-1]
     if last.status == Status.MAX_STEPS and stopping is not None and np.isfinite(stopping.best):
         last = replace(last, status=Status.STOPPED_EARLY)
     tolerance = check_tolerance(recipe.tolerance, dtype)
     known = eta if recipe.plain and not recipe.momentum else None
-    certificate = _certificate(problem, spec, start, known, last, tolerance)
-    sigma = times_power_of_two(torch.from_numpy(certificate.singular_values), unit).numpy()
-    slowest = float(times_power_of_two(torch.tensor(certificate.slowest_singular_value, dtype=torch.float64), unit))
-    certificate = replace(certificate, singular_values=sigma, slowest_singular_value=slowest)
+    certificate = certified(problem, spec, start, known, last, tolerance, rows.unit)
     W = torch.stack([state.W for state in states])
-    path, intercepts = W.numpy(), (y_mean - x_mean @ W.to(torch.float64)).to(dtype).numpy()
+    path, intercepts = W.numpy(), (rows.y_mean - rows.x_mean @ W.to(torch.float64)).to(dtype).numpy()
     steps = np.array([int(state.steps) for state in states])
     return Fit(steps, path, intercepts, certificate, stopping)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows that count, as they are trained on.
+
+    X: (N, P), Y: (N, k), in the dtype of training: minus their means and times the root of their weights, (N, 1).
+    given: X as it was, centred_Y: Y minus its means, x_mean, y_mean: these, all in float64. unit: e, where weights
+    (N,) are w·4⁻ᵉ.
+    """
+
+    X: Tensor
+    Y: Tensor
+    given: Tensor
+    centred_Y: Tensor
+    x_mean: Tensor
+    y_mean: Tensor
+    weights: Tensor
+    unit: Tensor
+
+    @property
+    def root(self) -> Tensor:
+        return self.weights.sqrt().unsqueeze(-1)
+
+    @classmethod
+    def of(
+        cls, X: np.ndarray, Y: np.ndarray, weights: np.ndarray, intercept: bool, plain: bool, dtype: torch.dtype
+    ) -> _Rows:
+        """plain: whether descent is, to which only ratios of weights matter, and the size of a step beside them."""
+        counted = weights > 0
+        if not counted.any():
+            raise ValueError("sample_weight is 0 in all rows, which leaves nothing to fit")
+        given, y, w = (torch.from_numpy(values[counted].astype(np.float64)) for values in (X, Y, weights))
+        x, x_mean, y_mean = given, given.new_zeros(given.shape[1]), y.new_zeros(y.shape[1])
+        if intercept:
+            (x, x_mean), (y, y_mean) = centred(x, w), centred(y, w)
+        unit = _unit_of(w) if plain else torch.zeros((), dtype=torch.int64)
+        w = times_power_of_two(w, -2 * unit)
+        root = w.sqrt().unsqueeze(-1)
+        return cls(_held("X", root * x, dtype), _held("y", root * y, dtype), given, y, x_mean, y_mean, w, unit)
+
+
+def _stopping(
+    rows: _Rows, problem: Regression, intercept: bool, eta: float, recipe: Recipe, stable: bool, eps: float
+) -> Stopping:
+    """What the step is chosen from. problem: of the rows; eta: η, without units."""
+    X = times_power_of_two(rows.given, -problem.x_unit).to(rows.X.dtype)
+    Y, most = times_power_of_two(rows.centred_Y, -problem.y_unit), int(recipe.max_steps)
+    found = choose_step(X, Y, rows.weights, intercept, eta, recipe.momentum, most, stable, eps)
+    with np.errstate(over="ignore"):  # of a step size that is not stable
+        return replace(found, errors=np.ldexp(found.errors, 2 * int(problem.y_unit)))
 
 
 def _unit_of(weights: Tensor) -> Tensor:
@@ -211,6 +204,8 @@ def _unit_of(weights: Tensor) -> Tensor:
 def _held(name: str, values: Tensor, dtype: torch.dtype) -> Tensor:
     """Rows (N, m) in the dtype that trains. ValueError where it cannot hold their size."""
     limits, largest = torch.finfo(dtype), float(values.abs().max())
+    if dtype == torch.float64:  # whose units are taken out
+        return values
     if largest > limits.max or 0 < largest < limits.tiny / limits.eps:
         raise ValueError(
             f"{name}: as they are trained on, its values are of the order of {largest:.0e}, which {str(dtype)[6:]} "
@@ -237,36 +232,3 @@ def _states(
         )
     for state in descend(engine, checkpoints, tolerance, None, reference.to(X.dtype)):
         yield replace(state, W=state.W[0], status=Status(int(state.status)))
-
-
-def _certificate(
-    problem: Regression, spec: Spectrum, W0: Tensor | None, step_size: Tensor | None, last: State, tolerance: float
-) -> Certificate:
-    """Of the last state of a training. step_size: η without units, where it says how fast modes are learnt.
-    tolerance: what was asked for."""
-    unit = problem.y_unit - problem.x_unit
-    limit = spec.solve(problem.Y)
-    W = times_power_of_two(last.W.to(torch.float64), -unit)
-    remaining = left_to_learn(spec, W[None], limit[None])
-    slowest, share = slowest_mode(spec.s[None], remaining, tolerance * frobenius(limit)[None])
-    more = torch.tensor([torch.nan])
-    if step_size is not None:
-        largest = frobenius(problem.X.mT @ problem.Y)
-        if W0 is not None:
-            start = times_power_of_two(W0.to(torch.float64), -unit)
-            largest = torch.maximum(largest, frobenius(problem.X.mT @ (problem.Y - problem.X @ start)))
-        more = steps_to_gradient(spec.s[None], step_size[None], remaining, tolerance * largest[None])
-    return Certificate(
-        steps=int(last.steps),
-        status=Status(last.status),
-        gradient_norm=float(last.gradient_norm),
-        tolerance=tolerance,
-        distance=float(relative_distance(W, limit)),
-        row_space_leak=float(row_space_leak(W, spec.Vt, spec.nonzero)),
-        steps_to_tolerance=float(more[0]),
-        rank=int(spec.rank),
-        singular_values=times_power_of_two(spec.s, problem.x_unit).numpy(),
-        remaining=times_power_of_two(remaining[0], unit).numpy(),
-        slowest_singular_value=float(times_power_of_two(slowest[0], problem.x_unit)),
-        slowest_error_share=float(share[0]),
-    )

@@ -6,7 +6,7 @@ import copy
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -68,10 +68,16 @@ _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.v
 _Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(node.value))
 
 
-def _load(text: str) -> Any:
+class _OfTexts(_Loader):
+    """All that stands there is a text: 000 is no number."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
+
+
+def _load(text: str, kind: type[_Loader] = _Loader) -> Any:
     """What plain YAML says. yaml.YAMLError for anything else."""
     try:
-        loader = _Loader(text)
+        loader = kind(text)
         try:
             return loader.get_single_data()
         finally:
@@ -197,9 +203,7 @@ def read_option(key: str, text: str) -> Any:
     if len(text) == 1 and not text.isalnum() and text != "~":
         return text
     try:
-        if key.endswith(".missing_values"):  # 000 is no number
-            return yaml.load(text, yaml.BaseLoader)
-        return _load(text)
+        return _load(text, _OfTexts if key.endswith(".missing_values") else _Loader)
     except yaml.YAMLError as error:
         problem = getattr(error, "problem", None) or "no text"
         raise StudyError(f"{key}: {shown(text)} is not valid YAML: {problem}") from None

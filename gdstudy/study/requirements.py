@@ -107,11 +107,6 @@ def _of_useless_keys(study: Study) -> Iterator[str]:
     if any(study.input_noise) and blind:
         others = listed(model.name for model in MODELS.values() if model.sees_noise)
         yield f"input_noise={study.input_noise} has no effect on {blind[0].name}; it is for {others}"
-    if study.executor.workers.value and study.executor.kind == "in_process":
-        yield (
-            f"executor.workers={study.executor.workers} has no effect with executor.kind=in_process; take "
-            "executor.kind=processes"
-        )
 
 
 def _of_ablations(study: Study) -> Iterator[str]:

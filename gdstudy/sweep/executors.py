@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
-import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
-from threading import Thread
+from concurrent.futures import CancelledError, Executor, Future
+from contextlib import contextmanager
 from typing import Any
 
 from gdstudy.experiment.plan import Batch
@@ -21,20 +15,9 @@ from gdstudy.study.config import Study
 from gdstudy.study.console import one_line, typed
 from gdstudy.study.errors import StudyError
 from gdstudy.sweep.machine import n_cores
+from gdstudy.sweep.pool import Pool
+from gdstudy.sweep.processes import gpus_here, processes
 from gdstudy.sweep.worker import Done, Job, compute_apart
-
-Task = Callable[[Sequence[Batch]], "Future[list[Done]]"]
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Workers that take tasks. submit: hands some batches to a worker; workers: how many there are just now; died: what
-    a task raises whose worker died; shared: so does a task that only waited for the same worker."""
-
-    submit: Task
-    workers: Callable[[], int]
-    died: tuple[type[BaseException], ...] = (BrokenExecutor,)
-    shared: bool = False
 
 
 @contextmanager
@@ -47,7 +30,7 @@ def pool_of(study: Study, job: Job, executor: Executor | None = None) -> Iterato
     if executor is not None:
         yield _of(executor, job)
     elif asked.kind == "processes":
-        with _processes(asked.workers.value or default_workers(study), study.device, job) as pool:
+        with processes(asked.workers.value or default_workers(study), study.device, job) as pool:
             yield pool
     elif asked.kind == "dask":
         with _dask(asked, study, job) as pool:
@@ -64,140 +47,7 @@ def _of(executor: Executor, job: Job) -> Pool:
 
 def default_workers(study: Study) -> int:
     """One a core, or one a GPU."""
-    return n_cores() if study.device == "cpu" else max(1, len(_gpus()))
-
-
-def _gpus() -> list[str]:
-    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
-    import torch
-
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return named.split(",") if named else [str(k) for k in range(torch.cuda.device_count())]
-
-
-# Processes of this machine
-
-
-_STARTED = 60.0  # seconds in which a process has started
-_held: list[Job] = []  # of a process that works for one run
-
-
-def _begin(parent: Connection, gpu: str | None) -> None:
-    """A new process, which is sent its job: Ctrl-C is its parent's, and it leaves with its parent however that ends."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
-    with suppress(AttributeError):  # where there are no such masks
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
-    if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-    try:
-        _held[:] = [parent.recv()]
-    except (EOFError, OSError):
-        os._exit(1)
-    Thread(target=_leave_with, args=(parent,), daemon=True).start()
-
-
-def _leave_with(parent: Connection) -> None:
-    with suppress(EOFError, OSError):
-        parent.recv_bytes()
-    os._exit(1)
-
-
-def _send(pipe: Connection, job: Job) -> None:
-    with suppress(OSError):  # it is gone, as its task says
-        pipe.send(job)
-
-
-def _work(batches: Sequence[Batch]) -> list[Done]:
-    return compute_apart(_held[0], batches)
-
-
-_SIGNALS = {signal.SIGINT, signal.SIGTERM}
-
-
-@dataclass
-class _Process:
-    """One process, and the end of a pipe that it watches; `task`: what it does or did last."""
-
-    gpu: str | None
-    pool: ProcessPoolExecutor | None = None
-    pipe: Connection | None = None
-    sender: Thread | None = None
-    task: Future[list[Done]] | None = None
-
-    @property
-    def idle(self) -> bool:
-        return self.task is None or self.task.done()
-
-    def begin(self, job: Job, batches: Sequence[Batch]) -> None:
-        """Start the process with its first task.
-
-        The job is sent to it: given with its other arguments, it would be written to a pipe whose other end this
-        process has as well, and wait for ever where the process dies as it starts.
-        """
-        there, self.pipe = multiprocessing.Pipe(duplex=False)
-        self.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (there, self.gpu))
-        self.task = self.pool.submit(_work, batches)
-        there.close()
-        self.sender = Thread(target=_send, args=(self.pipe, job), daemon=True)
-        self.sender.start()
-
-    def end(self) -> None:
-        if self.pipe is not None:
-            if self.sender is not None:
-                self.sender.join(_STARTED)  # what is being written to is not to be closed
-            self.pipe.close()
-        if self.pool is not None:
-            # One that has nothing to do is gone at once. Its pool's thread is not to run into Python's own end, where
-            # each may close what the other writes to.
-            self.pool.shutdown(wait=self.idle, cancel_futures=True)
-        self.pool = self.pipe = None
-
-
-@dataclass
-class _Processes:
-    """Processes of one task each at a time: one that dies fails its own task alone, and another takes its place."""
-
-    job: Job
-    workers: list[_Process] = field(default_factory=list)
-
-    def submit(self, batches: Sequence[Batch]) -> Future[list[Done]]:
-        worker = next(worker for worker in self.workers if worker.idle)
-        with _no_signals():  # what is sent to all processes of a terminal is for this one
-            try:
-                if worker.pool is None:
-                    worker.begin(self.job, batches)
-                else:
-                    worker.task = worker.pool.submit(_work, batches)
-            except BrokenExecutor:  # it died at its last task, or since
-                worker.end()
-                worker.begin(self.job, batches)
-        assert worker.task is not None
-        return worker.task
-
-
-@contextmanager
-def _no_signals() -> Iterator[None]:
-    """Signals wait meanwhile; processes that are started in it never get them."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _processes(workers: int, device: str, job: Job) -> Iterator[Pool]:
-    gpus = _gpus() if device == "cuda" else []
-    processes = _Processes(job, [_Process(gpus[k % len(gpus)] if gpus else None) for k in range(workers)])
-    try:
-        yield Pool(processes.submit, lambda: workers)
-    finally:
-        for worker in processes.workers:
-            worker.end()
+    return n_cores() if study.device == "cpu" else max(1, len(gpus_here()))
 
 
 # Dask

@@ -111,8 +111,9 @@ def _check_fits(runs: Sequence[_Run], batches: Sequence[Batch]) -> None:
     for run in runs:
         if run.batches.keys() - known:
             raise StudyError(
-                f"{run.folder} does not fit the others: seeds and sizes must be the same, and come by the same "
-                f"extensions, or differ in one of {', '.join(GROWS)} and have none of that in common"
+                f"{run.folder} does not fit the others: seeds and sizes must be the same, or differ in one of "
+                f"{', '.join(GROWS)} and have none of that in common; one that was extended is divided otherwise "
+                "than one that had it all at once"
             )
 
 

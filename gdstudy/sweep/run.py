@@ -23,8 +23,9 @@ from gdstudy.study.ending import NEVER, Deadline
 from gdstudy.study.entries import code
 from gdstudy.study.errors import StudyError, Unfinished
 from gdstudy.sweep.disk import said_of_size
-from gdstudy.sweep.executors import Pool, pool_of
+from gdstudy.sweep.executors import pool_of
 from gdstudy.sweep.folder import SUMMARY
+from gdstudy.sweep.pool import Pool
 from gdstudy.sweep.progress import Observer, Progress
 from gdstudy.sweep.store import Store
 from gdstudy.sweep.tasks import Tasks

@@ -69,7 +69,7 @@ def compute(job: Job, batch: Batch, monitor: Monitor | None = None) -> Done:
     return Done(batch, seconds, encoded(batch, records, {**job.facts, "seconds": f"{seconds:.3f}"}))
 
 
-def compute_apart(job: Job, batches: Sequence[Batch]) -> list[Done]:
+def compute_apart(job: Job, batches: Sequence[Batch], monitor: Monitor | None = None) -> list[Done]:
     """Compute batches in a worker, on one thread, and store them where the run's folder is seen from here.
 
     StudyError where another version of gdstudy is installed here than where the run was begun, or of llvmlite, which
@@ -86,7 +86,7 @@ def compute_apart(job: Job, batches: Sequence[Batch]) -> list[Done]:
     study = replace(job.study, threads=Threads("1"))
     job = replace(job, study=study, facts={**job.facts, **here})
     with threadpool_limits(1):
-        return [_stored(job, compute(job, batch)) for batch in batches]
+        return [_stored(job, compute(job, batch, monitor)) for batch in batches]
 
 
 def _under_way(job: Job, batch: Batch) -> Partial:

@@ -95,6 +95,15 @@ def test_too_little_memory_is_said_before_anything_is_written():
     assert check_memory(small_study(), 10**9) == plan(small_study())
 
 
+def test_workers_share_the_memory_but_no_more_of_them_than_there_are_batches():
+    batches = plan(small_study())
+    free = 2 * max(bytes_of(small_study(), batch) for batch in batches)
+    with pytest.raises(StudyError, match=rf"for each of {len(batches)} workers; lower executor.workers, or lower mem"):
+        check_memory(small_study(), free, workers=10**6)
+    assert check_memory(small_study(), len(batches) * free, workers=10**6) == batches
+    assert len(batches) > 2
+
+
 MEASURED = """
 import json, re, sys
 import numpy as np

@@ -315,6 +315,37 @@ def test_training_targets_that_an_ablation_moved_are_no_test_targets():
     assert (alone["train_mse"] > 1.5 * plain["train_mse"]).all()
 
 
+def combinations(dtype, offset=0.0):
+    """Six columns and four that are combinations of them up to rounding; y of the six."""
+    random = np.random.RandomState(0)
+    A = random.randn(200, 6) + offset * random.rand(6)
+    A = A.astype(dtype)
+    X = np.hstack([A, A @ random.randint(-2, 3, (6, 4)).astype(dtype)])
+    return X, (A - A.mean(0)) @ random.randn(6) + 0.5 * random.randn(200)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "offset", "how", "intercept"),
+    [("f4", 0, "none", False), ("f8", 1e7, "center", False), ("f8", 1e7, "center", True), ("f4", 0, "none", True)],
+)
+def test_the_best_readout_and_ridge_know_what_rounding_is_no_mode(dtype, offset, how, intercept, tmp_path, monkeypatch):
+    """β* has the modes that X⁺Y has, so that what it can learn is learnt; and least ridge is near X⁺Y."""
+    without_views(monkeypatch)
+    X, y = combinations(dtype, offset)
+    asked = {
+        **{"n_train": [50], "seeds": 3, "preprocess": how, "intercept": intercept},
+        **{"estimators": ["min_norm", "ridge", "ridge_loo"], "ridge": {"levels": [1e-4], "relative": True}},
+        "ablations": {"no_residuals": True},
+    }
+    found = load_results(run_study(asked, tmp_path / "run", datasets=[Dataset(X, y, name="own")]))
+    assert set(found["rank"]) == {6 + intercept}
+    learnable = found[(found["ablation"] == "no_residuals") & (found["estimator"] == "min_norm")]
+    assert (learnable["train_mse"] < 1e-10 * y.var()).all()
+    plain = found[found["ablation"] == "none"].set_index("estimator")
+    assert (plain.loc["ridge", "distance"] < 1e-3).all()
+    assert (plain["weight_norm"] < 100).all()
+
+
 @pytest.mark.parametrize(
     ("dtype", "how", "offset", "rank"),
     [

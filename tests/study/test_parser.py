@@ -18,7 +18,7 @@ from gdstudy.study.groups import GROUPS
 from gdstudy.study.options import StudyParser
 from gdstudy.study.parser import as_yaml, find_config, read_option, read_study, read_yaml, study_of
 from gdstudy.study.seeds import Seeds
-from gdstudy.study.values import Columns, Levels, Memory, Sizes, StepSize, Ternary, Threads
+from gdstudy.study.values import Columns, Levels, Memory, Sizes, StepSize, Ternary, Texts, Threads
 
 MEGABYTES, SECONDS = 500, 2
 HUGE, DEEP = "9" * 5000, "[" * 30_000
@@ -54,6 +54,7 @@ WRONG = {
     Levels: ["", "many", "[true]", "[-1]", "{a: 1}", "[[1]]", "[.nan]", "[~]", f"[{HUGE}]", "true"],
     StepSize: ["", "big", "0", "-1", "true", "[1]", "{a: 1}", ".inf"],
     Columns: ["", "true", "{a: 1}", "2.5", "[[1]]", "[~]", f"[{'x' * 2000}]"],
+    Texts: ["", "true", "{a: 1}", "[[1]]", "[~]", f"[{'x' * 2000}]"],
     Ternary: ["", "3", "[true]", "maybe", "{a: 1}"],
     Memory: ["", "0", "many", "10MB", "-2GB", "2 GiB", "true", "[1]", "{a: 1}", "2PB", ".inf", HUGE],
     Threads: ["", "0", "many", "2.5", "true", "[1]", "{a: 1}"],

@@ -5,7 +5,7 @@ import yaml
 
 from gdstudy.study.config import Study
 from gdstudy.study.errors import StudyError
-from gdstudy.study.parser import as_yaml, study_of
+from gdstudy.study.parser import as_yaml, read_option, study_of
 from gdstudy.study.sources import SUFFIXES, File, format_of
 from gdstudy.study.values import Columns, Ternary
 
@@ -77,6 +77,9 @@ def test_single_files_have_keys_of_their_own():
         ({"datasets": ["a.csv"], "files": {"a.csv": {"impute": "mode"}}}, "files.a.csv.impute: 'mode' must be one of"),
         ({"datasets": ["diabetes"], "file": {"target": "y"}}, "file.target=('y',) has no effect"),
         ({"datasets": ["a.csv", "b.csv"], "file": {"name": "c"}}, "file.name='c' cannot name 2 files"),
+        ({"datasets": ["a.csv"], "file": {"missing_values": True}}, "True is no list of texts"),
+        ({"datasets": ["a.csv"], "file": {"missing_values": [["?"]]}}, "is no list of texts"),
+        ({"datasets": ["\u0301.csv"]}, "cannot name a folder of a run"),
         ({"datasets": ["a.csv"], "file": {"sep": ", "}}, "a.csv: sep=', ' must be one character"),
         ({"datasets": ["a.csv"], "file": {"decimal": ",", "thousands": ","}}, "must be one character each"),
         ({"datasets": ["a.csv"], "fingerprints": {"a": {}}}, "fingerprints.a: is not what a run writes there"),
@@ -131,3 +134,25 @@ def test_columns_and_ternaries_are_written_as_people_do():
     assert Columns.parse("a, b") == ("a, b",)
     assert Columns.parse(["a", 3, -1]) == ("a", "3", "-1")
     assert (Ternary.parse(True), Ternary.parse("auto"), Ternary.parse("False")) == ("true", "auto", "false")
+
+
+@pytest.mark.parametrize(
+    ("entry", "name"), [("fu\u0308r.csv", "f\u00fcr"), ("डेटा.csv", "डेटा"), ("für.csv", "für"), ("ท้าย.npz", "ท้าย")]
+)
+def test_names_have_letters_of_any_script_however_their_marks_are_written(entry, name):
+    (source,) = study_of({"datasets": [entry]}).sources
+    assert (source.entry, source.name) == (entry, name)
+
+
+@pytest.mark.parametrize("written", ["\t", "\\t"])
+def test_a_tab_may_be_written_as_one_does(written):
+    (source,) = study_of({"datasets": ["a.csv"], "file": {"sep": written}}).sources
+    assert source.keys.sep == "\t"
+
+
+def test_texts_that_stand_for_a_missing_value_are_kept_as_they_are_written():
+    assert read_option("file.missing_values", "000") == "000"
+    assert read_option("file.missing_values", "['?', -99.9]") == ["?", "-99.9"]
+    study = study_of({"datasets": ["a.csv"], "file": {"missing_values": ["?", -99.9, 7]}})
+    assert study.file.missing_values == ("?", "-99.9", "7")
+    assert study_of(yaml.safe_load(as_yaml(study))) == study

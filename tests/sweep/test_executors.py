@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -23,7 +24,8 @@ from gdstudy.study.groups import Ablations, Executor, Training
 from gdstudy.study.parser import as_yaml
 from gdstudy.study.values import Levels
 from gdstudy.sweep import executors, run, worker
-from gdstudy.sweep.executors import Pool
+from gdstudy.sweep.pool import Pool
+from gdstudy.sweep.processes import processes
 from gdstudy.sweep.store import Store
 from gdstudy.sweep.worker import Job, compute_apart
 from gdstudy.train import main
@@ -42,6 +44,9 @@ def small(**changes):
     }
     return Study(**{**values, **changes})
 
+
+# Of commands that are begun elsewhere.
+HERE = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 AUTOENCODER = {
     "datasets": ["power_law"],
@@ -261,7 +266,7 @@ def test_a_scheduler_that_goes_away_is_one_line_and_what_is_stored_stays(tmp_pat
 
 def test_a_process_that_dies_between_its_tasks_is_replaced(tmp_path):
     job = Job(Study(), {}, {}, tmp_path, (tmp_path / "token", b""))
-    with executors._processes(1, "cpu", job) as pool:
+    with processes(1, "cpu", job) as pool:
         assert pool.submit([]).result(60) == []
         before = psutil.Process().children()
         (worker,) = (child for child in before if "spawn_main" in " ".join(child.cmdline()))
@@ -271,6 +276,31 @@ def test_a_process_that_dies_between_its_tasks_is_replaced(tmp_path):
         with suppress(BrokenExecutor):  # of which the pool may not know yet
             task.result(60)
         assert pool.submit([]).result(60) == []
+
+
+def test_a_process_that_is_asked_to_end_saves_its_batch_and_the_run_ends_in_one_line(tmp_path):
+    """As a run in one process does: at a deadline, or by Ctrl-C, which its workers do not hear."""
+    study = small(seeds=2, gd=Training(steps=10**9, tolerance=1e-300, engine="autograd"), trainings={})
+    study = replace(study, datasets=["diabetes"], ablations=Ablations(), executor=Executor("processes", workers=1))
+    (tmp_path / "long.yaml").write_text(as_yaml(study))
+    asked = ["--config", "long.yaml", "--run_dir", "run", "--quiet"]
+    command = [sys.executable, "-c", "import sys; from gdstudy.train import *; exit_with(main)", *asked]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=HERE) as process:
+        until, worker = time.monotonic() + 120, None
+        while worker is None or sum(worker.cpu_times()[:2]) < 8:  # all is imported, and it trains
+            assert time.monotonic() < until
+            time.sleep(0.1)
+            below = psutil.Process(process.pid).children(recursive=True)
+            worker = next((one for one in below if "spawn_main" in " ".join(one.cmdline())), None)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    assert process.returncode == 130
+    assert (
+        said
+        == "gdstudy.train: interrupted; finished batches are kept. Go on with: python -m gdstudy.train --resume run\n"
+    )
+    assert list((tmp_path / "run/batches").glob("*.partial"))
+    assert not worker.is_running()
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -341,7 +371,7 @@ def test_a_batch_that_kills_its_worker_three_times_is_named_and_all_else_is_kept
         path.unlink()
     script = tmp_path / "poison.py"
     script.write_text(POISON)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
+    environment = {**HERE, "PYTHONPATH": os.pathsep.join([str(tmp_path), HERE["PYTHONPATH"]])}
     asked = ["--executor.kind", kind, "--executor.workers", "2", "--quiet"]
     if kind == "dask":  # its workers import the package alone, so that it is poisoned there
         script.write_text(POISON.replace('if __name__ == "__main__":', "def go():"))

@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from conftest import small_study
 
 from gdstudy.experiment.plan import bytes_of, plan
 from gdstudy.study.groups import GDExact, Training
+from gdstudy.sweep.disk import said_of_size
 from gdstudy.sweep.forecast import forecast
 from gdstudy.sweep.machine import available_memory
 from gdstudy.sweep.run import load_datasets
@@ -95,3 +97,15 @@ def test_what_is_wrong_is_said_as_before_a_run(tmp_path, capsys, monkeypatch):
 def test_the_machine_says_what_memory_is_free():
     found = available_memory()
     assert found is None or found > 10**7
+
+
+def test_a_run_that_goes_on_needs_room_for_what_it_lacks(tmp_path, monkeypatch):
+    study = small_study()
+    batches, free = plan(study), 6 * 10**6
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=free))
+    whole = said_of_size(study, batches * 50, batches * 50, tmp_path)
+    assert "that is hardly enough" in whole
+    rest = said_of_size(study, batches * 50, batches[:1], tmp_path)
+    assert f"stored are {50 * len(batches) - 1}; about 5" in rest
+    assert "more on the disk, where 6 MB are free" in rest
+    assert "enough" not in rest

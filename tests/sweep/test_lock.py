@@ -120,13 +120,14 @@ def test_who_looks_whether_a_run_is_held_keeps_nobody_from_holding_it(run):
     assert lock.writer_of(run) is None
 
 
-def test_of_a_run_whose_locks_are_not_ours_it_is_not_known_who_writes_it(run, monkeypatch):
+@pytest.mark.parametrize("code", [errno.EACCES, errno.EROFS])
+def test_of_a_run_whose_locks_are_not_ours_it_is_not_known_who_writes_it(code, run, monkeypatch):
     lock.hold(run).release()
     held = lock.hold(run, Shard(1, 2))
 
     def not_ours(path, timeout):
         if path.name == "lock":
-            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            raise OSError(code, os.strerror(code), str(path))
         return of_all(path, timeout)
 
     of_all = lock._lock

@@ -1,6 +1,8 @@
 """What is asked of the machine."""
 
 import ctypes
+import re
+import subprocess
 
 import pytest
 
@@ -34,3 +36,17 @@ def test_another_c_library_is_left_as_it_is(library, monkeypatch):
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
     monkeypatch.setattr(ctypes, "CDLL", library)
     assert machine.keep_freed_pages.__wrapped__() is None
+
+
+def test_the_revision_is_that_of_the_package_and_of_no_repository_around_it(tmp_path, monkeypatch):
+    package = tmp_path / "site-packages" / "machine.py"
+    package.parent.mkdir()
+    package.touch()
+    author = ["-c", "user.name=A", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], [*author, "commit", "-q", "--allow-empty", "-m", "My paper"]):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    monkeypatch.setattr(machine, "__file__", str(package))
+    assert machine._revision() == "none"
+    subprocess.run(["git", "-C", str(tmp_path), "add", "."], check=True)
+    subprocess.run(["git", "-C", str(tmp_path), *author, "commit", "-q", "-m", "It is mine"], check=True)
+    assert re.fullmatch("[0-9a-f]{7,}", machine._revision())

@@ -88,6 +88,16 @@ def test_a_line_every_ten_seconds_with_the_time_left_once_it_is_known(lines):
     assert lines[-1].endswith("100%: 400/400 fits, 0:03:20 gone, 0:00:00 left")
 
 
+def test_so_is_a_line_while_workers_are_at_their_batches(lines):
+    study, clock = small(batch_cells=1, estimators=["min_norm"]), Clock()
+    with Progress(study, plan(study), quiet=False, clock=clock) as progress:
+        for _ in range(60):  # it is looked for workers every second
+            clock.now += 1
+            progress.workers(2)
+    assert len(lines) == 6
+    assert lines[-1].startswith("  0%: 0/4 fits, 0:01:00 gone")
+
+
 def test_what_is_not_known_is_a_question_mark(lines):
     study, clock = small(), Clock()
     (batch,) = plan(study)
@@ -145,6 +155,11 @@ def test_on_a_terminal_one_bar_of_eighty_columns(monkeypatch):
     assert max(map(len, shown)) <= 81
     assert "4/4 fits, 0:00:04 gone, 0:00:00 left" in shown[-1]
     assert shown[-1].startswith("100%|")
+    with Progress(study, batches, quiet=False, clock=clock) as progress:  # faster than it is shown
+        for batch in batches:
+            progress.begin(batch)
+            progress.end(batch, 0.01)
+    assert terminal.getvalue().split("\r")[-1].startswith("100%|")
 
 
 @pytest.mark.parametrize(
