@@ -285,7 +285,10 @@ def test_a_process_that_is_asked_to_end_saves_its_batch_and_the_run_ends_in_one_
     (tmp_path / "long.yaml").write_text(as_yaml(study))
     asked = ["--config", "long.yaml", "--run_dir", "run", "--quiet"]
     command = [sys.executable, "-c", "import sys; from gdstudy.train import *; exit_with(main)", *asked]
-    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=HERE) as process:
+    # What a shell starts in its background ignores SIGINT, and so would what is started here.
+    ready = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
+    how = {"cwd": tmp_path, "stderr": subprocess.PIPE, "text": True, "env": HERE, "preexec_fn": ready}
+    with subprocess.Popen(command, **how) as process:
         until, worker = time.monotonic() + 120, None
         while worker is None or sum(worker.cpu_times()[:2]) < 8:  # all is imported, and it trains
             assert time.monotonic() < until
@@ -293,7 +296,7 @@ def test_a_process_that_is_asked_to_end_saves_its_batch_and_the_run_ends_in_one_
             below = psutil.Process(process.pid).children(recursive=True)
             worker = next((one for one in below if "spawn_main" in " ".join(one.cmdline())), None)
         process.send_signal(signal.SIGINT)
-        said = process.stderr.read()
+        _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert (
         said
