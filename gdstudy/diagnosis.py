@@ -138,7 +138,7 @@ def _check_same_columns(X: Any, X_test: Any) -> None:
     ours, theirs = (None if of is None else getattr(of, "columns", None) for of in (X, X_test))
     if ours is not None and theirs is not None and len(ours) == len(theirs):
         for place, (one, other) in enumerate(zip(ours, theirs, strict=True)):
-            if one != other:
+            if str(one) != str(other):  # NaN is a name too
                 raise ValueError(
                     f"X_test: column {place} (from 0) is {str(other)[:60]!r} where that of X is {str(one)[:60]!r}; "
                     "give the columns of X, in their order"

@@ -119,6 +119,8 @@ def fit_readout(
         eta = 1 / torch.where(spec.s[0] > 0, spec.s[0], 1).square()
     else:
         step_size = times_power_of_two(torch.tensor(float(recipe.step_size), dtype=torch.float64), 2 * rows.unit)
+        if not 0 < float(step_size) < np.inf:
+            raise ValueError(f"step_size={recipe.step_size:.3g} is out of reach beside these weights; take 'auto'")
         recipe = replace(recipe, step_size=float(step_size))
         eta = times_power_of_two(step_size, 2 * problem.x_unit)
 
@@ -227,8 +229,8 @@ def _states(
     reference = norm((X.to(torch.float64).mT @ Y.to(torch.float64)).reshape(1, -1))
     if not float(reference) < torch.finfo(X.dtype).max ** 0.5:
         raise ValueError(
-            f"optimizer={recipe.optimizer!r} squares gradients, and at zero theirs is of the order of "
-            f"{float(reference):.0e}, whose square {str(X.dtype)[6:]} cannot hold; give X and y in other units"
+            f"optimizer={recipe.optimizer!r}: the gradient at zero is of the order of {float(reference):.0e}, whose "
+            f"square {str(X.dtype)[6:]} cannot hold; give X and y in other units"
         )
     for state in descend(engine, checkpoints, tolerance, None, reference.to(X.dtype)):
         yield replace(state, W=state.W[0], status=Status(int(state.status)))

@@ -83,11 +83,25 @@ def real_tensor(name: str, value: Any) -> Tensor:
 
 
 def precision_of(values: Any) -> float:
-    """The coarsest machine epsilon among the types of numbers of an array, a tensor or a data frame; whole numbers are
-    exact, and so have that of float64."""
-    types = set(values.dtypes) if hasattr(values, "columns") else [getattr(values, "dtype", None)]
-    names = {str(dtype).removeprefix("torch.").lower() for dtype in types}
-    return max(_EPS.get(name, _EPS["float64"]) for name in names | {"float64"})
+    """The coarsest machine epsilon among the types of numbers of an array, a tensor, a data frame or rows of these;
+    whole numbers are exact, and so have that of float64."""
+    types: set[Any] = set()
+    if hasattr(values, "columns"):
+        types = set(values.dtypes)
+    elif hasattr(values, "dtype"):
+        types = {values.dtype}
+    elif isinstance(values, list | tuple):  # of rows
+        types = {row.dtype for row in values if hasattr(row, "dtype")}
+    names = map(_name_of, types)
+    return max((_EPS[name] for name in names if name in _EPS), default=_EPS["float64"])
+
+
+def _name_of(dtype: Any) -> str:
+    """Of a type of numbers of NumPy, PyTorch or pandas, as NumPy calls it, whatever its order of bytes."""
+    kind = getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype))
+    if isinstance(kind, np.dtype):
+        return kind.newbyteorder("=").name
+    return str(kind).removeprefix("torch.").lower()
 
 
 def check_rtol(rtol: float | None) -> None:

@@ -48,7 +48,17 @@ class _Loader(yaml.SafeLoader):
             if key.value in seen:
                 raise yaml.MarkedYAMLError(None, None, f"the key {shown(key.value)} stands twice", key.start_mark)
             seen.add(key.value)
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value == "missing_values":
+                _keep_numbers_as_written(value)
         return super().construct_mapping(node, deep)
+
+
+def _keep_numbers_as_written(node: Any) -> None:
+    """Those of a list, or one, are texts: 000 is not 0."""
+    for item in node.value if isinstance(node, yaml.SequenceNode) else (node,):
+        if item.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+            item.tag = "tag:yaml.org,2002:str"
 
 
 class _Dumper(yaml.SafeDumper):

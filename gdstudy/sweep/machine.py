@@ -77,6 +77,7 @@ def _revision() -> str:
     try:
         if subprocess.run([*git, "ls-files", "--error-unmatch", here.name], capture_output=True).returncode:
             return "none"
-        return subprocess.run([*git, "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
+        said = subprocess.run([*git, "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip()
+        return said or "none"
     except OSError:
         return "none"

@@ -14,7 +14,7 @@ from threading import Event, Thread
 
 from gdstudy.experiment.plan import Batch
 from gdstudy.experiment.rows import Records
-from gdstudy.study.ending import Ended
+from gdstudy.study.ending import SIGNALS, Ended
 from gdstudy.sweep.pool import Pool
 from gdstudy.sweep.worker import Done, Job, compute_apart
 
@@ -25,15 +25,17 @@ _asked_to_end = Event()  # which it is
 
 
 def _begin(parent: Connection, gpu: str | None) -> None:
-    """A new process, which is sent its job: Ctrl-C is its parent's, and it leaves with its parent however that ends."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN if number == signal.SIGINT else signal.SIG_DFL)
+    """A new process, which is sent its job. What ends a command is its parent's matter, also where all processes of a
+    terminal or a job are told: it leaves with its parent, however that ends."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     with suppress(AttributeError):  # where there are no such masks
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     try:
         _held[:] = [parent.recv()]
+        parent.send_bytes(b"begun")
     except (EOFError, OSError):
         os._exit(1)
     Thread(target=_leave_with, args=(parent,), daemon=True).start()
@@ -93,7 +95,7 @@ class _Process:
         The job is sent to it: given with its other arguments, it would be written to a pipe whose other end this
         process has as well, and wait for ever where the process dies as it starts.
         """
-        there, self.pipe = multiprocessing.Pipe(duplex=False)
+        there, self.pipe = multiprocessing.Pipe()
         self.pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin, (there, self.gpu))
         self.task = self.pool.submit(_work, batches)
         there.close()
@@ -101,14 +103,20 @@ class _Process:
         self.sender.start()
 
     def ask_to_end(self) -> None:
-        if self.pipe is not None and not self.idle:
-            self._let_send()
-            with suppress(OSError):  # it is gone
+        """One that has not begun has nothing to save, and would first come up: it is killed."""
+        if self.pipe is None or self.pool is None or self.idle:
+            return
+        with suppress(OSError):  # it is gone
+            if self.pipe.poll():
                 self.pipe.send_bytes(b"end")
+                return
+        for process in (getattr(self.pool, "_processes", None) or {}).values():
+            process.kill()
 
     def end(self) -> None:
         if self.pipe is not None:
-            self._let_send()
+            if self.sender is not None:
+                self.sender.join(_STARTED)  # what is being written to is not to be closed
             self.pipe.close()
         if self.pool is not None:
             if self.task is not None:
@@ -117,11 +125,6 @@ class _Process:
             # each may close what the other writes to.
             self.pool.shutdown(wait=self.idle, cancel_futures=True)
         self.pool = self.pipe = None
-
-    def _let_send(self) -> None:
-        """What is being written to is neither to be closed nor written to."""
-        if self.sender is not None:
-            self.sender.join(_STARTED)
 
 
 @dataclass

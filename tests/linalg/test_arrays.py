@@ -1,11 +1,12 @@
 """What numerical functions accept: any real numbers, in any memory layout, under their own name."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from gdstudy import min_norm_solution
-from gdstudy.linalg.arrays import as_tensor
+from gdstudy.linalg.arrays import as_tensor, precision_of
 from gdstudy.linalg.regression import Regression
 
 
@@ -94,3 +95,33 @@ def test_batch_axes_broadcast_as_numpys_do_and_readouts_have_the_axes_of_y(x, y,
 def test_shapes_that_make_no_regression_are_refused(x, y, message):
     with pytest.raises(ValueError, match=message):
         Regression.of(np.ones(x), np.ones(y))
+
+
+def forms(X):
+    """One array in the forms that people have it in."""
+    frame = pd.DataFrame(X)
+    yield from (X, X.astype(X.dtype.newbyteorder(">")), list(X), tuple(map(torch.from_numpy, X)), torch.from_numpy(X))
+    yield from (frame, frame.assign(whole=1), frame.astype({k: pd.SparseDtype(X.dtype) for k in frame}))
+    yield from (
+        frame.astype(dict.fromkeys(frame, kind)) for kind in (f"F{X.dtype.name[1:]}", f"{X.dtype.name}[pyarrow]")
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_precision_of_numbers_is_known_in_whatever_form_they_come(dtype):
+    for given in forms(np.eye(3, dtype=dtype)):
+        assert precision_of(given) == np.finfo(dtype).eps
+    assert precision_of(np.eye(3, dtype=np.float16)) == np.finfo(np.float16).eps
+    assert precision_of(torch.eye(3).bfloat16()) == torch.finfo(torch.bfloat16).eps
+    for exact in (np.eye(3, dtype=int), [[1, 2.5]], np.eye(3, dtype=bool)):
+        assert precision_of(exact) == np.finfo(np.float64).eps
+
+
+def test_the_solution_does_not_depend_on_the_form():
+    random = np.random.default_rng(0)
+    A = random.standard_normal((40, 5)).astype("f4")
+    X, y = np.hstack([A, A @ random.standard_normal((5, 3)).astype("f4")]), random.standard_normal(40)
+    found = [min_norm_solution(given, y) for given in (X, X.astype(">f4"), list(X))]
+    assert np.linalg.norm(found[0]) < 10
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])

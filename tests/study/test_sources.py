@@ -1,11 +1,13 @@
 """What entries of `datasets` mean, before anything is read."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
 from gdstudy.study.config import Study
 from gdstudy.study.errors import StudyError
-from gdstudy.study.parser import as_yaml, read_option, study_of
+from gdstudy.study.parser import as_yaml, read_option, read_study, study_of
 from gdstudy.study.sources import SUFFIXES, File, format_of
 from gdstudy.study.values import Columns, Ternary
 
@@ -150,9 +152,12 @@ def test_a_tab_may_be_written_as_one_does(written):
     assert source.keys.sep == "\t"
 
 
-def test_texts_that_stand_for_a_missing_value_are_kept_as_they_are_written():
+def test_texts_that_stand_for_a_missing_value_are_kept_as_they_are_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     assert read_option("file.missing_values", "000") == "000"
     assert read_option("file.missing_values", "['?', -99.9]") == ["?", "-99.9"]
+    Path("written.yaml").write_text("datasets: [a.csv]\nfile: {missing_values: [000, -99.90, 1e3, '?']}\n")
+    assert read_study(Path("written.yaml")).file.missing_values == ("000", "-99.90", "1e3", "?")
     study = study_of({"datasets": ["a.csv"], "file": {"missing_values": ["?", -99.9, 7]}})
     assert study.file.missing_values == ("?", "-99.9", "7")
     assert study_of(yaml.safe_load(as_yaml(study))) == study

@@ -25,7 +25,7 @@ def block(n, k, P=0, dtype=torch.float64, momentum=0.0, size=1.0):
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_no_digit_depends_on_how_many_sums_the_registers_hold(n, k, P, dtype, monkeypatch):
     found = []
-    for sums in (1, 6, 24):
+    for sums in (1, 3, 6, 24):
         monkeypatch.setattr(compiled, "kernel", lambda *asked, sums=sums: kernel(*asked, sums))
         cells = block(n, k, P, dtype, momentum=0.5)
         cells.advance(7)

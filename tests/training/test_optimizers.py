@@ -12,7 +12,7 @@ from gdstudy.training.optimizers import Schedule, is_plain, schedule_of, torch_o
     ("name", "options", "message"),
     [
         ("adamv", {}, "optimizer='adamv' is none that trains each cell of a stack by itself: sgd, adam, adamw"),
-        ("adamw", {"momentum": 0.9}, "adamw has no 'momentum'; it has betas"),
+        ("adamw", {"momentum": 0.9}, "adamw has no 'momentum'; it has eps"),
         ("adamw", {"lr": 0.9}, "adamw has no 'lr'"),  # that is the step size
         ("sgd", {"weight_decya": 0.9}, "sgd has no 'weight_decya'"),
         *[
