@@ -25,10 +25,10 @@ _asked_to_end = Event()  # which it is
 
 
 def _begin(parent: Connection, gpu: str | None) -> None:
-    """A new process, which is sent its job. What ends a command is its parent's matter, also where all processes of a
-    terminal or a job are told: it leaves with its parent, however that ends."""
+    """A new process, which is sent its job. Ctrl-C and a terminal that goes are its parent's matter, and it leaves with
+    its parent however that ends. SIGTERM ends it, as its pool may want."""
     for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
     with suppress(AttributeError):  # where there are no such masks
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     if gpu is not None:
