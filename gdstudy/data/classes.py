@@ -10,7 +10,7 @@ import numpy as np
 # More different texts or numbers than these are names, dates or measurements, and no classes.
 MOST_CLASSES = 1000
 # Whole numbers with so many different values at most, and ten rows each on average, are classes.
-_MOST_CLASSES, _ROWS_A_CLASS = 20, 10
+_FEW_VALUES, _ROWS_A_CLASS = 20, 10
 
 
 def one_hot(
@@ -76,7 +76,7 @@ def targets_of(name: str, y: Any, classes: bool | None, known: tuple[str, ...] =
     labels = values.ravel()
     of_texts = values.dtype.kind == "O" and any(isinstance(label, str | bool | np.bool_) for label in labels)
     texts = values.dtype.kind in "USb" or of_texts
-    most = min(_MOST_CLASSES, len(labels) // _ROWS_A_CLASS)
+    most = min(_FEW_VALUES, len(labels) // _ROWS_A_CLASS)
     few = values.dtype.kind in "iu" and 2 <= len(np.unique(labels)) <= most
     if not (classes or known or texts or few):
         return y, ()

@@ -100,7 +100,7 @@ class Evidence:
 
     @property
     def rank(self) -> int:
-        return int(self.base.spectrum.rank[0])
+        return self.base.rank
 
 
 def gather(

@@ -61,6 +61,11 @@ class Preprocessed:
         return with_constant(self.spectrum, torch.tensor([len(self.X)])) if self.intercept else self.spectrum
 
     @property
+    def rank(self) -> int:
+        """How many modes count."""
+        return int(self.spectrum.rank[0])
+
+    @property
     def condition_number(self) -> float:
         """κ = σ₁/σ_R over the modes that count; NaN where X = 0."""
         return float(self.spectrum.s[0, 0] / self.spectrum.smallest[0])

@@ -58,7 +58,7 @@ def _combinations(scaled: Preprocessed, live: Tensor, dead: Tensor) -> tuple[int
     """How far the rank of the features lies below what their number and that of different rows allow, and the columns
     without which it does not."""
     Z, less = scaled.X, int(scaled.intercept)
-    if int(scaled.spectrum.rank[0]) >= min(len(Z) - less, int((~dead).sum())) or not len(live):
+    if scaled.rank >= min(len(Z) - less, int((~dead).sum())) or not len(live):
         return 0, []
     different = len(np.unique(Z.numpy(), axis=0)) - less
     found = spectrum(Z[:, live], eps=scaled.eps, rows=scaled.rows[:, live])

@@ -27,7 +27,7 @@ def verdicts(evidence: Evidence) -> tuple[Verdict, ...]:
     near = is_near(e)
     kappa, kappa_scaled = e.base.condition_number, e.scaled.condition_number
     # Of features too small to count beside others κ says nothing.
-    unequal = kappa > SCALE_RATIO * kappa_scaled or int(e.scaled.spectrum.rank[0]) > e.rank
+    unequal = kappa > SCALE_RATIO * kappa_scaled or e.scaled.rank > e.rank
     found = {
         Verdict.NO_INTERCEPT: e.needs_intercept,
         Verdict.REDUNDANT_FEATURES: bool(e.columns.copies) or e.columns.deficit > 0,

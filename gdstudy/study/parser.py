@@ -6,7 +6,7 @@ import copy
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -78,18 +78,15 @@ _Loader.add_constructor("tag:yaml.org,2002:int", lambda loader, node: int(node.v
 _Loader.add_constructor("tag:yaml.org,2002:float", lambda loader, node: float(node.value))
 
 
-class _OfTexts(_Loader):
-    """All that stands there is a text: 000 is no number."""
-
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}  # type: ignore[misc]
-
-
-def _load(text: str, kind: type[_Loader] = _Loader) -> Any:
-    """What plain YAML says. yaml.YAMLError for anything else."""
+def _load(text: str, as_written: bool = False) -> Any:
+    """What plain YAML says; as_written: numbers as texts. yaml.YAMLError for anything else."""
     try:
-        loader = kind(text)
+        loader = _Loader(text)
         try:
-            return loader.get_single_data()
+            node = loader.get_single_node()
+            if node is not None and as_written:
+                _keep_numbers_as_written(node)
+            return None if node is None else loader.construct_document(node)
         finally:
             loader.dispose()
     except (ValueError, OverflowError) as error:  # a character or a YAML version that is none
@@ -213,7 +210,7 @@ def read_option(key: str, text: str) -> Any:
     if len(text) == 1 and not text.isalnum() and text != "~":
         return text
     try:
-        return _load(text, _OfTexts if key.endswith(".missing_values") else _Loader)
+        return _load(text, as_written=key.endswith(".missing_values"))
     except yaml.YAMLError as error:
         problem = getattr(error, "problem", None) or "no text"
         raise StudyError(f"{key}: {shown(text)} is not valid YAML: {problem}") from None

@@ -201,12 +201,7 @@ class Columns(tuple):
 
     @classmethod
     def parse(cls, value: Any) -> Columns:
-        items = list(value) if isinstance(value, list | tuple) else [value]
-        if not all(isinstance(item, str | int) and not isinstance(item, bool) for item in items):
-            raise ValueError(f"{shown(value)} is no list of columns; write names or places, such as [age, 3-10]")
-        if len(items) > MOST_SIZES or any(len(str(item)) > 1000 for item in items):
-            raise ValueError(f"{shown(value)} is too long for a list of columns; write a range, such as 0-767")
-        return cls(str(item) for item in items)
+        return cls(_as_texts(value, str | int, "columns", "names or places, such as [age, 3-10]"))
 
 
 class Texts(tuple):
@@ -214,12 +209,16 @@ class Texts(tuple):
 
     @classmethod
     def parse(cls, value: Any) -> Texts:
-        items = list(value) if isinstance(value, list | tuple) else [value]
-        if not all(isinstance(item, str | int | float) and not isinstance(item, bool) for item in items):
-            raise ValueError(f"{shown(value)} is no list of texts; write one such as ['?', -99.9]")
-        if len(items) > MOST_SIZES or any(len(str(item)) > 1000 for item in items):
-            raise ValueError(f"{shown(value)} is too long for a list of texts")
-        return cls(str(item) for item in items)
+        return cls(_as_texts(value, str | int | float, "texts", "one such as ['?', -99.9]"))
+
+
+def _as_texts(value: Any, kinds: Any, what: str, such: str) -> list[str]:
+    items = list(value) if isinstance(value, list | tuple) else [value]
+    if not all(isinstance(item, kinds) and not isinstance(item, bool) for item in items):
+        raise ValueError(f"{shown(value)} is no list of {what}; write {such}")
+    if len(items) > MOST_SIZES or any(len(str(item)) > 1000 for item in items):
+        raise ValueError(f"{shown(value)} is too long for a list of {what}; write {such}")
+    return [str(item) for item in items]
 
 
 def in_bytes(number: float) -> str:

@@ -30,7 +30,7 @@ def _begin(parent: Connection, gpu: str | None) -> None:
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.SIG_IGN)
     with suppress(AttributeError):  # where there are no such masks
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     try:
@@ -70,9 +70,6 @@ def _send(pipe: Connection, job: Job) -> None:
 
 def _work(batches: Sequence[Batch]) -> list[Done]:
     return compute_apart(_held[0], batches, _Asked())
-
-
-_SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 @dataclass
@@ -155,7 +152,7 @@ def _no_signals() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:

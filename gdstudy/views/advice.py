@@ -57,7 +57,7 @@ def _unequal(d: Diagnosis) -> str:
     descent = " → ".join(number(error) for error in of_descent)
     ridge = " → ".join(number(d.error("ridge_loo", scaled)) for scaled in (False, True))
     kappa = f"κ: {number(d.condition_number)} → {number(d.scaled_condition_number)}"
-    if (rank := int(d.evidence.scaled.spectrum.rank[0])) > d.rank:
+    if (rank := d.evidence.scaled.rank) > d.rank:
         kappa = f"modes that count: {d.rank:,} → {rank:,}, {kappa}"
     return f"scaled, {kappa}, error of GD stopped at its best t ≤ {d.steps:,}: {descent}, of the best ridge: {ridge}"
 
