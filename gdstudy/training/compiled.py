@@ -79,11 +79,11 @@ class CompiledBlock:
         """‖∇L‖: (C,) float64."""
         return to_look(self, 0).norm
 
-    def displacement(self) -> Tensor:
-        """W − W₀: (C, P, k)."""
-        Z = self.Z[:, : self.k, : self.n]
+    def displacement(self, some: Tensor | slice = slice(None)) -> Tensor:
+        """W − W₀ of all or some cells: (c, P, k)."""
+        Z = self.Z[some, : self.k, : self.n]
         features = self.kernel.features
-        return Z.mT if features is None else (Z @ unpack(features, self.X, self.n, self.P)).mT
+        return Z.mT if features is None else (Z @ unpack(features, self.X[some], self.n, self.P)).mT
 
     def keep(self, mask: Tensor) -> None:
         if not bool(mask.all()):

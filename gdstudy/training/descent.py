@@ -130,7 +130,8 @@ class _Ledger:
     def __init__(self, engine: Engine, norm: Tensor, tolerance: float, reference: Tensor | None) -> None:
         """norm: (C,) ‖∇L‖ at the start, in the order of the engine."""
         order, self.tolerance, self.t = engine.cells, tolerance, 0
-        self.first, self.W = norm, engine.solution()[order.argsort()]
+        self.first, shape = norm, engine.solution(torch.zeros_like(order, dtype=torch.bool))
+        self.W = shape.new_zeros(len(order), *shape.shape[1:])
         if reference is not None:
             self.first = torch.maximum(self.first, reference[order])
         self.largest, self.relative = self.first, torch.ones_like(self.first)
@@ -154,7 +155,7 @@ class _Ledger:
         if bool(flat.any()):
             code[flat & ~engine.is_minimum()] = Status.STALLED
         cells = engine.cells[done]
-        self.W[cells] = engine.solution()[done]
+        self.W[cells] = engine.solution(done)
         self.steps[cells], self.gradient[cells], self.status[cells] = steps[done], self.relative[done], code[done]
         engine.keep(~done)
         self.first, self.largest, self.relative = self.first[~done], self.largest[~done], self.relative[~done]

@@ -162,10 +162,10 @@ class FusedBlock:
         """‖∇L‖: (C,) float64."""
         return to_look(self, 0).norm
 
-    def displacement(self) -> Tensor:
-        """W − W₀: (C, P, k)."""
-        Z = self.Z[:, :, : self.n]
-        return (product(Z, self.X[:, : self.n]) if self.dual else Z).mT
+    def displacement(self, some: Tensor | slice = slice(None)) -> Tensor:
+        """W − W₀ of all or some cells: (c, P, k)."""
+        Z = self.Z[some, :, : self.n]
+        return (product(Z, self.X[some, : self.n]) if self.dual else Z).mT
 
     def keep(self, mask: Tensor) -> None:
         if not bool(mask.all()):

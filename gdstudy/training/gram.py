@@ -94,9 +94,9 @@ class Block:
         scaled = (by_Z.mT if self.column else by_Z) / self.eta
         return scaled @ self.X if self.dual else scaled
 
-    def displacement(self) -> Tensor:
-        """W − W₀: (C, P, k)."""
-        return (self.Z @ self.X).mT if self.dual else self.Z.mT
+    def displacement(self, some: Tensor | slice = slice(None)) -> Tensor:
+        """W − W₀ of all or some cells: (c, P, k)."""
+        return (self.Z[some] @ self.X[some]).mT if self.dual else self.Z[some].mT
 
     def keep(self, mask: Tensor) -> None:
         if bool(mask.all()):
@@ -114,6 +114,15 @@ def taken(values: Tensor, cells: Tensor) -> Tensor:
     """values[cells], for increasing cells (c,); where they are neighbours, without a copy."""
     first, last = int(cells[0]), int(cells[-1])
     return values[first : last + 1] if last - first < len(cells) else values[cells]
+
+
+def _moved(block: Block | CompiledBlock | FusedBlock, some: Tensor) -> Tensor:
+    """W − W₀ of some of its cells, a mask."""
+    if bool(some.all()):
+        return block.displacement()
+    cells = some.nonzero().squeeze(-1)
+    # Twice what is alone: PyTorch has another kernel for a product of one matrix, with other digits.
+    return block.displacement(cells.repeat(2))[:1] if len(cells) == 1 else block.displacement(cells)
 
 
 def _step(B: Tensor, left: Tensor, right: Tensor, Z: Tensor, gradient: Tensor) -> None:
@@ -185,8 +194,11 @@ class Gram:
     def gradient_norm(self) -> Tensor:
         return torch.cat([block.gradient_norm() for block in self.blocks])
 
-    def solution(self) -> Tensor:
-        return torch.cat([self.W0[block.cells] + block.displacement() for block in self.blocks])
+    def solution(self, some: Tensor | None = None) -> Tensor:
+        some = torch.ones_like(self.cells, dtype=torch.bool) if some is None else some
+        parts = some.split([len(block.cells) for block in self.blocks])
+        moved = (_moved(block, part) for block, part in zip(self.blocks, parts, strict=True))
+        return self.W0[self.cells[some]] + torch.cat(list(moved))
 
     def keep(self, mask: Tensor) -> None:
         for block, part in zip(self.blocks, mask.split([len(b.cells) for b in self.blocks]), strict=True):

@@ -103,11 +103,11 @@ class Optimised:
         # Times its weight, as it is: of plain descent the step size, without which it may leave the dtype.
         return norm(torch.cat(gradients, 1))
 
-    def solution(self) -> Tensor:
-        parameters = [p.detach() for p in self.objective.parameters]
+    def solution(self, some: Tensor | None = None) -> Tensor:
+        parameters = [p.detach().clone() if some is None else p.detach()[some] for p in self.objective.parameters]
         if len(parameters) == 1:
-            return parameters[0].clone()
-        return torch.cat([p.reshape(len(p), -1) for p in parameters], 1)
+            return parameters[0]
+        return torch.cat([p.reshape(len(p), p.shape[1:].numel()) for p in parameters], 1)
 
     @property
     def _eps(self) -> float:

@@ -32,7 +32,7 @@ def test_a_run_killed_at_any_write_is_resumed_to_the_same(share, tmp_path):
     assert points > 90
 
 
-@pytest.mark.parametrize(("mode", "of"), [("killed_as_it_resumes", 17), ("full", 29), ("asked_to_end", 37)])
+@pytest.mark.parametrize(("mode", "of"), [("killed_as_it_resumes", 23), ("full", 41), ("asked_to_end", 53)])
 def test_so_is_one_that_is_cut_off_otherwise(mode, of, tmp_path):
     """full: every write fails from some point on, in one line, exit status 2. asked_to_end: SIGTERM at some point."""
     wrong, points = suite(tmp_path, mode, 1, of)

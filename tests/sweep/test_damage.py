@@ -19,7 +19,7 @@ from gdstudy.sweep.parts import Damaged, open_part, sealed
 from gdstudy.sweep.reading import load_run, load_study
 from gdstudy.train import main
 
-DAMAGES = int(os.environ.get("GDSTUDY_DAMAGES", "40"))
+DAMAGES = int(os.environ.get("GDSTUDY_DAMAGES", "25"))
 LOADERS = {"results": load_results, "curves": load_curves, "arrays": load_arrays}
 WRITTEN = ("results.csv", "claims.md", "claims.csv")
 
