@@ -144,16 +144,17 @@ class _Ledger:
         norm, steps = seen.norm, self.t + seen.steps
         self.t, self.largest = self.t + n_steps, seen.largest
         self.relative = torch.where(norm == 0, norm, norm / self.first)
-        converged = norm <= self.tolerance * self.largest
+        converged, flat = norm <= self.tolerance * self.largest, norm == 0
+        if bool(flat.any()):
+            converged &= ~flat | engine.rests()
         diverged = ~(self.relative <= engine.divergence) | engine.rising()
         done = converged | diverged
         if not bool(done.any()):
             return
         code = torch.full_like(engine.cells, Status.RUNNING)
         code[converged], code[diverged] = Status.CONVERGED, Status.DIVERGED
-        flat = norm == 0
-        if bool(flat.any()):
-            code[flat & ~engine.is_minimum()] = Status.STALLED
+        if bool((flat & done).any()):
+            code[flat & done & ~engine.is_minimum()] = Status.STALLED
         cells = engine.cells[done]
         self.W[cells] = engine.solution(done)
         self.steps[cells], self.gradient[cells], self.status[cells] = steps[done], self.relative[done], code[done]

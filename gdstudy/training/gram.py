@@ -223,6 +223,9 @@ class Gram:
         # The loss is convex in W: a zero gradient is a minimum.
         return torch.ones_like(self.cells, dtype=torch.bool)
 
+    def rests(self) -> Tensor:
+        return torch.ones_like(self.cells, dtype=torch.bool)
+
     def rising(self) -> Tensor:
         # Where its loss rises its gradient grows, which shows first.
         return torch.zeros_like(self.cells, dtype=torch.bool)

@@ -21,6 +21,8 @@ LOSS_DIVERGENCE = 1e8
 PATIENCE = 1000
 # What is known of each running cell.
 _OF_CELLS = ("cells", "first_loss", "best_loss", "best_at", "bound")
+# What of an optimizer's options makes weights smaller where there is no gradient.
+_DECAYS = ("weight_decay", "lambd")
 # Directions tried before a point with zero gradient is called a minimum.
 NUDGES = 32
 
@@ -63,7 +65,7 @@ class Optimised:
         trained = [p for p in objective.parameters if p.requires_grad]
         self.optimizer = optimizer(trained) if optimizer else Plain(trained)
         self.pace = Pace(objective.cell, objective.weight.device, threads)
-        self.schedule, self.t = schedule, 0
+        self.plain, self.schedule, self.t = optimizer is None, schedule, 0
         self.base = [group["lr"] for group in self.optimizer.param_groups]
         self.cells = torch.arange(len(objective.weight), device=objective.weight.device)
         # Only plain descent at one step size must go down.
@@ -157,21 +159,40 @@ class Optimised:
         start, here = [p.clone() for p in parameters], self.objective.losses()
         random = torch.Generator(device=here.device).manual_seed(0)
         lower = torch.zeros_like(here, dtype=torch.bool)
+        at_zero = _at_zero(start)
         size = self._eps**0.25  # a saddle's loss falls by its square, well above rounding
-        for trial in range(NUDGES):
+        reaches = [size if trial % 2 else size / 8 for trial in range(NUDGES)]
+        # At zero there are no weights to tell the units by, and the loss falls by as high a power as there are layers.
+        reaches += [2.0**power for power in range(-60, 61, 3) for _ in range(4)] if bool(at_zero.any()) else []
+        for trial, reach in enumerate(reaches):
             # All parameters at once, then each alone: of a product both must move, and a bias costs more than it gains.
-            alone, reach = (trial // 2) % (len(parameters) + 1), size if trial % 2 else size / 8
+            alone = (trial // 2) % (len(parameters) + 1) if trial < NUDGES else 0
             for number, (p, p0) in enumerate(zip(parameters, start, strict=True), start=1):
                 nudge = torch.randn(p0.shape, generator=random, dtype=p0.dtype, device=p0.device)
                 p.copy_(p0 + reach * nudge if alone in (0, number) else p0)
             # Beyond rounding of the loss, so that flat directions do not count.
-            lower |= self.objective.losses() < here * (1 - 64 * self._eps)
+            found = self.objective.losses() < here * (1 - 64 * self._eps)
+            lower |= found if trial < NUDGES else found & at_zero
         for p, p0 in zip(parameters, start, strict=True):
             p.copy_(p0)
         return ~lower
 
+    def rests(self) -> Tensor:
+        """Not where an optimizer carries W on by what it has gathered of earlier gradients, or by its weight decay."""
+        if self.plain or (self.t == 0 and not self._decays):
+            return torch.ones_like(self.cells, dtype=torch.bool)
+        zero = _at_zero([p.detach() for p in self.objective.parameters if p.requires_grad])
+        return zero if self.t == 0 else torch.zeros_like(zero)
+
+    @property
+    def _decays(self) -> bool:
+        return any(group.get(name) for group in self.optimizer.param_groups for name in _DECAYS)
+
     def rising(self) -> Tensor:
         loss = self.objective.losses()
+        if self.t == 1 and not self.plain:
+            # The first step of others may be as large as the learning rate, whatever the units of the loss.
+            self.bound = torch.maximum(self.bound, LOSS_DIVERGENCE * loss.nan_to_num(0, 0, 0))
         grown = ~(loss <= self.bound)
         if not self.descends:
             return grown
@@ -182,3 +203,8 @@ class Optimised:
         self.best_at = torch.where(better, self.t, self.best_at)
         stale = self.t - self.best_at > self.best_at.clamp(min=PATIENCE)
         return grown | (stale & (loss > self.best_loss + margin))
+
+
+def _at_zero(parameters: Sequence[Tensor]) -> Tensor:
+    """Cells all of whose parameters are zero: (C,)."""
+    return torch.stack([~p.reshape(len(p), -1).any(1) for p in parameters]).all(0)

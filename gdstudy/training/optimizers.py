@@ -91,6 +91,11 @@ def torch_optimizer(name: str, learning_rate: float, options: Mapping[str, float
             said = f"{option!r}" if option not in free else f"{option}={value!r}"
             single = [key for key in free if not isinstance(arguments[key].default, tuple)]
             raise ValueError(f"optimizer_options: {facts.name} has no {said}; it has {', '.join(single)}")
+        default = arguments[option].default
+        wanted, given = (len(v) if isinstance(v, list | tuple) else 1 for v in (default, value))
+        if wanted != given:
+            what = "one number" if wanted == 1 else f"{wanted} numbers"
+            raise ValueError(f"optimizer_options: {option}={value!r} must be {what} for {facts.name}, as {default}")
     # Numbers alone come from a study: 1 is true.
     options = {key: bool(v) if isinstance(arguments[key].default, bool) else v for key, v in options.items()}
     # One kernel a parameter instead of one an operation: most of the time of a small stack.

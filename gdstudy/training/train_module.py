@@ -66,9 +66,11 @@ def train_module(
     steps = check_checkpoints(checkpoints)
     floor, threads = check_tolerance(tolerance, dtype), check_threads(threads)
     eta = _step_sizes(step_size, batch, x)
+    rows = None if n_rows is None else check_rows(n_rows, x, batch)
+    if rows is not None:  # padding of a row that is one: of zeros a module may make no number, which no mask takes out
+        x = torch.where(torch.arange(x.shape[1], device=x.device)[:, None] < rows[:, None, None], x, x[:, :1])
     with full_precision(x.device):
         _check_module(module, x, y)
-    rows = None if n_rows is None else check_rows(n_rows, x, batch)
     plain = is_plain(optimizer)
     if plain and optimizer_options:
         raise ValueError(f"optimizer_options={dict(optimizer_options)} have no effect on optimizer={optimizer!r}")
@@ -119,6 +121,10 @@ def _check_module(module: nn.Module, X: Tensor, Y: Tensor) -> None:
     cell by itself."""
     parameters = dict(module.named_parameters())
     for name, p in parameters.items():
+        if p.dtype in (torch.float16, torch.bfloat16):
+            raise ValueError(f"module: parameter {name} is {p.dtype}; modules are trained in float32 or float64")
+        if any(step == 0 and size > 1 for step, size in zip(p.stride(), p.shape, strict=True)):
+            raise ValueError(f"module: parameter {name} is one number under several indices (expand); .clone() it")
         if p.ndim < 1 or len(p) != len(X) or p.dtype != X.dtype:
             raise ValueError(
                 f"module: parameter {name} is {tuple(p.shape)} {p.dtype}; each must be {X.dtype} with a leading axis "

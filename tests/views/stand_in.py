@@ -16,6 +16,8 @@ class Training:
     restarts: int = 1
     start: str = "own"
     momentum: float = 0.0
+    tolerance: float = 1e-10
+    init_scale: float = 1e-3
     n_hidden: tuple | None = None
     preprocess: str = "same"
 

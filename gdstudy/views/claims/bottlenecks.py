@@ -24,7 +24,8 @@ BOTTLENECKS = (
         trained=True,
         bound=at_most(1e-6, partly=1e-2),
         about=lambda s: _starts(s, "small"),
-        rounding=rounding.of_distance,
+        rounding=rounding.of_saddle,
+        within="the tolerance",
     ),
     Rule(
         claim="a bottleneck started aligned follows its exact map at every step",

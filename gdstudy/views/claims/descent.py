@@ -45,7 +45,8 @@ def _early(sweep: Sweep) -> float:
     if here.empty or sweep.study.trained[sweep.main].steps < 100:
         return np.nan
     (after,) = by_size_after(here, "test_mse", [100], sweep.size)
-    return float(after.median[0]) / sweep.at(sweep.rows, sweep.threshold)
+    early = float(after.median[0])  # infinite where most have diverged
+    return early / sweep.at(sweep.rows, sweep.threshold) if np.isfinite(early) else np.nan
 
 
 _rule = partial(Rule, where="App. D", about=_descends, trained=True)
@@ -77,6 +78,7 @@ DESCENT = (
         number=_train_error_below,
         bound=at_most(1e-9, partly=1e-4),
         rounding=rounding.of_train_error,
+        within="the tolerance",
     ),
     _rule(
         claim="GD is slowest at N = P",
@@ -84,6 +86,7 @@ DESCENT = (
         number=_slowest,
         bound=at_least(5, partly=2),
         about=_spikes,
+        at_threshold=True,
     ),
     _rule(
         claim="GD stopped early hides the spike",
@@ -91,5 +94,6 @@ DESCENT = (
         number=_early,
         bound=at_most(0.5, partly=0.9),
         about=_spikes,
+        at_threshold=True,
     ),
 )

@@ -13,9 +13,15 @@ from gdstudy.views.summary import select
 from gdstudy.views.sweeps import Sweep
 
 
+def _surrounds(sizes: np.ndarray, threshold: int) -> bool:
+    """Whether there are several sizes, the threshold among them, and on both sides: elsewhere a curve may only rise."""
+    return len(sizes) >= 5 and threshold in sizes and bool(sizes.min() < threshold < sizes.max())
+
+
 def _offset(sweep: Sweep, value: str, extreme: Callable[[np.ndarray], np.intp]) -> float:
     curve = sweep.median(sweep.rows, value)
-    if len(curve.x) < 5 or sweep.threshold not in curve.x:
+    # Of a curve that is level everywhere each size is the largest.
+    if not _surrounds(curve.x, sweep.threshold) or curve.median.min() == curve.median.max():
         return np.nan
     return float(abs(curve.x[extreme(curve.median)] - sweep.threshold))
 
@@ -24,7 +30,7 @@ def _share_smallest_near(sweep: Sweep) -> float:
     """Share of seeds whose smallest σ_R over all N stands at N = P or next to it."""
     table = sweep.rows[["seed", sweep.size, "smallest_singular_value"]]
     by_seed = table.pivot(index="seed", columns=sweep.size, values="smallest_singular_value")
-    if len(by_seed.columns) < 5 or sweep.threshold not in by_seed.columns:
+    if not _surrounds(by_seed.columns.to_numpy(), sweep.threshold):
         return np.nan
     return float((abs(by_seed.idxmin(axis=1) - sweep.threshold) <= 1).mean())
 
@@ -46,6 +52,7 @@ LEAST_SQUARES = (
         measure="median test MSE at N = P over the larger of those at half and twice",
         number=spike,
         bound=at_least(5, partly=2),
+        at_threshold=True,
     ),
     Rule(
         claim="the test error is largest at the threshold",
@@ -53,6 +60,7 @@ LEAST_SQUARES = (
         measure="distance from N = P of the largest median test MSE, in rows or parameters",
         number=lambda s: _offset(s, "test_mse", np.argmax),
         bound=at_most(1, partly=3),
+        at_threshold=True,
     ),
     Rule(
         claim="smallest non-zero singular value: smallest near N = P",
@@ -60,6 +68,7 @@ LEAST_SQUARES = (
         measure="distance from N = P of the smallest median σ_R, in rows or parameters",
         number=lambda s: _offset(s, "smallest_singular_value", np.argmin),
         bound=at_most(1, partly=3),
+        at_threshold=True,
     ),
     Rule(
         claim="the smallest non-zero singular value is most likely smallest near N = P",
@@ -67,6 +76,7 @@ LEAST_SQUARES = (
         measure="share of seeds whose σ_R is the smallest over all sizes within one row or parameter of N = P",
         number=_share_smallest_near,
         bound=at_least(0.5, partly=0.25),
+        at_threshold=True,
     ),
     Rule(
         claim="prediction error = sum over modes + bias",
@@ -82,6 +92,7 @@ LEAST_SQUARES = (
         measure="median share of X⁺E's mean square in the test MSE at N = P",
         number=_median_at_threshold(lambda rows: rows["variance_mean_of_squares"] / rows["test_mse"]),
         bound=at_least(0.9, partly=0.5),
+        at_threshold=True,
     ),
     Rule(
         claim="a single mode carries most of it",
@@ -89,6 +100,7 @@ LEAST_SQUARES = (
         measure="median share of the worst mode at N = P",
         number=_median_at_threshold(lambda rows: rows["worst_mode_share"]),
         bound=at_least(0.5, partly=0.3),
+        at_threshold=True,
     ),
     Rule(
         claim="no bias once N ≥ P",

@@ -6,9 +6,9 @@ Each gives the values that a claim's number is the largest of, and a bound of wh
 from __future__ import annotations
 
 import numpy as np
-from pandas import Series
+from pandas import DataFrame, Series
 
-from gdstudy.views.claims.rule import Rounding
+from gdstudy.views.claims.rule import Rounding, deviations
 from gdstudy.views.summary import select
 from gdstudy.views.sweeps import Sweep
 
@@ -44,10 +44,17 @@ def of_leak(sweep: Sweep) -> Rounding:
     return _rounding(rows["row_space_leak"], 10 * (rows["precision"] * rows["condition_number"]))
 
 
+def _tolerance(sweep: Sweep, rows: DataFrame) -> Series:
+    """What the gradient norm of a converged cell may be of its largest, ‖XᵀY‖ ≤ σ₁‖Y‖."""
+    return (100 * rows["precision"]).clip(lower=sweep.study.trained[sweep.main].tolerance)
+
+
 def of_train_error(sweep: Sweep) -> Rounding:
+    """‖XᵀR‖ ≤ tolerance·σ₁‖Y‖ leaves ‖R‖ ≤ tolerance·κ‖Y‖."""
     rows = select(sweep.trained, status="converged")
     rows = rows[(rows["n_train"] < rows["n_parameters"]) & (rows["rank"] == rows["n_train"])]
-    bounds = (100 * rows["precision"] * rows["condition_number"]) ** 2 * rows["target_mean_square"] / rows["test_mse"]
+    left = (_tolerance(sweep, rows) * rows["condition_number"]) ** 2
+    bounds = left * rows["target_mean_square"] / rows["test_mse"]
     return _rounding(rows["train_mse"] / rows["test_mse"], bounds)
 
 
@@ -57,10 +64,18 @@ def of_distance(sweep: Sweep) -> Rounding:
     return _rounding(rows["distance"], 100 * rows["precision"] * rows["condition_number"] ** 2)
 
 
+def of_saddle(sweep: Sweep) -> Rounding:
+    """Where the last mode has not been learnt, its gradient is about init_scale/κ² of the largest: within the tolerance
+    it counts as converged."""
+    rows = select(sweep.trained, status="converged")
+    scale = sweep.study.trained[sweep.main].init_scale
+    return _rounding(rows["distance"], _tolerance(sweep, rows) * rows["condition_number"] ** 2 / scale)
+
+
 def of_deviation(sweep: Sweep) -> Rounding:
     """Each step adds rounding errors of some eps."""
-    rows = sweep.curves[["deviation", "step", "status"]]
-    rows = rows[np.isfinite(rows["deviation"]) & (rows["status"] != "diverged")]
+    rows = deviations(sweep)
+    rows = rows[np.isfinite(rows["deviation"])]
     return _rounding(rows["deviation"], 10 * sweep.trained["precision"].max() * rows["step"])
 
 

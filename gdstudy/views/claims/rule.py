@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pandas import DataFrame
+from pandas import DataFrame, MultiIndex
 
 from gdstudy.study.models import MODELS
 from gdstudy.views.claims.bibliography import cited
+from gdstudy.views.summary import CELL
 from gdstudy.views.sweeps import Sweep
 from gdstudy.views.words import percent
 
@@ -101,8 +102,9 @@ class Rule:
     it is made. number: from a sweep, NaN where the run cannot tell; measure: what it is; bound: what it must meet.
     about: the sweeps it is a claim on. trained: it speaks of what was trained, of which a verdict then says how much
     converged. check: where nothing is changed nothing may change, which is not counted among the claims. rounding: of
-    an identity, which no computation meets exactly; where all values that miss it are within rounding, the run cannot
-    tell."""
+    an identity, which no computation meets exactly; where all values that miss it are within rounding, or within what
+    else (`within`) it is a bound of, the run cannot tell. at_threshold: it is on what is seen at N = P, where features
+    of a smaller rank have no threshold."""
 
     claim: str
     source: tuple[str, ...] = ("schaeffer2023",)  # the paper
@@ -114,6 +116,8 @@ class Rule:
     trained: bool = False
     check: bool = False
     rounding: Callable[[Sweep], Rounding] | None = None
+    within: str = "rounding"
+    at_threshold: bool = False
 
     @property
     def sentence(self) -> str:
@@ -145,13 +149,22 @@ class Rule:
         return Claim(*said, cells, reason, self.check)
 
     def _excuse(self, sweep: Sweep) -> str:
-        """What rounding can do, where it alone explains all values that miss the bound."""
-        if self.rounding is None:
-            return ""
-        values, bounds = self.rounding(sweep)
-        missed = values > self.bound.holds
-        explained = missed.any() and (values[missed] <= bounds[missed]).all()
-        return f"rounding alone can leave {bounds[missed].max():.2g}" if explained else ""
+        """What rounding can do, where it alone explains all values that miss the bound, or where the threshold is."""
+        if self.rounding is not None:
+            values, bounds = self.rounding(sweep)
+            missed = values > self.bound.holds
+            if missed.any() and (values[missed] <= bounds[missed]).all():
+                return f"{self.within} alone can leave {bounds[missed].max():.2g}"
+        if self.at_threshold and (rank := _rank(sweep)) < sweep.threshold:
+            return f"the features have rank {rank} < P = {sweep.threshold}, so that the threshold is at N = {rank}"
+        return ""
+
+
+def _rank(sweep: Sweep) -> int:
+    """The largest rank of the features along N, as far as there are rows enough to tell; else P."""
+    rows = sweep.rows[["n_train", "n_parameters", "rank"]]
+    ranks = rows.loc[rows["n_train"] >= rows["n_parameters"], "rank"].dropna()
+    return int(ranks.max()) if sweep.size == "n_train" and len(ranks) else sweep.threshold
 
 
 def _converged(sweep: Sweep) -> str:
@@ -178,6 +191,17 @@ def distance_of_converged(sweep: Sweep) -> float:
     return float(sweep.trained.loc[sweep.trained["status"] == "converged", "distance"].max(skipna=False))
 
 
+def deviations(sweep: Sweep) -> DataFrame:
+    """Checkpoints of the main training's cells, without those that diverge in the end: an unstable step size makes more
+    of rounding with each step."""
+    ended = sweep.trained.loc[sweep.trained["status"] == "diverged", CELL]
+    curves = sweep.curves[[*CELL, "deviation", "step", "status"]]
+    if ended.empty:
+        return curves
+    keys = [MultiIndex.from_frame(table[CELL].fillna(-1)) for table in (curves, ended)]
+    return curves[~keys[0].isin(keys[1])]
+
+
 def deviation(sweep: Sweep) -> float:
     """The largest deviation from the exact iterate over all checkpoints, NaN where there is no exact iterate."""
-    return float(sweep.curves.loc[sweep.curves["status"] != "diverged", "deviation"].max())
+    return float(deviations(sweep)["deviation"].max())
