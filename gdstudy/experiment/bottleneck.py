@@ -17,7 +17,7 @@ from gdstudy.closed_form.bottleneck import bottleneck_flow, bottleneck_iterate
 from gdstudy.closed_form.solutions import reduced_rank
 from gdstudy.data.dataset import Dataset
 from gdstudy.data.splits import stream
-from gdstudy.experiment.optimise import train, weights
+from gdstudy.experiment.optimise import check_squares, train, weights
 from gdstudy.experiment.plan import Batch, Level
 from gdstudy.experiment.rows import Columns, Records, identity
 from gdstudy.experiment.running import Running
@@ -84,6 +84,7 @@ class BottleneckTask:
 
     def __init__(self, cells: Bottlenecks, training: Training) -> None:
         self.cells, self.training, self.dtype = cells, training, getattr(torch, training.dtype)
+        check_squares(cells.stack.problem.X, self.dtype, cells.batch)
         self.step_size, self.step_size_limit = self._step_sizes()
         self.changed = torch.arange(0)  # there is no ablation
         self.columns: Columns = geometry([cells.stack.problem]) | cells.stack.of_targets

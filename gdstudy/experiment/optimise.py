@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from gdstudy.experiment.plan import Batch
+from gdstudy.study.errors import StudyError
 from gdstudy.study.groups import Training
 from gdstudy.training.arguments import check_tolerance
 from gdstudy.training.descent import State, descend
@@ -14,6 +16,18 @@ from gdstudy.training.engine import Saver
 from gdstudy.training.objectives import Objective
 from gdstudy.training.optimised import optimised
 from gdstudy.training.optimizers import is_plain, schedule_of
+
+
+def check_squares(X: Tensor, dtype: torch.dtype, batch: Batch) -> None:
+    """StudyError unless a dtype holds ‖X‖² of each cell (C, N, n), of which losses and gradients are made."""
+    norms, limits = X.to(torch.float64).flatten(1).norm(dim=1), torch.finfo(dtype)
+    lost = (norms > (limits.max * limits.eps) ** 0.5) | ((norms < (limits.tiny / limits.eps) ** 0.5) & (norms > 0))
+    if bool(lost.any()):
+        size, more = float(norms[lost][0]), ", or gd.dtype: float64" if dtype == torch.float32 else ""
+        raise StudyError(
+            f"{batch.dataset}, {batch.model}, P={batch.n_parameters}: training rows of the size {size:.0e}, whose "
+            f"squares {str(dtype)[6:]} does not hold; give the data in other units{more}"
+        )
 
 
 def weights(training: Training, step_size: Tensor) -> Tensor:

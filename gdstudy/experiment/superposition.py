@@ -14,7 +14,7 @@ from torch import Tensor
 
 from gdstudy.data.dataset import Dataset
 from gdstudy.data.splits import stream, training_rows
-from gdstudy.experiment.optimise import train, weights
+from gdstudy.experiment.optimise import check_squares, train, weights
 from gdstudy.experiment.plan import Batch, Level
 from gdstudy.experiment.rows import Columns, Records
 from gdstudy.linalg.metrics import dimensionality
@@ -89,6 +89,7 @@ class SuperpositionTask:
         on_cpu = self.device.type == "cpu"
         self.chunk, self.outputs = (CPU_CHUNK, CPU_OUTPUTS) if on_cpu else (GPU_CHUNK, GPU_CHUNK)
         self.X = cells.rows(training.dtype)
+        check_squares(self.X, self.dtype, cells.batch)
         self.step_size = torch.full((len(cells.batch.cells),), float(training.step_size.value), dtype=self.dtype)
         self.step_size_limit = torch.full_like(self.step_size, torch.nan)
         self.changed = torch.arange(0)  # there is no ablation

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from pandas import DataFrame, Series
 
-from gdstudy.views.figures.labels import sign
+from gdstudy.views.figures.labels import main_label, sign
 from gdstudy.views.summary import measured, over_seeds, representative_sizes, select
 from gdstudy.views.sweeps import Sweep
 from gdstudy.views.words import percent
@@ -76,7 +76,7 @@ def _columns(sweep: Sweep) -> list[_Column]:
         own[1] = _Column(f"accuracy, {sweep.closed_form}", own[1].texts)
     shown = own
     for at, (name, rows) in enumerate(sweep.by_training.items()):
-        errors = _errors(sweep, _heading(name), rows)
+        errors = _errors(sweep, _heading(sweep, name), rows)
         more = [_converged(sweep, rows), *errors, *_progress(sweep, rows, name)]
         if at == 0:
             shown = [more[0], *own, *more[1:]]
@@ -99,9 +99,9 @@ def _width(*groups: list[_Column]) -> int:
     return _FIRST + sum(column.width for group in groups for column in group)
 
 
-def _heading(training: str) -> str:
-    """A training as its column is called."""
-    return {"gd": "GD"}.get(training, training)
+def _heading(sweep: Sweep, training: str) -> str:
+    """A training as its column is called: the main one by its optimizer, others by their names."""
+    return main_label(sweep.study) if training == sweep.main else training
 
 
 def _at(sweep: Sweep, rows: DataFrame, size: int) -> DataFrame:
@@ -120,7 +120,7 @@ def _converged(sweep: Sweep, trained: DataFrame) -> _Column:
 
 
 def _progress(sweep: Sweep, trained: DataFrame, name: str) -> list[_Column]:
-    minus = f"{_heading(name)} − {sweep.closed_form}"
+    minus = f"{_heading(sweep, name)} − {sweep.closed_form}"
     columns = [
         _column(sweep, minus, lambda size: differences(sweep, trained, size)),
         _column(sweep, "distance", lambda size: distances(_at(sweep, trained, size))),
@@ -136,7 +136,7 @@ def differences(sweep: Sweep, trained: DataFrame, size: int) -> str:
     closed, own = (_values(_at(sweep, rows, size), sweep.error()) for rows in (sweep.rows, trained))
     if sweep.model.autoencoder:
         return between(own - closed, power)
-    return between((own - closed) / closed.where(closed > 0), _percent)
+    return between(((own - closed) / closed.where(closed > 0)).where(own != closed, 0), _percent)
 
 
 def distances(rows: DataFrame) -> str:
@@ -175,5 +175,5 @@ def _losses(sweep: Sweep) -> list[_Column]:
         _median(sweep, "train loss", rows, "relative_train_mse"),
         _median(sweep, "‖W‖", rows, "weight_norm", ".3g"),
         _column(sweep, "D·N/m", lambda n: f"{sweep.at(rows, n, 'data_point_dimension') * max(1, n / m):.2f}"),
-        *(_median(sweep, _heading(name), table, "relative_test_mse") for name, table in others),
+        *(_median(sweep, _heading(sweep, name), table, "relative_test_mse") for name, table in others),
     ]

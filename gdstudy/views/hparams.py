@@ -9,6 +9,7 @@ import numpy as np
 
 from gdstudy.views.scalars import Series
 from gdstudy.views.summary import by_size, relative, select
+from gdstudy.views.sweeps import heads_for_closed_form
 
 _VALUES = ("relative_test_mse", "distance")
 
@@ -33,7 +34,7 @@ def row_of(one: Series) -> tuple[dict[str, Any], dict[str, float]]:
     numbers = {f"final/{value}": float(by_size(relative(one.rows, scale), value).median[0]) for value in _VALUES}
     numbers["final/fraction_converged"] = float((one.rows["status"] == "converged").mean())
     limit = select(sweep.rows, n_train=n)
-    if len(limit) and sweep.reference != one.estimator:
+    if len(limit) and sweep.reference != one.estimator and heads_for_closed_form(sweep.study, one.estimator):
         numbers["final/relative_test_mse_of_limit"] = float(by_size(relative(limit, scale), _VALUES[0]).median[0])
     return hparams, {name: number for name, number in numbers.items() if np.isfinite(number)}
 

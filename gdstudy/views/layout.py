@@ -52,13 +52,13 @@ def charts(run: Run, tags: set[str]) -> dict[str, dict[str, list[Any]]]:
     found: dict[str, dict[str, list[Any]]] = {}
     for sweep in sweeps(run):
         best = headline(sweep.model)
-        median = tag_of(group("sweep", sweep.size), sweep.seen[0], best)
+        median = tag_of(group("sweep", sweep.size), sweep.card, best)
         if tags.issuperset(margin := [median, *band_tags(sweep)]):
             found.setdefault(_SPIKE, {})[_title(sweep, best, sweep.size)] = ["Margin", margin]
         for question, wanted in _QUESTIONS.items():
             for name, value in wanted:
                 timed = name == LOG_TIME
-                tag = tag_of(name if timed else group(name, sweep.size), sweep.seen[0], value)
+                tag = tag_of(name if timed else group(name, sweep.size), sweep.card, value)
                 if tag in tags:
                     title = _title(sweep, value, LOG_TIME if timed else sweep.size)
                     found.setdefault(question, {})[title] = ["Multiline", [f"^{re.escape(tag)}$"]]
@@ -66,7 +66,7 @@ def charts(run: Run, tags: set[str]) -> dict[str, dict[str, list[Any]]]:
 
 
 def _title(sweep: Sweep, value: str, step: str) -> str:
-    return f"{sweep.seen[0]}: {_SAID[value]} against {_STEP[step]}"
+    return f"{sweep.card}: {_SAID[value]} against {_STEP[step]}"
 
 
 def image_tags(figures: Iterable[str]) -> dict[str, str]:
@@ -77,7 +77,7 @@ def image_tags(figures: Iterable[str]) -> dict[str, str]:
 def shown(run: Run) -> list[Shown]:
     """What a run has cards of."""
     return [
-        Shown(sweep.seen[0], sweep.model, sweep.size, bool(len(sweep.checkpoints)) and sweep.size == "n_train")
+        Shown(sweep.card, sweep.model, sweep.size, bool(len(sweep.checkpoints)) and sweep.size == "n_train")
         for sweep in sweeps(run)
     ]
 

@@ -95,7 +95,7 @@ def followed(sweep: Sweep) -> list[int]:
 def band_tags(sweep: Sweep) -> tuple[str, str]:
     """Tags of the quartiles of the headline's value."""
     low, high = (
-        tag_of(group("quartiles", sweep.size), sweep.seen[0], f"{headline(sweep.model)}_{q}") for q in ("q25", "q75")
+        tag_of(group("quartiles", sweep.size), sweep.card, f"{headline(sweep.model)}_{q}") for q in ("q25", "q75")
     )
     return low, high
 
@@ -103,7 +103,7 @@ def band_tags(sweep: Sweep) -> tuple[str, str]:
 def _is_shown(sweep: Sweep, estimator: str, ablation: str, level: float) -> bool:
     if ablation == "none":
         return bool(np.isnan(level)) or level in _few(CLOSED_FORMS[estimator].levels_in(sweep.study))
-    levels = [x for name, x in sweep.study.ablations.levels(sweep.seen[0]) if name == ablation and x is not None]
+    levels = [x for name, x in sweep.study.ablations.levels(sweep.card) if name == ablation and x is not None]
     strongest = min if ABLATIONS[ablation].weakest_last else max
     as_they_are = sweep.seen[1] == sweep.study.preprocess
     return as_they_are and estimator in REFERENCES and (not levels or level == strongest(levels))
@@ -120,7 +120,7 @@ def _folder(sweep: Sweep, estimator: str, ablation: str, level: float) -> Path:
     """Of an estimator; one folder of an ablation for all data sets, since their tags differ."""
     model = "" if sweep.model.regression else sweep.model.name
     if ablation != "none":
-        return Path(ABLATED) / sweep.dataset.removeprefix(sweep.seen[0]).lstrip("+") / model / ablation
+        return Path(ABLATED) / sweep.dataset.removeprefix(sweep.card).lstrip("+") / model / ablation
     folder = Path(sweep.dataset) / model / estimator
     return folder if np.isnan(level) else folder / f"{CLOSED_FORMS[estimator].folder}={written(level)}"
 
@@ -132,17 +132,17 @@ def _along_sweep(one: Series) -> Iterator[tuple[str, Curve]]:
     measure = cache(lambda column: by_size(rows, column, sweep.size))
     beside = [name for name in ("ablation", "theory") if _belongs(one, name)]
     for name in beside:
-        yield tag_of(group(name, sweep.size), sweep.seen[0], best), _only_median(_derived(one, best, measure))
+        yield tag_of(group(name, sweep.size), sweep.card, best), _only_median(_derived(one, best, measure))
     if one.ablation != "none" or one.estimator == "theory":
         return
     for value in _values(one):
         if np.isfinite(rows[value.removeprefix(LOG).removeprefix(SHARE)]).any():
-            yield tag_of(group("sweep", sweep.size), sweep.seen[0], value), _only_median(_derived(one, value, measure))
+            yield tag_of(group("sweep", sweep.size), sweep.card, value), _only_median(_derived(one, value, measure))
     for name, quartile in zip(band_tags(sweep), _band(_derived(one, best, measure)), strict=True):
         yield name, quartile
     if one.estimator in sweep.study.trained:
         share = (rows["status"] == "converged").groupby(rows[sweep.size]).mean()
-        tag = tag_of(group("sweep", sweep.size), sweep.seen[0], "fraction_converged")
+        tag = tag_of(group("sweep", sweep.size), sweep.card, "fraction_converged")
         yield tag, Curve(share.index.to_numpy(), *[share.to_numpy()] * 4)
     if sweep.size == "n_train" and len(sweep.checkpoints) and one.estimator not in sweep.study.trained:
         yield from _convergence(one, nearest(np.array(followed(sweep)), sweep.threshold))
@@ -154,7 +154,7 @@ def _belongs(one: Series, name: str) -> bool:
     if name == "theory":
         expected = one.sweep.results["estimator"] == "theory"
         return one.ablation == "none" and (one.estimator == "theory" or (reference and bool(expected.any())))
-    asked = one.sweep.study.ablations.levels(one.sweep.seen[0])
+    asked = one.sweep.study.ablations.levels(one.sweep.card)
     return reference and bool(asked) and one.sweep.seen[1] == one.sweep.study.preprocess
 
 
@@ -165,7 +165,7 @@ def _values(one: Series) -> tuple[str, ...]:
     values = (*errors, f"{LOG}distance", *ACCURACIES)
     if model.autoencoder:
         values = (*values, f"{SHARE}train_mse", *DIMENSIONS, *PARTS[: 1 if reference else 0])
-    elif reference and not one.sweep.study.ablations.levels(one.sweep.seen[0]):
+    elif reference and not one.sweep.study.ablations.levels(one.sweep.card):
         values = (*values, *PARTS)
     return (*values, *OF_CLOSED_FORMS) if one.estimator in CLOSED_FORMS else values
 
@@ -197,8 +197,8 @@ def _convergence(one: Series, n: int) -> Iterator[tuple[str, Curve]]:
         table = select(rows, n_train=n) if limit else here
         if np.isfinite(table[f"exact_{column}" if exact else column]).any():
             curve = _only_median(_derived(one, value, measure))
-            yield tag_of("convergence", sweep.seen[0], value), curve
-            yield tag_of(LOG_TIME, sweep.seen[0], value), _in_log_time(curve)
+            yield tag_of("convergence", sweep.card, value), curve
+            yield tag_of(LOG_TIME, sweep.card, value), _in_log_time(curve)
 
 
 def _derived(one: Series, value: str, measure: Callable[[str], Curve]) -> Curve:

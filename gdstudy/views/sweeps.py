@@ -57,6 +57,13 @@ def descends(study: Study) -> bool:
     return main is not None and main.plain and not main.momentum and main.start == "own"
 
 
+def heads_for_closed_form(study: Study, training: str = "") -> bool:
+    """A training, by default the main one, if there is one, tends to the closed form: descent from a model's own start,
+    of any step."""
+    trained = study.trained.get(training or main_training(study))
+    return trained is None or (trained.plain and trained.start == "own")
+
+
 def closed_form_names(model: Model) -> dict[str, str]:
     """Estimator → what the closed form of what is trained is called."""
     return {"min_norm": "X⁺X" if model.autoencoder else "X⁺y", "pca": "PCA", "reduced_rank": "best map"}
@@ -107,6 +114,12 @@ class Sweep:
     def dataset(self) -> str:
         """The data set as it is called in folders and tables."""
         return seen_as(*self.seen)
+
+    @property
+    def card(self) -> str:
+        """The data set as TensorBoard's tags have it: a card has one unit, of y or of shares of what is given back."""
+        kinds = {MODELS[name].autoencoder for name in self.study.models}
+        return self.seen[0] + "_given_back" * (self.model.autoencoder and len(kinds) > 1)
 
     @property
     def classes(self) -> bool:

@@ -29,7 +29,7 @@ class Training:
 def study(run, **trainings):
     """The run's study with these trainings, the first of them the main one."""
     others = {name: vars(training) for name, training in trainings.items() if name != "gd"}
-    same = {key: getattr(run.study, key) for key in ("seeds", "n_train", "preprocess", "ablations")}
+    same = {key: getattr(run.study, key) for key in ("seeds", "n_train", "preprocess", "ablations", "models")}
     return SimpleNamespace(**same, intercept=False, trained=trainings, trainings=others)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import cycle, product
+
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,7 +12,7 @@ from matplotlib.figure import Figure
 from gdstudy.experiment.tables import Run
 from gdstudy.views.figures.axes import count_ticks, shared_legend, threshold
 from gdstudy.views.figures.curves import decades, draw, draw_at_steps
-from gdstudy.views.figures.labels import main_label, panel_title, training_label
+from gdstudy.views.figures.labels import limit_label, main_label, panel_title, training_label
 from gdstudy.views.figures.style import CHOSEN, EXACT, FEATURES, ORANGE, ROWS, SKY, grid
 from gdstudy.views.summary import several
 from gdstudy.views.sweeps import Sweep, sweeps
@@ -32,11 +34,12 @@ def accuracy(run: Run) -> Figure | None:
             who = main_label(run.study)
             draw_at_steps(axis, sweep.curves, "test_accuracy", decades([sweep.curves]), who, sweep.size)
         others = [name for name in sweep.by_training if name != sweep.main]
-        for name, colour in zip(others, (ORANGE, SKY) * len(others), strict=False):
-            rows = sweep.by_training[name]
-            draw(axis, sweep.median(rows, "test_accuracy"), training_label(run.study, name), colour, band=0)
+        styles = product(("-", "--", ":", "-."), (ORANGE, SKY))
+        for name, (line, colour) in zip(others, cycle(styles), strict=False):
+            median, label = sweep.median(sweep.by_training[name], "test_accuracy"), training_label(run.study, name)
+            draw(axis, median, label, colour, band=0, linestyle=line)
         _draw_beside(axis, sweep)
-        draw(axis, sweep.median(sweep.rows, "test_accuracy"), "t = ∞, X⁺y", **EXACT)
+        draw(axis, sweep.median(sweep.rows, "test_accuracy"), limit_label(run.study, "X⁺y"), **EXACT)
         axis.set(xscale="log", xlabel=ROWS if sweep.size == "n_train" else FEATURES, ylabel="test accuracy (share)")
         threshold(axis, sweep.threshold)
         count_ticks(axis)

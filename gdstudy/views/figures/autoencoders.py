@@ -18,7 +18,7 @@ from gdstudy.study.datasets import known
 from gdstudy.study.models import MODELS
 from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, shared_legend, threshold, tidy
 from gdstudy.views.figures.curves import decades, draw, draw_at_steps, draw_expectation, draw_mean
-from gdstudy.views.figures.labels import data_label, main_label, most_steps, panel_title, sign
+from gdstudy.views.figures.labels import data_label, limit_label, main_label, most_steps, panel_title, sign
 from gdstudy.views.figures.style import BLUE, EXACT, FEATURES, LOST, ORANGE, OWN, ROWS, TEST, TOLERANCE, TRAIN, grid
 from gdstudy.views.summary import representative_sizes, select, several
 from gdstudy.views.sweeps import Sweep, sweeps
@@ -107,7 +107,7 @@ def denoising_autoencoder(run: Run) -> Figure | None:
             draw_expectation(column[0], theory, sweep.threshold, _TEST)
         if trained:
             draw_at_steps(column[1], sweep.curves, _TEST, decades(trained), main_label(run.study))
-            draw(column[1], test, "t = ∞, closed form X̃⁺X", band=0, **EXACT)
+            draw(column[1], test, limit_label(run.study, "closed form X̃⁺X"), band=0, **EXACT)
         for axis in column:
             _finish(axis, sweep)
         column[0].set_title(panel_title(sweep.seen, sweep.threshold))
@@ -131,7 +131,8 @@ def random_feature_autoencoder(run: Run) -> Figure | None:
         for axis, sweep in zip(line, found, strict=True):
             if trained:
                 draw_at_steps(axis, sweep.curves, _TEST, decades(trained), main_label(run.study), sweep.size)
-            draw(axis, sweep.median(sweep.rows, _TEST), "t = ∞, closed form H⁺X, median and quartiles", **EXACT)
+            limit = limit_label(run.study, "closed form H⁺X, median and quartiles")
+            draw(axis, sweep.median(sweep.rows, _TEST), limit, **EXACT)
             _finish(axis, sweep)
             held = f"P = {sweep.threshold}" if sweep.size == "n_train" else f"N = {sweep.threshold}"
             axis.set_title(f"{data_label(*sweep.seen)}\n{sweep.model.label}, {held}")

@@ -52,8 +52,12 @@ def fit_y(axis: Axes, floor: float = 0.0, zero: str = ROUNDING) -> None:
     values = np.concatenate([*drawn, *(vertices[:, 1] for vertices in bands), [0.0]])
     shown = values[np.isfinite(values) & (values > floor)]
     if not len(shown):
-        note_in(axis, "nothing finite to show:\nmost cells diverged")
-        axis.set(xlim=(1, 10), ylim=(1, 10))
+        if any(len(part) for part in drawn):  # infinite values are not drawn
+            note_in(axis, f"nothing to show:\n{zero} everywhere")
+        else:
+            note_in(axis, "nothing finite to show:\nmost cells diverged")
+            axis.set(xlim=(1, 10))
+        axis.set(ylim=(1, 10))
         return
     # Between bounds matplotlib can draw: what diverges reaches 10³⁰⁰.
     low, high = np.log10(np.clip([shown.min(), shown.max()], 1e-250, 1e250))
@@ -113,8 +117,10 @@ def tidy(figure: Figure, *axes: Axes) -> None:
     cells = {axis: spec for axis in axes if (spec := axis.get_subplotspec()) is not None}
     first = {spec.rowspan: axis for axis, spec in cells.items() if spec.is_first_col()}
     last = {spec.colspan: axis for axis, spec in cells.items() if spec.is_last_row()}
+    ending = {(spec.rowspan, spec.colspan.stop): axis.get_ylabel() for axis, spec in cells.items()}
     for axis, spec in cells.items():
-        if (left := first.get(spec.rowspan, axis)) is not axis and left.get_ylabel() == axis.get_ylabel():
+        left, neighbours = first.get(spec.rowspan, axis), ending.get((spec.rowspan, spec.colspan.start))
+        if left is not axis and left.get_ylabel() == axis.get_ylabel() == neighbours:
             axis.set_ylabel("")
         if (below := last.get(spec.colspan, axis)) is not axis and below.get_xlabel() == axis.get_xlabel():
             axis.set_xlabel("")

@@ -18,6 +18,7 @@ from gdstudy.views.summary import Curve, by_size_after
 def draw(axis: Axes, curve: Curve, label: str, color: Any, band: float = 0.18, **style: Any) -> Line2D:
     """The median of a curve, with its quartiles as a band of this opacity; infinite values are left out."""
     finite = np.isfinite(curve.median)
+    style = _seen(finite) | style
     (line,) = axis.plot(curve.x[finite], curve.median[finite], label=label, color=color, **style)
     if band:
         both = finite & np.isfinite(curve.high)
@@ -25,10 +26,16 @@ def draw(axis: Axes, curve: Curve, label: str, color: Any, band: float = 0.18, *
     return line
 
 
+def _seen(finite: np.ndarray) -> dict[str, Any]:
+    """How a curve is drawn that would not be seen as a line: one point."""
+    return {"marker": "o", "markersize": 4} if np.count_nonzero(finite) == 1 else {}
+
+
 def draw_mean(axis: Axes, curve: Curve, label: str, color: Any) -> None:
     """The mean over seeds as a thin line. Near N = P it follows the one worst split."""
     finite = np.isfinite(curve.mean)
-    axis.plot(curve.x[finite], curve.mean[finite], label=label, color=color, linewidth=0.7, alpha=0.8, gid=MEAN)
+    style = {"linewidth": 0.7, "alpha": 0.8, "gid": MEAN, **_seen(finite)}
+    axis.plot(curve.x[finite], curve.mean[finite], label=label, color=color, **style)
 
 
 def decades(tables: Sequence[DataFrame]) -> np.ndarray:
@@ -56,7 +63,7 @@ def draw_expectation(
     # Two branches: nothing is to be drawn across the threshold.
     for k, side in enumerate((theory["n_train"] < P, theory["n_train"] >= P)):
         x, y = theory["n_train"][finite & side], theory[value][finite & side]
-        axis.plot(x, y, label="test, exact expectation" if not k else None, **look)
+        axis.plot(x, y, label="test, exact expectation" if not k else None, **look, **_seen(finite & side))
     if shade:
         low = max(P - 1, 0.5)
         axis.axvspan(low, P + 1, color=GREEN, alpha=0.15, linewidth=0, label="expectation infinite", zorder=0)

@@ -12,7 +12,7 @@ from gdstudy.study.datasets import PREPROCESSES, known
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.views.figures.style import BLUE, GREEN, ORANGE
 from gdstudy.views.summary import Seen, select
-from gdstudy.views.sweeps import main_training
+from gdstudy.views.sweeps import heads_for_closed_form, main_training
 
 _COLUMNS = {column.name: column for table in TABLES.values() for column in table}
 
@@ -46,6 +46,11 @@ def training_label(study: Study, name: str) -> str:
 def main_label(study: Study) -> str:
     """The main training as it is called."""
     return training_label(study, main_training(study))
+
+
+def limit_label(study: Study, closed_form: str) -> str:
+    """X⁺y and its like beside curves after t steps: their end where training heads for it."""
+    return f"t = ∞, {closed_form}" if heads_for_closed_form(study) else closed_form
 
 
 def most_steps(study: Study, tables: Sequence[DataFrame]) -> str:

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from gdstudy.experiment.tables import Run
 from gdstudy.views.figures.axes import shared_legend
 from gdstudy.views.figures.curves import draw
-from gdstudy.views.figures.labels import axis_label
+from gdstudy.views.figures.labels import axis_label, limit_label
 from gdstudy.views.figures.panels import Panel, against_n, swept, trained_panels
 from gdstudy.views.figures.style import EXACT, STYLE, TEST, grid
 from gdstudy.views.summary import Curve, by_size, by_size_after
@@ -37,7 +37,7 @@ def error_at_t(run: Run) -> Iterator[tuple[int, np.ndarray]]:
             spare.remove()
         for axis, panel in zip(axes, shown, strict=True):
             after.append(by_size_after(panel.curves, "test_mse", steps))
-            _draw_behind(axis, panel, after[-1])
+            _draw_behind(axis, panel, after[-1], limit_label(run.study, "X⁺y"))
         label = f"{shown[0].who} after t steps"
         lines = [draw(axis, a[0], label, TEST, 0, linewidth=2.4) for axis, a in zip(axes, after, strict=True)]
         shared_legend(figure, *axes)
@@ -70,8 +70,8 @@ def _half_decades(last: int) -> np.ndarray:
     return np.unique(np.r_[np.round(10 ** np.arange(0, np.log10(max(last, 1)), 0.5)), last].astype(int))
 
 
-def _draw_behind(axis: Axes, panel: Panel, after: list[Curve]) -> None:
+def _draw_behind(axis: Axes, panel: Panel, after: list[Curve], limit: str) -> None:
     for curve in after:
         draw(axis, curve, "other t", "0.8", band=0, linewidth=0.8)
-    draw(axis, by_size(panel.exact, "test_mse"), "t = ∞, X⁺y", band=0, **EXACT)
+    draw(axis, by_size(panel.exact, "test_mse"), limit, band=0, **EXACT)
     against_n(axis, panel, axis_label("test_mse", "median test MSE"))

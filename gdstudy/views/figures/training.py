@@ -14,7 +14,7 @@ from pandas import DataFrame
 from gdstudy.experiment.tables import Run
 from gdstudy.views.figures.axes import fit_y, log_axes, shared_legend
 from gdstudy.views.figures.curves import decades, draw, draw_at_steps
-from gdstudy.views.figures.labels import axis_label, place
+from gdstudy.views.figures.labels import axis_label, limit_label, place
 from gdstudy.views.figures.panels import Panel, against_n, draw_chosen, panels, swept, trained_panels
 from gdstudy.views.figures.style import (
     BLACK,
@@ -34,7 +34,8 @@ from gdstudy.views.summary import by_size, by_step, representative_sizes, select
 from gdstudy.views.sweeps import descends, main_training
 
 _TIMES = (10, 100, 1000, 10_000)
-_LINES = ("-", "-.", ":", (0, (6, 2)), (0, (3, 1, 1, 1, 1, 1)))  # of the first training and the others
+# Of the first training and the others.
+_LINES = ("-", "-.", ":", (0, (6, 2)), (0, (3, 1, 1, 1, 1, 1)), (0, (1, 3)), (0, (9, 2, 2, 2)), (0, (2, 2)))
 
 
 def mse_against_n(run: Run) -> Figure | None:
@@ -65,7 +66,7 @@ def test_mse_by_steps(run: Run) -> Figure | None:
     steps = decades([panel.curves for panel in shown])
     for axis, panel in zip(axes[0], shown, strict=True):
         draw_at_steps(axis, panel.curves, "test_mse", steps, panel.who)
-        draw(axis, by_size(panel.exact, "test_mse"), "t = ∞, X⁺y", band=0, **EXACT)
+        draw(axis, by_size(panel.exact, "test_mse"), limit_label(run.study, "X⁺y"), band=0, **EXACT)
         against_n(axis, panel, axis_label("test_mse", "median test MSE"))
     shared_legend(figure, *axes[0])
     return figure

@@ -14,7 +14,7 @@ from gdstudy.study.models import MODELS
 from gdstudy.study.optimizers import OPTIMIZERS
 from gdstudy.study.parser import as_dict
 from gdstudy.views.figures.labels import training_label
-from gdstudy.views.sweeps import descends
+from gdstudy.views.sweeps import descends, heads_for_closed_form
 
 
 def question(study: Study) -> str:
@@ -52,7 +52,8 @@ def described(study: Study, cells: int) -> Iterator[tuple[str, str]]:
     sizes = [f"N = {study.n_train} training rows"]
     sizes += [f"P = {study.n_parameters} features"] if study.n_parameters else []
     sizes += [f"{study.n_hidden} hidden units"] if study.n_hidden else []
-    splits = f"{len(study.seeds)} random splits each (seeds {_seeds(study)})"
+    one = len(study.seeds) == 1
+    splits = f"{len(study.seeds)} random split{'s' * (not one)} each (seed{'s' * (not one)} {_seeds(study)})"
     yield "Sizes", f"{'; '.join(sizes)}; {splits}: {cells:,} training problems, each of which is a cell."
     for name in study.trained:
         yield f"Training {name}", _training(study, name)
@@ -65,10 +66,11 @@ def described(study: Study, cells: int) -> Iterator[tuple[str, str]]:
 
 
 def _references(study: Study) -> Iterator[str]:
-    """What training heads for."""
+    """The closed forms that others are held to."""
     models = [MODELS[name] for name in study.models]
     if any(model.reference == "min_norm" for model in models):
-        yield "X⁺y, the solution of least squares of smallest norm, which training heads for"
+        heads = ", which training heads for" if study.trained and heads_for_closed_form(study) else ""
+        yield f"X⁺y, the solution of least squares of smallest norm{heads}"
     if any(model.reference == "reduced_rank" for model in models):
         yield "the best map of a bottleneck's rank: principal components or, with input noise, reduced-rank regression"
 
@@ -104,7 +106,9 @@ _START = {"zero": "zero", "small": "small and random", "aligned": "aligned with 
 
 def _seeds(study: Study) -> str:
     seeds = list(study.seeds)
-    return f"0–{seeds[-1]}" if seeds == list(range(len(seeds))) and len(seeds) > 1 else str(study.seeds.written)
+    if len(seeds) == 1:
+        return str(seeds[0])
+    return f"0–{seeds[-1]}" if seeds == list(range(len(seeds))) else str(study.seeds.written)
 
 
 def _training(study: Study, name: str) -> str:

@@ -98,9 +98,9 @@ def _listed(summary: DataFrame, charts: Sequence[Sweep]) -> tuple[DataFrame, int
 
 def _labels(summary: DataFrame) -> dict[str, tuple[str, str]]:
     """Columns of the table that say something → heading and meaning."""
-    found = {}
+    found, always = {}, ("dataset", "model", "estimator", "n_train", _SIZES[0])
     for name in (*_KEYS, *_SIZES):
-        if name in ("dataset", "model", "estimator", "n_train") or summary[name].nunique() > 1 or name in _SIZES[:1]:
+        if name in always or summary[name].nunique(dropna=False) > 1:
             found[name] = (_COLUMNS[name].label, _meaning(name))
     found["cells"] = ("cells", "How many splits the medians are of.")
     if summary["diverged"].any():

@@ -67,7 +67,9 @@ function vertical(x, dash, color, width = 1.3) {
 /** The median as a line, with its quartiles as a band. Infinite values are gaps. */
 function lines(x, curve, name, line, more = {}) {
   const finite = (values) => values.map((value) => (Number.isFinite(value) && value > 0 ? value : null));
-  const median = { x, y: finite(curve.median), name: plain(name), line, mode: "lines", legendgroup: name, ...more };
+  const y = finite(curve.median);
+  const mode = y.filter((value) => value !== null).length === 1 ? "lines+markers" : "lines"; // one point is no line
+  const median = { x, y, name: plain(name), line, mode, legendgroup: name, ...more };
   median.hovertemplate = "%{x:.4~g}: %{y:.4~g}<extra>" + plain(name) + "</extra>";
   if (!curve.low) return [median];
   const edge = { x, mode: "lines", line: { width: 0 }, showlegend: false, hoverinfo: "skip", legendgroup: name, visible: more.visible };
