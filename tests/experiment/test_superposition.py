@@ -1,15 +1,20 @@
 """The toy ReLU autoencoder against a plain PyTorch loop, and its three regimes along T."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from computed import at, autoencoders, computed
 from conftest import ADAMW, SPARSE, autoencoder_study
 
-from gdstudy import load_dataset
+from gdstudy import Dataset, load_dataset
 from gdstudy.data.splits import split, stream
 from gdstudy.experiment import superposition as module
+from gdstudy.experiment.driver import run_batch
+from gdstudy.experiment.plan import plan
 from gdstudy.study.config import Study
+from gdstudy.study.errors import StudyError
 from gdstudy.study.groups import Synthetic, Training
 from gdstudy.study.parser import find_config, read_study
 from gdstudy.study.values import StepSize
@@ -244,3 +249,18 @@ def test_zero_is_a_saddle_of_many_features_too(dtype):
     wide = Synthetic(n_inputs=10_000, n_rows=60, p_nonzero=1e-3)
     study = tiny_study("superposition_zero", synthetic=wide, n_train=[3, 20], dtype=dtype)
     assert (computed(study).results["status"] == "stalled").all()
+
+
+@pytest.mark.parametrize("model", ["superposition_zero", "superposition", "bottleneck", "bottleneck_zero"])
+@pytest.mark.parametrize(("dtype", "unit"), [("float32", 1e-24), ("float32", 1e20), ("float64", 1e-160)])
+def test_data_whose_squares_a_dtype_does_not_hold_are_refused(dtype, unit, model):
+    X = unit * np.random.default_rng(0).standard_normal((40, 4))
+    data = Dataset(X=X, Y=X)
+    superposed = model.startswith("superposition")
+    gd = Training(steps=5, dtype=dtype, **({"step_size": StepSize("0.1")} if superposed else {}))
+    study = Study(datasets=["student_teacher"], models=[model], n_train=[8], n_hidden=[2], seeds=1, gd=gd)
+    (batch,) = plan(study)
+    batch = replace(batch, n_parameters=4)
+    with pytest.raises(StudyError, match=r"squares float(32|64) does not hold; give the data in other units"):
+        run_batch(study, data, batch)
+    assert run_batch(study, Dataset(X=X / unit, Y=X / unit), batch).results  # control

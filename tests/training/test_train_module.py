@@ -490,3 +490,117 @@ def test_states_are_of_the_data_as_they_were_at_the_call():
     X[:], Y[:] = 0, 7
     found = [state.W for state in later]
     np.testing.assert_array_equal(found, expected)
+
+
+class Hinge(nn.Module):
+    """x ↦ relu(wx) − relu(−wx − 1), whose gradient is exactly 0 where −1 < wx < 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(1, 1, 1, dtype=torch.float64))
+
+    def forward(self, X):
+        return torch.relu(X @ self.w) - torch.relu(-X @ self.w - 1)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options"), [("sgd", {"momentum": 0.9}), ("adam", {}), ("sgd", {"weight_decay": 0.01}), ("gd", {})]
+)
+def test_a_zero_gradient_ends_no_cell_that_goes_on(optimizer, options):
+    """Momentum carries it on, weight decay pulls it back; under plain descent it stays where it is."""
+    X, Y, module, alone = torch.ones(1, 4, 1).double(), torch.full((1, 4, 1), -5.0).double(), Hinge(), Hinge()
+    rate = 0.02
+    state = last(train_module(module, X, Y, [300], rate, optimizer=optimizer, optimizer_options=options, tolerance=0))
+    build = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "gd": torch.optim.SGD}[optimizer]
+    by_torch = build(alone.parameters(), lr=rate, **options)
+    gradients = []
+    for _ in range(300):
+        by_torch.zero_grad()
+        (0.5 * (alone(X) - Y).square().sum()).backward()
+        gradients.append(float(alone.w.grad.abs().max()))
+        by_torch.step()
+    assert 0 in gradients[:-1]
+    torch.testing.assert_close(module.w, alone.w, rtol=1e-9, atol=1e-12)
+    assert (int(state.steps[0]) == 300) or gradients[-1] < 1e-9 or optimizer == "gd"
+    assert (int(state.steps[0]) < 10) == (optimizer == "gd")
+
+
+class Deep(nn.Module):
+    """x ↦ x W₁ … W_L, from zero."""
+
+    def __init__(self, layers, dtype):
+        super().__init__()
+        self.layers = nn.ParameterList(nn.Parameter(torch.zeros(1, 4, 4, dtype=dtype)) for _ in range(layers))
+
+    def forward(self, X):
+        for W in self.layers:
+            X = X @ W
+        return X
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(("layers", "of_x", "of_y"), [(2, 1, 1), (3, 1, 1), (5, 1, 1), (2, 1, 1e9), (2, 1e-6, 1e-8)])
+def test_zero_is_a_saddle_of_any_depth_and_in_any_units(layers, of_x, of_y, dtype):
+    X = torch.randn(1, 20, 4, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    stuck = last(train_module(Deep(layers, dtype), X * of_x, X * of_y, [100], 1e-3))
+    assert status(stuck) == ["stalled"]
+    # Control: where there is nothing to learn zero is a minimum.
+    done = last(train_module(Deep(layers, dtype), X * of_x, torch.zeros_like(X), [100], 1e-3))
+    assert status(done) == ["converged"]
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_small_targets_are_no_divergence_of_adam(schedule):
+    X, y = (torch.from_numpy(a)[None] for a in problem(20))
+
+    def ended(optimizer, rate, scale, **options):
+        module = LinearReadout(torch.zeros(1, 10, 1, dtype=torch.float64))
+        states = train_module(module, X, y * scale, [3000], rate, optimizer=optimizer, schedule=schedule, **options)
+        return str(status(last(states))[0])
+
+    assert ended("adam", 0.01, 1e-8) != "diverged"
+    # Control: a step size that is unstable is seen.
+    assert ended("sgd", 10.0, 1e-8, optimizer_options={"momentum": 0.5}) == "diverged"
+
+
+def test_padding_is_never_seen_by_a_module_that_zeros_would_break():
+    class Direction(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.W = nn.Parameter(torch.full((2, 3, 1), 0.1, dtype=torch.float64))
+
+        def forward(self, X):
+            return (X / X.norm(dim=-1, keepdim=True)) @ self.W
+
+    random = np.random.default_rng(0)
+    X, Y = (torch.from_numpy(random.standard_normal((2, 5, k))) for k in (3, 1))
+    X[1, 3:], Y[1, 3:] = 0, 0
+    state = last(train_module(Direction(), X, Y, [200], 0.1, n_rows=[5, 3]))
+    alone = Direction()
+    alone.W = nn.Parameter(alone.W[1:].detach())
+    expected = last(train_module(alone, X[1:, :3], Y[1:, :3], [200], 0.1))
+    assert state.status[1] == expected.status[0]
+    torch.testing.assert_close(state.W[1], expected.W[0], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("W", "message"),
+    [
+        (torch.zeros(1, 10, 1, dtype=torch.float64).expand(3, 10, 1), "one number under several indices"),
+        (torch.zeros(3, 10, 1).bfloat16(), "float32 or float64"),
+    ],
+)
+def test_weights_that_cannot_be_trained_are_refused_at_the_call(W, message):
+    module = LinearReadout(W)
+    module.weight = nn.Parameter(W)  # and no copy of it
+    X = torch.zeros(3, 4, 10, dtype=torch.float64)
+    with pytest.raises(ValueError, match=message):
+        train_module(module, X, X[..., :1], [1], 0.1)
+
+
+@pytest.mark.parametrize("betas", [0.9, [0.9]])
+def test_options_of_another_shape_are_named(betas):
+    module, X = LinearReadout(torch.zeros(1, 10, 1).double()), torch.zeros(1, 4, 10).double()
+    options = {"optimizer": "adam", "optimizer_options": {"betas": betas}}
+    with pytest.raises(ValueError, match=r"betas=.* must be 2 numbers"):
+        train_module(module, X, X[..., :1], [1], 0.1, **options)

@@ -376,3 +376,18 @@ def test_readout_autoencoders_have_shares_of_their_inputs_beside_theory(board):
         assert not any(tag.startswith("sweep_hidden") for tag in run)
     leverage = {p.step: p.value for p in runs["min_norm"]["sweep/data_point_dimension/isotropic"]}
     np.testing.assert_allclose([leverage[n] for n in (4, 16, 64)], [1, 1, 0.25], rtol=1e-6)
+
+
+def test_a_card_has_one_unit_where_a_data_set_is_regressed_and_given_back(tmp_path):
+    models = {"mixed": ["linear", "linear_autoencoder"], "one": ["linear_autoencoder"]}
+    tags = {}
+    for name, of in models.items():
+        study = small_study(datasets=["diabetes"], models=of, n_train=[5, 10, 20], seeds=2, estimators=["min_norm"])
+        stored(study, tmp_path / name)
+        write_board(tmp_path / name, {}, load_run(tmp_path / name), {})
+        tags[name] = {folder: set(found) for folder, found in runs_of(tmp_path / name).items()}
+    assert "sweep/test_mse/diabetes" in tags["mixed"]["diabetes/min_norm"]
+    of_mixed, alone = tags["mixed"]["diabetes/linear_autoencoder/min_norm"], tags["one"]
+    assert "sweep/test_mse/diabetes_given_back" in of_mixed
+    assert not of_mixed & tags["mixed"]["diabetes/min_norm"]
+    assert any("sweep/test_mse/diabetes" in found for found in alone.values())

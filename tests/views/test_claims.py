@@ -290,3 +290,80 @@ def test_claims_are_on_the_main_training_and_those_on_descent_on_no_other_optimi
     elsewhere = with_second(run, "wild")
     elsewhere.study.trained = {"gd": replace(elsewhere.study.trained["gd"], start="gaussian")}
     assert {claim.claim for claim in decide(elsewhere)} == {claim.claim for claim in decide(adam)}
+
+
+# What a run cannot tell
+
+
+def without(run, **conditions):
+    """The run without the rows that meet all of these conditions."""
+    gone = np.all([run.results[name].isin(values) for name, values in conditions.items()], axis=0)
+    return replace(run, results=run.results[~gone])
+
+
+@pytest.mark.parametrize(
+    ("words", "ablation", "levels"),
+    [
+        ("smallest cutoff", "singular_value_cutoff", [0.001, 0.1]),
+        ("fewest modes", "leading_modes", [1, 5]),  # the one that is left takes nothing away
+        ("test data, moved along", "adversarial_test", [3.16]),
+        ("training data, moved along", "adversarial_train", [31.6]),
+    ],
+)
+def test_a_claim_is_decided_by_levels_that_test_it(words, ablation, levels, run):
+    assert found(decide(run), words, "diabetes")  # control
+    others = decide(without(run, ablation=[ablation], level=levels))
+    assert not [claim for claim in others if words in claim.claim and claim.dataset == "diabetes"]
+
+
+@pytest.mark.parametrize("words", ["largest at the threshold", "value: smallest near", "most likely smallest"])
+def test_where_a_peak_is_is_not_told_from_one_side_of_it(words, run):
+    for sizes in ((15, 20, 30, 40), (3, 5, 8)):
+        claims = decide(without(run, n_train=sizes))
+        assert not [claim for claim in claims if words in claim.claim and claim.dataset == "diabetes"]
+    assert found(decide(run), words, "diabetes")  # control
+
+
+def test_an_error_that_is_the_same_everywhere_is_largest_nowhere(run):
+    claims = decide(replace(run, results=run.results.assign(test_mse=0.0)))
+    assert not [claim for claim in claims if "largest at the threshold" in claim.claim]
+
+
+def test_features_of_a_smaller_rank_have_no_threshold_at_n_equal_to_p(run):
+    rank = run.results["rank"].clip(upper=8).mask(run.results["dataset"] != "diabetes", run.results["rank"])
+    level = run.results["test_mse"].mask(run.results["dataset"] == "diabetes", 1.0)
+    claim = found(decide(replace(run, results=run.results.assign(rank=rank, test_mse=level))), "spikes", "diabetes")
+    assert claim.verdict == CANNOT_TELL
+    assert claim.reason == "the features have rank 8 < P = 10, so that the threshold is at N = 8"
+    # Control: of features of full rank it can be told.
+    whole = found(decide(replace(run, results=run.results.assign(test_mse=level))), "spikes", "diabetes")
+    assert whole.verdict == DOES_NOT_HOLD
+
+
+def test_cells_that_diverge_say_nothing_of_exact_iterates_nor_of_early_stopping(run):
+    words, dataset = "at every step", "diabetes+standardize"
+    cell = {"dataset": "diabetes", "preprocess": "standardize", "n_train": 10, "seed": 0, "estimator": "gd"}
+    curves, results = run.curves.copy(), run.results.copy()
+    of_curves, of_results = (
+        np.all([table[name] == value for name, value in cell.items()], axis=0) for table in (curves, results)
+    )
+    curves.loc[of_curves, "deviation"] = 0.3
+    wrong = replace(run, curves=curves)
+    assert found(decide(wrong), words, dataset).verdict == DOES_NOT_HOLD  # control
+    results["status"] = results["status"].astype(str).mask(of_results & (results["ablation"] == "none"), "diverged")
+    assert found(decide(replace(wrong, results=results)), words, dataset).verdict == HOLDS
+    gone = replace(run, curves=run.curves.assign(test_mse=np.inf))
+    assert not [claim for claim in decide(gone) if "stopped early" in claim.claim]
+
+
+def test_what_the_tolerance_leaves_of_the_training_error_is_not_judged(run):
+    """Where test errors vanish too, as of data without noise."""
+    below = (run.results["n_train"] < run.results["n_parameters"]) & (run.results["estimator"] == "gd")
+    tiny = run.results["target_mean_square"] * 1e-21
+    results = run.results.assign(
+        train_mse=run.results["train_mse"].mask(below, tiny), test_mse=run.results["test_mse"].mask(below, 10 * tiny)
+    )
+    claims = [c for c in decide(replace(run, results=results)) if "fits the training data" in c.claim]
+    assert claims
+    assert {claim.verdict for claim in claims} == {CANNOT_TELL}
+    assert all(claim.reason.startswith("the tolerance alone can leave") for claim in claims)

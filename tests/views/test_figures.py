@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from legible import hindrances
 from matplotlib.colors import to_rgba
-from stand_in import with_second
+from stand_in import joined, with_second
+from stand_in import study as with_trainings
 
 from gdstudy.data.loading import load_dataset
 from gdstudy.data.splits import split
@@ -21,10 +22,11 @@ from gdstudy.sweep.run import load_datasets, run_missing
 from gdstudy.sweep.store import Store
 from gdstudy.views import figures
 from gdstudy.views.figures.ablations import drawn_levels
-from gdstudy.views.figures.axes import note_in, shared_legend
+from gdstudy.views.figures.axes import count_ticks, fit_y, log_axes, note_in, shared_legend, tidy
+from gdstudy.views.figures.curves import draw
 from gdstudy.views.figures.spectra import typical_seed
 from gdstudy.views.figures.style import extent, grid, wrapped
-from gdstudy.views.summary import select
+from gdstudy.views.summary import Curve, select
 
 CUTOFFS, STRENGTHS = (0.01, 0.1, 1.0), (0.0, 10.0)
 ABLATED = Study(
@@ -468,3 +470,68 @@ def test_a_title_longer_than_its_figure_goes_on_below():
     assert "\n" not in short
     assert len(long.splitlines()) > 1
     assert wrapped(long, 5.2, 11) == long
+
+
+def test_x_pinv_y_is_called_the_end_of_what_tends_to_it_alone(runs):
+    def labels(**changes):
+        run = with_second(runs["linear"], "again")
+        run.study.trained = {"gd": replace(run.study.trained["gd"], **changes)}
+        drawn = panels(figures.FIGURES["test_mse_by_steps"](run))
+        return {line.get_label() for axis in drawn for line in axis.lines if "X⁺y" in line.get_label()}
+
+    assert labels() == {"t = ∞, X⁺y"}
+    assert labels(start="gaussian") == labels(optimizer="adam") == {"X⁺y"}
+
+
+@pytest.mark.parametrize(("y", "said"), [(np.zeros(3), "zero up to rounding"), (np.full(3, np.inf), "diverged")])
+def test_what_is_zero_is_not_said_to_have_diverged(y, said):
+    _, ((axis,),) = grid("Is it so?", 1)
+    draw(axis, Curve(np.array([5, 10, 20]), y, y, y, y), "a", "b")
+    log_axes(axis, "x", "y")
+    fit_y(axis)
+    (note,) = axis.texts
+    assert said in note.get_text()
+    if not y.any():
+        assert axis.get_xlim()[1] > 19
+
+
+def test_a_curve_of_one_point_is_seen():
+    def marker(*y):
+        _, ((axis,),) = grid("Is it so?", 1)
+        y = np.array(y)
+        return draw(axis, Curve(np.arange(1, 1 + len(y)), y, y, y, y), "a", "b").get_marker()
+
+    assert marker(3.0) == marker(3.0, np.inf) == "o"
+    assert marker(3.0, 4.0) == "None"
+
+
+def test_accuracies_of_many_trainings_look_different(runs):
+    run, others = runs["classes"], ("adam", "adamw", "rmsprop", "sgd")
+    gd = run.results[run.results["estimator"] == "gd"]
+    results = joined(run.results, *(gd.assign(estimator=name) for name in others))
+    trained = {"gd": run.study.gd, **{name: replace(run.study.gd, optimizer=name) for name in others}}
+    several = replace(run, results=results, study=with_trainings(run, **trained))
+    axis = panels(figures.FIGURES["accuracy"](several))[0]
+    looks = [(line.get_color(), line.get_linestyle()) for line in axis.lines]
+    assert len(looks) > len(others)
+    assert len(set(map(str, looks))) == len(looks)
+
+
+def test_a_label_is_left_out_where_the_panel_to_its_left_has_it():
+    def labels(*given):
+        figure, (axes,) = grid("Is it so?", len(given))
+        for axis, label in zip(axes, given, strict=True):
+            axis.set_ylabel(label)
+        tidy(figure, *axes)
+        return [axis.get_ylabel() for axis in axes]
+
+    assert labels("MSE", "MSE", "MSE") == ["MSE", "", ""]
+    assert labels("MSE", "share", "MSE") == ["MSE", "share", "MSE"]
+
+
+def test_a_panel_in_which_nothing_is_drawn_has_axes_all_the_same():
+    figure, ((axis,),) = grid("Is it so?", 1)
+    log_axes(axis, "x", "y")
+    count_ticks(axis)
+    figure.canvas.draw()  # without a warning
+    assert axis.get_xscale() == "log"

@@ -13,8 +13,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from stand_in import joined
 
 from gdstudy.experiment.tables import Run
+from gdstudy.study.config import Study
+from gdstudy.study.groups import Training
 from gdstudy.study.parser import read_study
 from gdstudy.sweep.reading import load_run
 from gdstudy.views.claims import decide
@@ -295,3 +298,27 @@ def test_almost_all_of_the_cells_are_not_called_all_of_them():
     ended = ["converged"] * 996 + ["max_steps"] * 4
     assert contents._ended(pd.DataFrame({"status": ended})) == ">99% converged, <1% max steps"
     assert contents._ended(pd.DataFrame({"status": ended[:10]})) == "100% converged"  # control
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"), [(1, "1 random split each (seed 0)"), ([7], "1 random split each (seed 7)")]
+)
+def test_a_study_of_one_seed_names_it(seeds, said):
+    assert said in dict(described(Study(seeds=seeds), 5))["Sizes"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "heads"), [({}, True), ({"start": "gaussian"}, False), ({"dtype": "float32"}, True)]
+)
+def test_training_is_said_to_head_for_x_pinv_y_where_it_does(changes, heads):
+    said = dict(described(Study(gd=Training(steps=50, **changes)), 5))["Closed forms"]
+    assert ("which training heads for" in said) == heads
+
+
+def test_the_only_level_of_a_table_is_named(run):
+    results = run.results.copy()
+    ridge = results[results["estimator"] == "min_norm"].assign(estimator="ridge", level=0.5)
+    several = replace(run, results=joined(results, ridge))
+    table = Page(page_of(several)).table()
+    assert set(table["level"].dropna()) == {0.5}
+    assert "level" not in Page(page_of(run)).table()  # control

@@ -170,3 +170,11 @@ def test_the_csv_has_penalty_and_leave_one_out_error(folder):
     assert rows.loc[rows["estimator"].isin(["min_norm", "gd"]), ["penalty", "loo_mse"]].isna().all().all()
     exact = rows[rows["estimator"] == "gd_exact"]
     assert (exact["step"] == exact["level"]).all()
+
+
+def test_a_smallest_penalty_that_is_large_says_nothing_of_the_limit(run):
+    words = "smallest λ is at the limit"
+    assert [claim for claim in decide(run) if words in claim.claim]
+    ridge = run.results["estimator"] == "ridge"
+    large = run.results["penalty"].mask(ridge, 10 * run.results["smallest_singular_value"] ** 2)
+    assert not [c for c in decide(replace(run, results=run.results.assign(penalty=large))) if words in c.claim]

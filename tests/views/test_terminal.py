@@ -220,3 +220,19 @@ def test_other_trainings_of_superposition_have_their_test_losses(autoencoder_run
     assert re.split(r"  +", head.strip())[5:] == [
         *("slow", "fast", "best_of_2", "best_of_3"),
     ]
+
+
+def test_the_main_training_is_called_by_its_optimizer(run_dir, tmp_path):
+    run = with_second(load_run(run_dir), "again")
+    run.study.trained = {"gd": replace(run.study.trained["gd"], optimizer="adam")}
+    text = report(run, tmp_path)
+    assert "Adam − X⁺y" in text
+    assert "GD" not in text.partition("\n\n")[0]
+
+
+def test_errors_that_are_both_zero_do_not_differ(run_dir, tmp_path):
+    run = load_run(run_dir)
+    text = report(replace(run, results=run.results.assign(test_mse=0.0)), tmp_path)
+    assert "inf%" not in text
+    (line,) = (line for line in text.splitlines() if line.startswith("   20 = P"))
+    assert "0%" in re.split(r"  +", line.strip())

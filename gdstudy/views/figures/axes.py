@@ -21,6 +21,8 @@ def threshold(axis: Axes, value: float, label: str = "threshold N = P") -> None:
 
 
 def log_axes(axis: Axes, xlabel: str, ylabel: str) -> None:
+    if not axis.dataLim.x1 > 0:  # nothing is drawn, or at 0 alone
+        axis.set_xlim(1, 10)
     axis.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
     if axis.dataLim.y1 > 0:  # else all that is drawn is zero, as where all targets are
         axis.set_yscale("log")

@@ -116,7 +116,8 @@ def _draw_modes(axis: Axes, table: DataFrame, colours: dict[float, Any], trained
         if len(part):
             for r, strength in enumerate(np.stack(list(part["value"])).T):
                 axis.plot(part["step"], strength, label=label, **{"color": colours[r + 1], **style})
-    axis.set(xscale="log", xlabel=STEPS, ylabel="strength v·(AB)v (share learnt)", ylim=(-0.03, 1.08))
+    log_axes(axis, STEPS, "strength v·(AB)v (share learnt)")
+    axis.set(yscale="linear", ylim=(-0.03, 1.08))
 
 
 def _starts(run: Run) -> list[dict[str, DataFrame]]:
