@@ -21,7 +21,7 @@ from gdstudy.training.optimizers import is_plain, schedule_of
 def check_squares(X: Tensor, dtype: torch.dtype, batch: Batch) -> None:
     """StudyError unless a dtype holds ‖X‖² of each cell (C, N, n), of which losses and gradients are made."""
     norms, limits = X.to(torch.float64).flatten(1).norm(dim=1), torch.finfo(dtype)
-    lost = (norms > (limits.max * limits.eps) ** 0.5) | ((norms < (limits.tiny / limits.eps) ** 0.5) & (norms > 0))
+    lost = (norms > limits.max**0.5) | ((norms < limits.tiny**0.5) & (norms > 0))
     if bool(lost.any()):
         size, more = float(norms[lost][0]), ", or gd.dtype: float64" if dtype == torch.float32 else ""
         raise StudyError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,7 @@ from gdstudy.linalg.arrays import Array, check_momentum
 from gdstudy.linalg.metrics import frobenius
 from gdstudy.linalg.regression import Regression
 from gdstudy.linalg.spectrum import Spectrum, product, spectrum
+from gdstudy.linalg.threads import Pace
 from gdstudy.linalg.units import times_power_of_two
 from gdstudy.training.arguments import check_checkpoints, check_rows, check_threads, check_tolerance
 from gdstudy.training.descent import State, descend, full_precision, in_kind, largest_eigenvalue, step_size_for
@@ -73,33 +75,42 @@ def gradient_descent(
     ValueError and TypeError, at the call, for what `min_norm_solution` refuses, a step size ≤ 0, too small to move W or
     too large for one step, checkpoints that do not increase, or a W0, step_size or n_rows that does not fit.
     """
-    problem = Regression.of(X, Y, sample_weight)
-    steps, dtype = check_checkpoints(checkpoints), problem.dtype
-    floor, threads = check_tolerance(tolerance, dtype), check_threads(threads)
-    check_momentum(momentum)
-    if engine not in ("gram", "autograd"):
-        raise ValueError(f"engine={engine!r} must be 'gram' or 'autograd'")
-    start = problem.X.new_zeros(problem.X.shape[-1], problem.k)
-    if W0 is not None:
-        problem, start = problem.with_start(problem.like_readout("W0", W0))
-    limit = _Limit(problem, start)
-    limit.check()
+    threads = check_threads(threads)
+    with _pace(X).around():
+        problem = Regression.of(X, Y, sample_weight)
+        steps, dtype = check_checkpoints(checkpoints), problem.dtype
+        floor = check_tolerance(tolerance, dtype)
+        check_momentum(momentum)
+        if engine not in ("gram", "autograd"):
+            raise ValueError(f"engine={engine!r} must be 'gram' or 'autograd'")
+        start = problem.X.new_zeros(problem.X.shape[-1], problem.k)
+        if W0 is not None:
+            problem, start = problem.with_start(problem.like_readout("W0", W0))
+        limit = _Limit(problem, start)
+        limit.check()
 
-    x, y, start = (problem.cells(v, 2) for v in (problem.X, problem.Y, start))
-    rows = check_rows(n_rows, x, problem.batch)
-    eta = _step_sizes(step_size, problem, x)
-    reference = None if W0 is None else frobenius(x.mT @ y).to(dtype)
-    x, y, W = x.to(dtype), y.to(dtype), start.to(dtype)
-    runner: Engine
-    with full_precision(x.device):
-        if engine == "gram":
-            runner = Gram(x, y, W, eta, rows, threads, momentum)
-        else:
-            objective = Autograd(LinearReadout(W), x, y, eta, rows)
-            heavy_ball = partial(torch.optim.SGD, lr=1.0, momentum=momentum) if momentum else None
-            runner = Optimised(objective, heavy_ball, divergence=readout_divergence(momentum), threads=threads)
-            reference = None if reference is None else reference * eta
+        x, y, start = (problem.cells(v, 2) for v in (problem.X, problem.Y, start))
+        rows = check_rows(n_rows, x, problem.batch)
+        eta = _step_sizes(step_size, problem, x)
+        reference = None if W0 is None else frobenius(x.mT @ y).to(dtype)
+        x, y, W = x.to(dtype), y.to(dtype), start.to(dtype)
+        runner: Engine
+        with full_precision(x.device):
+            if engine == "gram":
+                runner = Gram(x, y, W, eta, rows, threads, momentum)
+            else:
+                objective = Autograd(LinearReadout(W), x, y, eta, rows)
+                heavy_ball = partial(torch.optim.SGD, lr=1.0, momentum=momentum) if momentum else None
+                runner = Optimised(objective, heavy_ball, divergence=readout_divergence(momentum), threads=threads)
+                reference = None if reference is None else reference * eta
     return _states(problem, limit, descend(runner, steps, floor, on_check, reference, saver))
+
+
+def _pace(X: Any) -> Pace:
+    """On how many threads it is made ready: one for small cells, as it is trained. Beside a busy process two of them
+    wait for each other several times as long as one would take."""
+    device = X.device if isinstance(X, Tensor) else None
+    return Pace(math.prod(np.shape(X)[-2:]), device)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ PATIENCE = 1000
 _OF_CELLS = ("cells", "first_loss", "best_loss", "best_at", "bound")
 # What of an optimizer's options makes weights smaller where there is no gradient.
 _DECAYS = ("weight_decay", "lambd")
+# What of its state moves weights where there is no gradient.
+_CARRIES = ("momentum_buffer", "exp_avg")
 # Directions tried before a point with zero gradient is called a minimum.
 NUDGES = 32
 
@@ -179,10 +181,15 @@ class Optimised:
 
     def rests(self) -> Tensor:
         """Not where an optimizer carries W on by what it has gathered of earlier gradients, or by its weight decay."""
-        if self.plain or (self.t == 0 and not self._decays):
-            return torch.ones_like(self.cells, dtype=torch.bool)
-        zero = _at_zero([p.detach() for p in self.objective.parameters if p.requires_grad])
-        return zero if self.t == 0 else torch.zeros_like(zero)
+        rests = torch.ones_like(self.cells, dtype=torch.bool)
+        if self.plain or np.isfinite(self.divergence):  # of a readout a zero gradient is the minimum
+            return rests
+        trained = [p.detach() for p in self.objective.parameters if p.requires_grad]
+        if self._decays:
+            rests &= _at_zero(trained)
+        states = (state for p in self.objective.parameters if (state := self.optimizer.state.get(p)))
+        carried = [state[name] for state in states for name in _CARRIES if isinstance(state.get(name), Tensor)]
+        return rests & _at_zero(carried) if carried else rests
 
     @property
     def _decays(self) -> bool:

@@ -67,8 +67,6 @@ def train_module(
     floor, threads = check_tolerance(tolerance, dtype), check_threads(threads)
     eta = _step_sizes(step_size, batch, x)
     rows = None if n_rows is None else check_rows(n_rows, x, batch)
-    if rows is not None:  # padding of a row that is one: of zeros a module may make no number, which no mask takes out
-        x = torch.where(torch.arange(x.shape[1], device=x.device)[:, None] < rows[:, None, None], x, x[:, :1])
     with full_precision(x.device):
         _check_module(module, x, y)
     plain = is_plain(optimizer)
@@ -77,7 +75,9 @@ def train_module(
     rate = schedule_of(steps[-1], warmup, schedule)
     if not plain and len(eta.unique()) > 1:
         raise ValueError(f"step_size must be one number for optimizer={optimizer!r}, the learning rate of all cells")
-    objective = Autograd(module, x, y, eta if plain else torch.ones_like(eta), rows)
+    weight = eta if plain else torch.ones_like(eta)
+    with full_precision(x.device):
+        objective = Autograd(module, _filled(module, x, y, weight, rows), y, weight, rows)
     engine = optimised(objective, optimizer, eta, optimizer_options or {}, rate, threads)
     return _states(module, descend(engine, steps, floor, on_check, saver=saver), batch, not isinstance(X, Tensor))
 
@@ -94,6 +94,19 @@ def _states(module: nn.Module, states: Iterator[State], batch: torch.Size, numpy
                 p.copy_(part.reshape(p.shape))
         W = flat.reshape(*batch, -1)
         yield in_kind(state, W.numpy(force=True) if numpy else W, batch, numpy, state.measure)
+
+
+def _filled(module: nn.Module, X: Tensor, Y: Tensor, weight: Tensor, n_rows: Tensor | None) -> Tensor:
+    """X (C, N, P), or where a module makes no number of zero rows, which no mask takes out of a gradient, with padding
+    that repeats the first row of a cell."""
+    if n_rows is None:
+        return X
+    objective = Autograd(module, X, Y, weight, n_rows)
+    objective.backward()
+    gradients = [p.grad.reshape(len(p), -1) for p in objective.parameters if p.grad is not None]
+    lost = ~torch.isfinite(torch.cat(gradients, 1)).all(1)
+    padding = torch.arange(X.shape[1], device=X.device) >= n_rows[:, None]
+    return torch.where((padding & lost[:, None]).unsqueeze(-1), X[:, :1], X)
 
 
 def _step_sizes(step_size: Any, batch: torch.Size, X: Tensor) -> Tensor:

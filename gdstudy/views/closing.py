@@ -136,7 +136,7 @@ def differences(sweep: Sweep, trained: DataFrame, size: int) -> str:
     closed, own = (_values(_at(sweep, rows, size), sweep.error()) for rows in (sweep.rows, trained))
     if sweep.model.autoencoder:
         return between(own - closed, power)
-    return between(((own - closed) / closed.where(closed > 0)).where(own != closed, 0), _percent)
+    return between(((own - closed) / closed.where(closed > 0)).where(own - closed != 0, 0), _percent)
 
 
 def distances(rows: DataFrame) -> str:

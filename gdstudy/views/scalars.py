@@ -103,7 +103,7 @@ def band_tags(sweep: Sweep) -> tuple[str, str]:
 def _is_shown(sweep: Sweep, estimator: str, ablation: str, level: float) -> bool:
     if ablation == "none":
         return bool(np.isnan(level)) or level in _few(CLOSED_FORMS[estimator].levels_in(sweep.study))
-    levels = [x for name, x in sweep.study.ablations.levels(sweep.card) if name == ablation and x is not None]
+    levels = [x for name, x in sweep.study.ablations.levels(sweep.seen[0]) if name == ablation and x is not None]
     strongest = min if ABLATIONS[ablation].weakest_last else max
     as_they_are = sweep.seen[1] == sweep.study.preprocess
     return as_they_are and estimator in REFERENCES and (not levels or level == strongest(levels))
@@ -120,7 +120,7 @@ def _folder(sweep: Sweep, estimator: str, ablation: str, level: float) -> Path:
     """Of an estimator; one folder of an ablation for all data sets, since their tags differ."""
     model = "" if sweep.model.regression else sweep.model.name
     if ablation != "none":
-        return Path(ABLATED) / sweep.dataset.removeprefix(sweep.card).lstrip("+") / model / ablation
+        return Path(ABLATED) / sweep.dataset.removeprefix(sweep.seen[0]).lstrip("+") / model / ablation
     folder = Path(sweep.dataset) / model / estimator
     return folder if np.isnan(level) else folder / f"{CLOSED_FORMS[estimator].folder}={written(level)}"
 
@@ -154,7 +154,7 @@ def _belongs(one: Series, name: str) -> bool:
     if name == "theory":
         expected = one.sweep.results["estimator"] == "theory"
         return one.ablation == "none" and (one.estimator == "theory" or (reference and bool(expected.any())))
-    asked = one.sweep.study.ablations.levels(one.sweep.card)
+    asked = one.sweep.study.ablations.levels(one.sweep.seen[0])
     return reference and bool(asked) and one.sweep.seen[1] == one.sweep.study.preprocess
 
 
@@ -165,7 +165,7 @@ def _values(one: Series) -> tuple[str, ...]:
     values = (*errors, f"{LOG}distance", *ACCURACIES)
     if model.autoencoder:
         values = (*values, f"{SHARE}train_mse", *DIMENSIONS, *PARTS[: 1 if reference else 0])
-    elif reference and not one.sweep.study.ablations.levels(one.sweep.card):
+    elif reference and not one.sweep.study.ablations.levels(one.sweep.seen[0]):
         values = (*values, *PARTS)
     return (*values, *OF_CLOSED_FORMS) if one.estimator in CLOSED_FORMS else values
 

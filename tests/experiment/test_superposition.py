@@ -264,3 +264,6 @@ def test_data_whose_squares_a_dtype_does_not_hold_are_refused(dtype, unit, model
     with pytest.raises(StudyError, match=r"squares float(32|64) does not hold; give the data in other units"):
         run_batch(study, data, batch)
     assert run_batch(study, Dataset(X=X / unit, Y=X / unit), batch).results  # control
+    if dtype == "float32":  # and what it does hold is trained
+        near = X / unit * (1e-17 if unit < 1 else 1e17)
+        assert run_batch(study, Dataset(X=near, Y=near), batch).results

@@ -24,3 +24,17 @@ def test_each_number_has_its_own_power():
     with np.errstate(over="ignore", under="ignore"):
         expected = np.ldexp(X.numpy(), powers.numpy())
     np.testing.assert_array_equal(times_power_of_two(X, powers).numpy(), expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 1, 1), (1, 1 << 10)])
+@pytest.mark.parametrize("of", ["contiguous", "transposed", "single"])
+def test_large_arrays_are_scaled_as_small_ones_are(shape, of):
+    """Whatever their memory is taken from: of more axes in the power, of other orders, of float32."""
+    X = torch.randn(1 << 10, 1 << 10, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    X = {"contiguous": X, "transposed": X.mT, "single": X.float()}[of]
+    power = torch.arange(np.prod(shape)).reshape(shape) % 7 - 3
+    found = times_power_of_two(X, power)
+    expected = X * 2.0**power
+    assert found.shape == expected.shape
+    assert found.stride() == expected.stride()
+    assert torch.equal(found, expected.to(found.dtype))

@@ -215,3 +215,19 @@ def test_no_svd_is_taken_before_the_distance_is_asked_for(monkeypatch):
         gradient_descent(np.array([[1, 1], [1, 1 + 1e-8]]), np.array([1e305, -1e305]), 1)
     with pytest.raises(ValueError, match="n_rows"):
         gradient_descent(X, y, 1, n_rows=np.array([True, True, True]))
+
+
+@pytest.mark.parametrize(("P", "expected"), [(20, 1), (300, 2)])
+def test_small_cells_are_made_ready_on_one_thread(P, expected, monkeypatch):
+    """Two wait for each other beside a busy process."""
+    used, check = [], module.check_rows
+    monkeypatch.setattr(module, "check_rows", lambda *a: used.append(torch.get_num_threads()) or check(*a))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        X = torch.randn(2, P, P, dtype=torch.float64)
+        list(gradient_descent(X, X[..., :1], [1]))
+        assert used == [expected]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -604,3 +604,29 @@ def test_options_of_another_shape_are_named(betas):
     options = {"optimizer": "adam", "optimizer_options": {"betas": betas}}
     with pytest.raises(ValueError, match=r"betas=.* must be 2 numbers"):
         train_module(module, X, X[..., :1], [1], 0.1, **options)
+
+
+@pytest.mark.parametrize(("optimizer", "options"), [("sgd", {}), ("rprop", {}), ("adagrad", {}), ("rmsprop", {})])
+def test_what_gathers_nothing_rests_where_the_gradient_is_zero(optimizer, options):
+    X = torch.full((1, 4, 1), -1.0, dtype=torch.float64)  # w·x < 0: the unit is off, for ever
+    dead = ReLU(torch.ones(1, 1, 1, dtype=torch.float64), torch.zeros(1, 1, dtype=torch.float64))
+    state = last(train_module(dead, X, X.abs(), [500], 0.1, optimizer=optimizer, optimizer_options=options))
+    assert state.steps[0] <= 1
+    assert status(state)[0] in ("converged", "stalled")
+
+
+def test_padding_stays_zero_for_a_module_that_uses_the_rows_of_a_cell_together():
+    class Together(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.W = nn.Parameter(torch.full((1, 3, 1), 0.1, dtype=torch.float64))
+
+        def forward(self, X):
+            return (X / X.norm(dim=(1, 2), keepdim=True)) @ self.W
+
+    random = np.random.default_rng(0)
+    X, Y = (torch.from_numpy(random.standard_normal((1, 4, k))) for k in (3, 1))
+    padded = [torch.cat([a, torch.zeros_like(a)], 1) for a in (X, Y)]
+    alone = last(train_module(Together(), X, Y, [50], 0.1))
+    state = last(train_module(Together(), *padded, [50], 0.1, n_rows=[4]))
+    torch.testing.assert_close(state.W, alone.W, rtol=1e-12, atol=1e-14)

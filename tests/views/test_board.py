@@ -387,6 +387,7 @@ def test_a_card_has_one_unit_where_a_data_set_is_regressed_and_given_back(tmp_pa
         write_board(tmp_path / name, {}, load_run(tmp_path / name), {})
         tags[name] = {folder: set(found) for folder, found in runs_of(tmp_path / name).items()}
     assert "sweep/test_mse/diabetes" in tags["mixed"]["diabetes/min_norm"]
+    assert all("given_back" not in folder for folder in tags["mixed"])
     of_mixed, alone = tags["mixed"]["diabetes/linear_autoencoder/min_norm"], tags["one"]
     assert "sweep/test_mse/diabetes_given_back" in of_mixed
     assert not of_mixed & tags["mixed"]["diabetes/min_norm"]

@@ -334,7 +334,7 @@ def test_features_of_a_smaller_rank_have_no_threshold_at_n_equal_to_p(run):
     level = run.results["test_mse"].mask(run.results["dataset"] == "diabetes", 1.0)
     claim = found(decide(replace(run, results=run.results.assign(rank=rank, test_mse=level))), "spikes", "diabetes")
     assert claim.verdict == CANNOT_TELL
-    assert claim.reason == "the features have rank 8 < P = 10, so that the threshold is at N = 8"
+    assert claim.reason == "no training rows have more than rank 8 < P = 10: N = P is no threshold of theirs"
     # Control: of features of full rank it can be told.
     whole = found(decide(replace(run, results=run.results.assign(test_mse=level))), "spikes", "diabetes")
     assert whole.verdict == DOES_NOT_HOLD

@@ -483,7 +483,10 @@ def test_x_pinv_y_is_called_the_end_of_what_tends_to_it_alone(runs):
     assert labels(start="gaussian") == labels(optimizer="adam") == {"X⁺y"}
 
 
-@pytest.mark.parametrize(("y", "said"), [(np.zeros(3), "zero up to rounding"), (np.full(3, np.inf), "diverged")])
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [(np.zeros(3), "zero up to rounding"), (np.full(3, np.inf), "diverged"), (np.full(3, np.nan), "diverged")],
+)
 def test_what_is_zero_is_not_said_to_have_diverged(y, said):
     _, ((axis,),) = grid("Is it so?", 1)
     draw(axis, Curve(np.array([5, 10, 20]), y, y, y, y), "a", "b")

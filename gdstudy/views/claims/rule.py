@@ -156,12 +156,14 @@ class Rule:
             if missed.any() and (values[missed] <= bounds[missed]).all():
                 return f"{self.within} alone can leave {bounds[missed].max():.2g}"
         if self.at_threshold and (rank := _rank(sweep)) < sweep.threshold:
-            return f"the features have rank {rank} < P = {sweep.threshold}, so that the threshold is at N = {rank}"
+            return (
+                f"no training rows have more than rank {rank} < P = {sweep.threshold}: N = P is no threshold of theirs"
+            )
         return ""
 
 
 def _rank(sweep: Sweep) -> int:
-    """The largest rank of the features along N, as far as there are rows enough to tell; else P."""
+    """The largest rank of training rows along N, as far as there are enough to tell; else P."""
     rows = sweep.rows[["n_train", "n_parameters", "rank"]]
     ranks = rows.loc[rows["n_train"] >= rows["n_parameters"], "rank"].dropna()
     return int(ranks.max()) if sweep.size == "n_train" and len(ranks) else sweep.threshold

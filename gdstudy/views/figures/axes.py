@@ -21,11 +21,16 @@ def threshold(axis: Axes, value: float, label: str = "threshold N = P") -> None:
 
 
 def log_axes(axis: Axes, xlabel: str, ylabel: str) -> None:
-    if not axis.dataLim.x1 > 0:  # nothing is drawn, or at 0 alone
-        axis.set_xlim(1, 10)
-    axis.set(xscale="log", xlabel=xlabel, ylabel=ylabel)
+    log_x(axis)
+    axis.set(xlabel=xlabel, ylabel=ylabel)
     if axis.dataLim.y1 > 0:  # else all that is drawn is zero, as where all targets are
         axis.set_yscale("log")
+
+
+def log_x(axis: Axes) -> None:
+    if not axis.dataLim.x1 > 0:  # nothing is drawn, or at 0 alone
+        axis.set_xlim(1, 10)
+    axis.set_xscale("log")
 
 
 def count_ticks(axis: Axes, both: bool = False) -> None:
@@ -54,7 +59,7 @@ def fit_y(axis: Axes, floor: float = 0.0, zero: str = ROUNDING) -> None:
     values = np.concatenate([*drawn, *(vertices[:, 1] for vertices in bands), [0.0]])
     shown = values[np.isfinite(values) & (values > floor)]
     if not len(shown):
-        if any(len(part) for part in drawn):  # infinite values are not drawn
+        if any(np.isfinite(part).any() for part in drawn):
             note_in(axis, f"nothing to show:\n{zero} everywhere")
         else:
             note_in(axis, "nothing finite to show:\nmost cells diverged")

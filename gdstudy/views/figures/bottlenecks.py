@@ -11,7 +11,7 @@ from pandas import DataFrame
 
 from gdstudy.experiment.tables import Run
 from gdstudy.study.models import MODELS, REFERENCES, Model
-from gdstudy.views.figures.axes import count_ticks, fit_y, level_bar, log_axes, shared_legend, threshold
+from gdstudy.views.figures.axes import count_ticks, fit_y, level_bar, log_axes, log_x, shared_legend, threshold
 from gdstudy.views.figures.curves import draw
 from gdstudy.views.figures.labels import data_label, main_label, most_steps, panel_title
 from gdstudy.views.figures.style import BLACK, BLUE, EXACT, GREEN, GREY, LOST, ROWS, STEPS, grid, level_colours
@@ -116,8 +116,8 @@ def _draw_modes(axis: Axes, table: DataFrame, colours: dict[float, Any], trained
         if len(part):
             for r, strength in enumerate(np.stack(list(part["value"])).T):
                 axis.plot(part["step"], strength, label=label, **{"color": colours[r + 1], **style})
-    log_axes(axis, STEPS, "strength v·(AB)v (share learnt)")
-    axis.set(yscale="linear", ylim=(-0.03, 1.08))
+    log_x(axis)
+    axis.set(xlabel=STEPS, ylabel="strength v·(AB)v (share learnt)", ylim=(-0.03, 1.08))
 
 
 def _starts(run: Run) -> list[dict[str, DataFrame]]:
