@@ -15,6 +15,7 @@ import random
 import shutil
 import signal
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
@@ -33,6 +34,7 @@ from gdstudy.train import main
 from gdstudy.views import board, figures, live
 
 tqdm.tqdm.monitor_interval = 0
+tqdm.tqdm.set_lock(threading.RLock())  # its own is shared by forks: one that is killed holding it would stop all others
 live.PAUSE, live.SHARE = 0.0, float("inf")  # what TensorBoard shows of a run that goes on is written at once
 pyarrow.set_cpu_count(1)
 STUDY = """
