@@ -36,7 +36,7 @@ def _room(X: Tensor, factor: Tensor) -> Tensor | None:
     """Memory for X times a factor, where that is large and as X is, or None for torch's.
 
     NumPy asks Linux for large pages. To clear small ones takes longer than to multiply what will lie in them: X·2ᵖ of
-    200 MB took 2.5 times as long.
+    200 MB took three times as long.
     """
     if X.numel() < _LARGE or X.device.type != "cpu" or X.dtype != torch.float64 or X.requires_grad:
         return None

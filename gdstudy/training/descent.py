@@ -130,8 +130,8 @@ class _Ledger:
     def __init__(self, engine: Engine, norm: Tensor, tolerance: float, reference: Tensor | None) -> None:
         """norm: (C,) ‖∇L‖ at the start, in the order of the engine."""
         order, self.tolerance, self.t = engine.cells, tolerance, 0
-        self.first, shape = norm, engine.solution(torch.zeros_like(order, dtype=torch.bool))
-        self.W = shape.new_zeros(len(order), *shape.shape[1:])
+        self.first, of_none = norm, engine.solution(torch.zeros_like(order, dtype=torch.bool))
+        self.W = of_none.new_zeros(len(order), *of_none.shape[1:])
         if reference is not None:
             self.first = torch.maximum(self.first, reference[order])
         self.largest, self.relative = self.first, torch.ones_like(self.first)

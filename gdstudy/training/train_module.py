@@ -77,7 +77,7 @@ def train_module(
         raise ValueError(f"step_size must be one number for optimizer={optimizer!r}, the learning rate of all cells")
     weight = eta if plain else torch.ones_like(eta)
     with full_precision(x.device):
-        objective = Autograd(module, _filled(module, x, y, weight, rows), y, weight, rows)
+        objective = _objective(module, x, y, weight, rows)
     engine = optimised(objective, optimizer, eta, optimizer_options or {}, rate, threads)
     return _states(module, descend(engine, steps, floor, on_check, saver=saver), batch, not isinstance(X, Tensor))
 
@@ -96,17 +96,19 @@ def _states(module: nn.Module, states: Iterator[State], batch: torch.Size, numpy
         yield in_kind(state, W.numpy(force=True) if numpy else W, batch, numpy, state.measure)
 
 
-def _filled(module: nn.Module, X: Tensor, Y: Tensor, weight: Tensor, n_rows: Tensor | None) -> Tensor:
-    """X (C, N, P), or where a module makes no number of zero rows, which no mask takes out of a gradient, with padding
-    that repeats the first row of a cell."""
-    if n_rows is None:
-        return X
+def _objective(module: nn.Module, X: Tensor, Y: Tensor, weight: Tensor, n_rows: Tensor | None) -> Autograd:
+    """What is trained. Where a module makes no number of zero rows, which no mask takes out of a gradient, the padding
+    of a cell repeats its first row."""
     objective = Autograd(module, X, Y, weight, n_rows)
+    if objective.present is None:
+        return objective
     objective.backward()
     gradients = [p.grad.reshape(len(p), -1) for p in objective.parameters if p.grad is not None]
     lost = ~torch.isfinite(torch.cat(gradients, 1)).all(1)
-    padding = torch.arange(X.shape[1], device=X.device) >= n_rows[:, None]
-    return torch.where((padding & lost[:, None]).unsqueeze(-1), X[:, :1], X)
+    if not bool(lost.any()):
+        return objective
+    filled = torch.where((objective.present == 0) & lost[:, None, None], X[:, :1], X)
+    return Autograd(module, filled, Y, weight, n_rows)
 
 
 def _step_sizes(step_size: Any, batch: torch.Size, X: Tensor) -> Tensor:

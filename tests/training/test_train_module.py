@@ -563,22 +563,23 @@ def test_small_targets_are_no_divergence_of_adam(schedule):
     assert ended("sgd", 10.0, 1e-8, optimizer_options={"momentum": 0.5}) == "diverged"
 
 
+class Normalised(nn.Module):
+    """x ↦ x/‖x‖ W, with the norm of a row, or of all rows of a cell together."""
+
+    def __init__(self, cells, axes):
+        super().__init__()
+        self.W, self.axes = nn.Parameter(torch.full((cells, 3, 1), 0.1, dtype=torch.float64)), axes
+
+    def forward(self, X):
+        return (X / X.norm(dim=self.axes, keepdim=True)) @ self.W
+
+
 def test_padding_is_never_seen_by_a_module_that_zeros_would_break():
-    class Direction(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.W = nn.Parameter(torch.full((2, 3, 1), 0.1, dtype=torch.float64))
-
-        def forward(self, X):
-            return (X / X.norm(dim=-1, keepdim=True)) @ self.W
-
     random = np.random.default_rng(0)
     X, Y = (torch.from_numpy(random.standard_normal((2, 5, k))) for k in (3, 1))
     X[1, 3:], Y[1, 3:] = 0, 0
-    state = last(train_module(Direction(), X, Y, [200], 0.1, n_rows=[5, 3]))
-    alone = Direction()
-    alone.W = nn.Parameter(alone.W[1:].detach())
-    expected = last(train_module(alone, X[1:, :3], Y[1:, :3], [200], 0.1))
+    state = last(train_module(Normalised(2, -1), X, Y, [200], 0.1, n_rows=[5, 3]))
+    expected = last(train_module(Normalised(1, -1), X[1:, :3], Y[1:, :3], [200], 0.1))
     assert state.status[1] == expected.status[0]
     torch.testing.assert_close(state.W[1], expected.W[0], rtol=1e-12, atol=1e-14)
 
@@ -616,17 +617,9 @@ def test_what_gathers_nothing_rests_where_the_gradient_is_zero(optimizer, option
 
 
 def test_padding_stays_zero_for_a_module_that_uses_the_rows_of_a_cell_together():
-    class Together(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.W = nn.Parameter(torch.full((1, 3, 1), 0.1, dtype=torch.float64))
-
-        def forward(self, X):
-            return (X / X.norm(dim=(1, 2), keepdim=True)) @ self.W
-
     random = np.random.default_rng(0)
     X, Y = (torch.from_numpy(random.standard_normal((1, 4, k))) for k in (3, 1))
     padded = [torch.cat([a, torch.zeros_like(a)], 1) for a in (X, Y)]
-    alone = last(train_module(Together(), X, Y, [50], 0.1))
-    state = last(train_module(Together(), *padded, [50], 0.1, n_rows=[4]))
+    alone = last(train_module(Normalised(1, (1, 2)), X, Y, [50], 0.1))
+    state = last(train_module(Normalised(1, (1, 2)), *padded, [50], 0.1, n_rows=[4]))
     torch.testing.assert_close(state.W, alone.W, rtol=1e-12, atol=1e-14)
