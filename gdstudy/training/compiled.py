@@ -117,13 +117,22 @@ def norm_scale(B: Tensor, eta: Tensor) -> Tensor:
 
 
 def pack(tiling: Tiling | Blocking, M: Tensor, factor: Tensor | None = None) -> Tensor:
-    """Matrices (C, n, P), each times its factor (C,), as a product goes through them: (C, tiles, depth, tile), padded
-    with zeros."""
-    packed = M.new_zeros(len(M), tiling.tiles, tiling.depth, tiling.tile)
-    for place, columns in zip(packed.unbind(1), M.split(tiling.tile, 2), strict=False):  # a last tile may be empty
+    """Matrices (C, n, P), each times its factor (C,), as a product goes through them: (C, numbers), padded with
+    zeros."""
+    packed = M.new_zeros(len(M), tiling.numbers)
+    begin = 0
+    for place in _by_tiles(tiling, packed):
+        columns = M[:, :, begin : begin + place.shape[2]]
+        begin += place.shape[2]
         there = place[:, : M.shape[1], : columns.shape[2]]
         there.copy_(columns) if factor is None else torch.mul(columns, factor[:, None, None], out=there)
     return packed
+
+
+def _by_tiles(tiling: Tiling | Blocking, packed: Tensor) -> list[Tensor]:
+    """The tiles of matrices that are packed, (C, depth, rows) each."""
+    parts = packed.split([tiling.depth * rows for rows in tiling.tiles], 1)
+    return [part.view(len(packed), tiling.depth, rows) for part, rows in zip(parts, tiling.tiles, strict=True)]
 
 
 def pack_half(half: Triangle, M: Tensor, factor: Tensor) -> Tensor:
@@ -143,4 +152,4 @@ def pack_half(half: Triangle, M: Tensor, factor: Tensor) -> Tensor:
 
 def unpack(tiling: Tiling | Blocking, M: Tensor, n: int, P: int) -> Tensor:
     """The matrices (C, n, P) that were packed."""
-    return M.transpose(1, 2).reshape(len(M), tiling.depth, tiling.width)[:, :n, :P]
+    return torch.cat(_by_tiles(tiling, M), 2)[:, :n, :P]

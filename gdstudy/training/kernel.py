@@ -16,7 +16,7 @@ from typing import Any
 
 from gdstudy.training import lanes, tiles, triangles
 from gdstudy.training.lanes import Blocking
-from gdstudy.training.llvm import Code, registers
+from gdstudy.training.llvm import Code, lanes_held, registers
 from gdstudy.training.tiles import Tiling
 from gdstudy.training.triangles import Triangle
 
@@ -55,7 +55,7 @@ Layout = Tiling | Blocking | Triangle
 class Kernel:
     """Descent for one size of Gram matrix.
 
-    gram: how A is held, (C, tiles, depth, tile) or as half of it; with it B, Z and V as (C, k, width), all padded with
+    gram: how A is held, (C, its numbers); with it B, Z and V as (C, k, width), all padded with
     zeros. features: how X is, where the gradient norm needs it. beside: cells side by side. scratch: numbers of the
     memory that each who runs it lends it, as G. run(addresses of _ARRAYS, _COUNTS) lets other threads of Python go on.
     """
@@ -70,7 +70,14 @@ class Kernel:
 
 @cache
 def kernel(
-    n: int, k: int, P: int, single: bool, momentum: bool, beside: bool = False, sums: int | None = None
+    n: int,
+    k: int,
+    P: int,
+    single: bool,
+    momentum: bool,
+    beside: bool = False,
+    sums: int | None = None,
+    held: int | None = None,
 ) -> Kernel:
     """W ← W − η∇L for cells of Gram matrices (n, n) and k outputs, with looks at ‖∇L‖ between.
 
@@ -79,12 +86,17 @@ def kernel(
     over the cell's scale (2,), a power of two and what makes the norm whole; it ends where that norm is at most
     tolerance times the `largest` it had or, over the `first`, not at most divergence. norm: at its end; taken: looks.
     bounds: tolerance, divergence, momentum. single: float32; norms are float64. beside: cells side by side, to the same
-    digits. sums: how many vectors the registers hold beside what is being multiplied.
+    digits. sums: how many vectors the registers hold beside what is being multiplied. held: numbers of one of them.
     """
-    sums = sums or registers() * 3 // 4
+    sums, held = sums or registers() * 3 // 4, held or lanes_held(single)
+    gram: Layout
+    if beside:
+        gram = Blocking.of(n, n, k, sums)
+    elif triangles.fit(n, k, single):
+        gram = Triangle.of(n, sums)
+    else:
+        gram = Tiling.of(n, n, k, sums, held)
     way, divided = (lanes, Blocking) if beside else (tiles, Tiling)
-    half = not beside and triangles.fit(n, k, single)
-    gram = Triangle.of(n, sums) if half else divided.of(n, n, k, sums)
     features = divided.of(n, P, k, sums) if P else None
     code = Code("descent", _ARRAYS, _COUNTS, single)
     way.descend(code, gram, features, momentum)

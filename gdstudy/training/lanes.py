@@ -42,7 +42,6 @@ class Blocking:
     k: int
     rows: int
     chains: int
-    tiles = 1
 
     @classmethod
     def of(cls, depth: int, width: int, k: int, sums: int) -> Blocking:
@@ -52,8 +51,13 @@ class Blocking:
         return cls(depth, width, k, -(-width // -(-width // rows)), chains)
 
     @property
-    def tile(self) -> int:
-        return self.width
+    def tiles(self) -> list[int]:
+        """As of `tiles.Tiling`: all rows together."""
+        return [self.width]
+
+    @property
+    def numbers(self) -> int:
+        return self.depth * self.width
 
 
 @dataclass(frozen=True)
@@ -101,10 +105,10 @@ def _descend(c: Code, gram: Blocking, features: Blocking | None, momentum: bool,
         """G ← ZA − B."""
         product(c, gram, own.A, own.Z, lambda at, _, g: c.store(g, own.G, at), lambda at: b.fneg(c.load(own.B, at)))
 
-    gradient()
     with c.block() as end, c.loop(0, c.args["n_looks"]) as look:
-        with c.loop(0, c.number(c.args["looks"], look)):
-            _step(c, gram, own, c.reals(beta) if momentum else None)
+        with c.steps(look) as takes:
+            with takes:
+                _step(c, gram, own, c.reals(beta) if momentum else None)
             gradient()
         norm, before = _norm(c, gram, features, own, scale), b.load(running)
         b.store(b.select(b.fcmp_ordered(">", norm, b.load(top)), norm, b.load(top)), top)

@@ -30,6 +30,11 @@ def registers() -> int:
     return 32 if llvm.get_host_cpu_features().get("avx512f") else 8
 
 
+def lanes_held(single: bool) -> int:
+    """Numbers of a vector that one register holds; LANES where it holds more."""
+    return LANES if single or registers() > 8 else LANES // 2
+
+
 class Code:
     """One function. An index may be a number of Python's or one that is computed.
 
@@ -90,17 +95,17 @@ class Code:
     def number(self, pointer: Any, index: Any) -> Any:
         return self.b.load(self.at(pointer, index))
 
-    def load(self, pointer: Any, index: Any) -> Any:
+    def load(self, pointer: Any, index: Any, lanes: int = LANES) -> Any:
         """A vector."""
-        found = self.b.load(self._vector_at(pointer, index))
+        found = self.b.load(self._vector_at(pointer, index, lanes))
         found.align = self._bytes(pointer)
         return found
 
     def store(self, value: Any, pointer: Any, index: Any) -> None:
-        self.b.store(value, self._vector_at(pointer, index)).align = self._bytes(pointer)
+        self.b.store(value, self._vector_at(pointer, index, value.type.count)).align = self._bytes(pointer)
 
-    def _vector_at(self, pointer: Any, index: Any) -> Any:
-        return self.b.bitcast(self.at(pointer, index), self.vector(pointer.type.pointee).as_pointer())
+    def _vector_at(self, pointer: Any, index: Any, lanes: int) -> Any:
+        return self.b.bitcast(self.at(pointer, index), self.vector(pointer.type.pointee, lanes).as_pointer())
 
     def _bytes(self, pointer: Any) -> int:
         return 8 if pointer.type.pointee == self.double else 4
@@ -112,30 +117,31 @@ class Code:
         self.b.store(value, variable)
         return variable
 
-    # Vectors
+    # Vectors, of LANES numbers where nothing else is said
 
-    def vector(self, kind: Any) -> Any:
-        return self.ir.VectorType(kind, LANES)
+    def vector(self, kind: Any, lanes: int = LANES) -> Any:
+        return self.ir.VectorType(kind, lanes)
 
-    def zeros(self, kind: Any) -> Any:
-        return self.ir.Constant(self.vector(kind), [0.0] * LANES)
+    def zeros(self, kind: Any, lanes: int = LANES) -> Any:
+        return self.ir.Constant(self.vector(kind, lanes), [0.0] * lanes)
 
-    def splat(self, value: Any) -> Any:
-        """The vector of one number, LANES times."""
-        empty = self.ir.Constant(self.vector(value.type), self.ir.Undefined)
+    def splat(self, value: Any, lanes: int = LANES) -> Any:
+        """The vector of one number, so many times."""
+        empty = self.ir.Constant(self.vector(value.type, lanes), self.ir.Undefined)
         return self.lane(self.b.insert_element(empty, value, self._lane(0)), 0)
 
     def lane(self, values: Any, number: int) -> Any:
-        """The vector of one of a vector's numbers, LANES times."""
-        return self._shuffled(values, values, [number] * LANES)
+        """The vector of one of a vector's numbers, as often as it has numbers."""
+        return self._shuffled(values, values, [number] * values.type.count)
 
     def blend(self, first: Any, second: Any, lanes: range) -> Any:
         """A vector, with these lanes of a second."""
         return self._shuffled(first, second, [LANES * (lane in lanes) + lane for lane in range(LANES)])
 
     def _shuffled(self, first: Any, second: Any, lanes: list[int]) -> Any:
-        """The vector of these of the 2·LANES numbers of two."""
-        return self.b.shuffle_vector(first, second, self.ir.Constant(self.vector(self.ir.IntType(32)), lanes))
+        """The vector of these of the numbers of two."""
+        numbers = self.ir.Constant(self.vector(self.ir.IntType(32), len(lanes)), lanes)
+        return self.b.shuffle_vector(first, second, numbers)
 
     def doubles(self, values: Any) -> Any:
         return values if self.real == self.double else self.b.fpext(values, self.vector(self.double))
@@ -167,7 +173,7 @@ class Code:
     def fma(self, x: Any, y: Any, z: Any) -> Any:
         """xy + z, in one operation where the machine has it."""
         bits = 64 if x.type.element == self.double else 32
-        return self.call(f"llvm.fmuladd.v{LANES}f{bits}", x, y, z)
+        return self.call(f"llvm.fmuladd.v{x.type.count}f{bits}", x, y, z)
 
     def in_pairs(self, parts: list[Any]) -> Any:
         """The sum of a power of two of vectors, by pairs."""
@@ -215,6 +221,14 @@ class Code:
         index.add_incoming(self.add(index, step), b.block)
         b.branch(head)
         b.position_at_end(after)
+
+    @contextmanager
+    def steps(self, look: Any) -> Iterator[Any]:
+        """Its body is run looks[look] times, before the first look once more; what is within the block that is yielded
+        is left out that once: all gradients are written in one place, and compiled once."""
+        once, zero = self.b.icmp_signed("==", look, self.whole(0)), self.whole(0)
+        with self.loop(self.b.select(once, self.whole(-1), zero), self.number(self.args["looks"], look)) as step:
+            yield self.b.if_then(self.b.icmp_signed(">=", step, zero))
 
     @contextmanager
     def block(self) -> Iterator[Any]:

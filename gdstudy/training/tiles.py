@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from gdstudy.training import triangles
@@ -22,36 +23,44 @@ def chains_of(k: int) -> int:
 class Tiling:
     """How a product of k vectors with a matrix M (depth, rows) is divided, so that its sums stay in registers.
 
-    A tile is `vectors` of LANES rows for `outputs` of the k vectors at once. chains: sums that one number is added up
-    in, side by side, where there would be too few to keep the processor busy; they depend on k alone, and so do digits.
+    vectors: of each tile how many, each of `lanes` rows, equal ones after each other; a tile is taken for `outputs` of
+    the k vectors at once. chains: sums that one number is added up in, side by side, where there would be too few to
+    keep the processor busy; they depend on k alone, and so do digits.
     """
 
     depth: int
-    tiles: int
-    vectors: int
+    vectors: tuple[int, ...]
+    lanes: int
     passes: int
     outputs: int
     chains: int
 
     @classmethod
-    def of(cls, depth: int, rows: int, k: int, sums: int) -> Tiling:
-        """sums: how many vectors the registers hold beside what is being multiplied."""
+    def of(cls, depth: int, rows: int, k: int, sums: int, lanes: int = LANES) -> Tiling:
+        """sums: how many vectors of LANES numbers the registers hold beside what is being multiplied."""
         chains = chains_of(k)
         passes = -(-k // 5)
         outputs = -(-k // passes)
-        vectors = -(-rows // LANES)
-        tiles = -(-vectors // max(1, sums // (chains * outputs)))
-        return cls(-(-depth // chains) * chains, tiles, -(-vectors // tiles), passes, outputs, chains)
+        vectors = -(-rows // lanes)
+        tiles = -(-vectors // max(1, sums * LANES // lanes // (chains * outputs)))
+        # As equal as can be: a smaller tile has fewer sums to wait for each other.
+        sizes = tuple(vectors // tiles + (tile < vectors % tiles) for tile in range(tiles))
+        return cls(-(-depth // chains) * chains, sizes, lanes, passes, outputs, chains)
 
     @property
-    def tile(self) -> int:
-        """Rows of a tile."""
-        return self.vectors * LANES
+    def tiles(self) -> list[int]:
+        """Rows of each tile."""
+        return [vectors * self.lanes for vectors in self.vectors]
+
+    @property
+    def rows(self) -> int:
+        """Rows with their padding, as many as are taken."""
+        return sum(self.tiles)
 
     @property
     def width(self) -> int:
-        """Rows with their padding."""
-        return self.tiles * self.tile
+        """Rows as vectors of LANES have them."""
+        return -(-self.rows // LANES) * LANES
 
     @property
     def k(self) -> int:
@@ -60,8 +69,8 @@ class Tiling:
 
     @property
     def numbers(self) -> int:
-        """Of a matrix, as it is held."""
-        return self.tiles * self.depth * self.tile
+        """Of a matrix, as it is held: one tile (depth, its rows) after the other."""
+        return self.depth * self.rows
 
 
 def scratch(gram: Tiling | Triangle, features: Tiling | None, momentum: bool) -> int:
@@ -91,16 +100,18 @@ def _descend(c: Code, gram: Tiling | Triangle, features: Tiling | None, cell: An
 
     def gradient() -> None:
         """G ← ZA − B."""
-        start = lambda at: b.fneg(c.load(B, at))  # noqa: E731
         if isinstance(gram, Triangle):
-            triangles.product(c, gram, A, Z, G, start)
+            triangles.product(c, gram, A, Z, G, lambda at: b.fneg(c.load(B, at)))
         else:
+            start = lambda at: b.fneg(c.load(B, at, gram.lanes))  # noqa: E731
             product(c, gram, A, Z, gram.width, lambda at, g: c.store(g, G, at), start)
 
-    gradient()
+    with c.loop(0, gram.k * gram.width, LANES) as at:
+        c.store(c.zeros(c.real), G, at)  # also where no tile is
     with c.block() as end, c.loop(0, c.args["n_looks"]) as look:
-        with c.loop(0, c.number(c.args["looks"], look)):
-            _step(c, gram, Z, V, beta)
+        with c.steps(look) as takes:
+            with takes:
+                _step(c, gram, Z, V, beta)
             gradient()
         size, top = _norm(c, gram, features, X, scale), b.load(largest)
         top = b.select(b.fcmp_ordered(">", size, top), size, top)
@@ -141,29 +152,50 @@ def product(
 ) -> None:
     """finish(index in the result (k, width), the vector there) for all of vM + start(index).
 
-    M (tiles, depth, tile) as tiled; v (k, stride), its first `depth` numbers each.
+    M as tiled; v (k, stride), its first `depth` numbers each.
     """
+    row = 0
+    for vectors, equal in groupby(tiling.vectors):
+        tiles, rows = len(list(equal)), vectors * tiling.lanes
+        with c.loop(0, tiles) as tile:
+            begin = c.add(c.times(tile, rows), row)
+            _tile(c, tiling, vectors, c.at(M, c.times(begin, tiling.depth)), begin, v, stride, finish, start)
+        row += tiles * rows
+
+
+def _tile(
+    c: Code,
+    tiling: Tiling,
+    vectors: int,
+    M: Any,
+    begin: Any,
+    v: Any,
+    stride: int,
+    finish: Callable[[Any, Any], None],
+    start: Any,
+) -> None:
+    """The rows of a product from `begin` on, so many vectors of them. M (depth, the tile's rows)."""
     b, t = c.b, tiling
-    with c.loop(0, t.tiles) as tile, c.loop(0, t.passes) as pass_:
-        M = c.at(M, c.times(tile, t.depth * t.tile))
+    with c.loop(0, t.passes) as pass_:
         outputs = [c.add(c.times(pass_, t.outputs), o) for o in range(t.outputs)]
-        rows = [c.add(c.times(tile, t.tile), i * LANES) for i in range(t.vectors)]
+        rows = [c.add(begin, i * t.lanes) for i in range(vectors)]
         place = {
             (i, o): c.add(row, c.times(output, t.width))
             for i, row in enumerate(rows)
             for o, output in enumerate(outputs)
         }
         sums = {
-            (chain, *spot): c.variable(start(at) if start and chain == 0 else c.zeros(c.real))
+            (chain, *spot): c.variable(start(at) if start and chain == 0 else c.zeros(c.real, t.lanes))
             for chain in range(t.chains)
             for spot, at in place.items()
         }
         with c.loop(0, t.depth, t.chains) as depth:
             for chain in range(t.chains):
                 j = c.add(depth, chain)
-                column = [c.load(M, c.add(c.times(j, t.tile), i * LANES)) for i in range(t.vectors)]
+                first = c.times(j, vectors * t.lanes)
+                column = [c.load(M, c.add(first, i * t.lanes), t.lanes) for i in range(vectors)]
                 for o, output in enumerate(outputs):
-                    x = c.splat(c.number(v, c.add(c.times(output, stride), j)))
+                    x = c.splat(c.number(v, c.add(c.times(output, stride), j)), t.lanes)
                     for i, values in enumerate(column):
                         total = sums[chain, i, o]
                         b.store(c.fma(values, x, b.load(total)), total)

@@ -111,14 +111,21 @@ def test_digits_depend_neither_on_the_stack_nor_on_threads_nor_on_how_many_looks
             assert torch.equal(getattr(part, name), getattr(whole, name)[cells])
 
 
-@given(n=st.integers(1, 40), P=st.integers(1, 90), k=st.integers(1, 7), sums=st.sampled_from([6, 24]))
-def test_what_is_packed_is_unpacked(n, P, k, sums):
-    tiling, M = Tiling.of(n, P, k, sums), torch.arange(2.0 * n * P).reshape(2, n, P) + 1
-    packed = pack(tiling, M)
-    assert torch.equal(unpack(tiling, packed, n, P), M)
+@given(
+    n=st.integers(1, 40),
+    P=st.integers(1, 90),
+    k=st.integers(1, 7),
+    sums=st.sampled_from([6, 24]),
+    lanes=st.sampled_from([4, 8]),
+)
+def test_what_is_packed_is_unpacked(n, P, k, sums, lanes):
+    tiling = Tiling.of(n, P, k, sums, lanes)
+    M, factor = torch.arange(2.0 * n * P).reshape(2, n, P) + 1, torch.tensor([1.0, 0.5])
+    packed = pack(tiling, M, factor)
+    assert torch.equal(unpack(tiling, packed, n, P), M * factor[:, None, None])
     assert int((packed != 0).sum()) == M.numel()
-    tile, column = divmod(P - 1, tiling.tile)
-    assert packed[1, tile, n - 1, column] == M[1, -1, -1]
+    rows, before = tiling.tiles[-1], tiling.rows - tiling.tiles[-1]
+    assert packed[0, tiling.depth * before + (n - 1) * rows + P - 1 - before] == M[0, -1, -1]
 
 
 @pytest.mark.parametrize(("given", "expected"), [(1, 1), (2, 2), (5, 5), (None, 3)])

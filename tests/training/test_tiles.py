@@ -9,14 +9,15 @@ from gdstudy.training.tiles import Tiling
 WHOLE = st.integers(1, 300)
 
 
-@given(depth=WHOLE, rows=WHOLE, k=st.integers(1, 40), sums=st.integers(1, 30))
-def test_tiles_cover_the_product_and_their_sums_stay_in_registers(depth, rows, k, sums):
-    tiling = Tiling.of(depth, rows, k, sums)
+@given(depth=WHOLE, rows=WHOLE, k=st.integers(1, 40), sums=st.integers(1, 30), lanes=st.sampled_from([4, LANES]))
+def test_tiles_cover_the_product_and_their_sums_stay_in_registers(depth, rows, k, sums, lanes):
+    tiling = Tiling.of(depth, rows, k, sums, lanes)
     assert tiling.k >= k
-    assert tiling.width >= rows
+    assert rows <= tiling.rows < rows + lanes  # no more padding than a vector's
+    assert tiling.rows <= tiling.width < tiling.rows + LANES
     assert tiling.depth >= depth
     assert tiling.depth % tiling.chains == 0
-    assert tiling.width - rows < LANES * tiling.tiles  # less than one vector a tile is padding
     assert tiling.k - k < tiling.passes
-    held = tiling.vectors * tiling.outputs * tiling.chains
-    assert held <= sums or tiling.vectors == 1
+    assert max(tiling.vectors) - min(tiling.vectors) <= 1
+    held = max(tiling.vectors) * tiling.outputs * tiling.chains
+    assert held * lanes <= sums * LANES or max(tiling.vectors) == 1
