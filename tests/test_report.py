@@ -3,6 +3,8 @@
 import errno
 import os
 import shutil
+import subprocess
+import sys
 
 import pytest
 
@@ -27,6 +29,14 @@ def test_a_page_is_made_anew_as_it_was_at_the_end_of_the_run(run, capsys):
     shutil.rmtree(run / "figures")  # then they are drawn
     assert write_report(run) == page
     assert page.read_bytes() == first
+
+
+def test_it_waits_for_no_pytorch(run):
+    script = "import sys; from gdstudy.report import main; main([sys.argv[1]]); sys.exit('torch' in sys.modules)"
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    (run / "report.html").unlink()
+    assert subprocess.run([sys.executable, "-c", script, str(run)], env=here).returncode == 0
+    assert (run / "report.html").is_file()
 
 
 def test_a_run_that_lacks_batches_says_so_on_its_page_and_to_whoever_redraws_it(run, capsys):

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
-from gdstudy.closed_form.solutions import min_norm_solution
-from gdstudy.data.dataset import Dataset
 from gdstudy.data.features import feature_map
-from gdstudy.data.loading import load_dataset
 from gdstudy.data.splits import split
 from gdstudy.experiment.tables import Run
 from gdstudy.study.config import Study
@@ -24,6 +22,9 @@ from gdstudy.views.figures.labels import axis_label, data_label, main_label, sig
 from gdstudy.views.figures.style import BLUE, CHOSEN, EXACT, FEATURES, ORANGE, ROWS, TEST, TRAIN, grid
 from gdstudy.views.summary import Seen, by_size, closed_forms, median_map, nearest, select, several
 from gdstudy.views.sweeps import main_training, parts
+
+if TYPE_CHECKING:
+    from gdstudy.data.dataset import Dataset
 
 _TYPICAL = 40  # the swept size that is held nearest to this
 _Map = tuple[Seen, Model, DataFrame]  # data set as it was seen, model, unablated rows
@@ -68,6 +69,8 @@ def polynomial_error(run: Run) -> Figure | None:
 
 def polynomial_fits(run: Run) -> Figure | None:
     """The target, the training rows of the first seed and the least-norm fit, below, at and above the threshold."""
+    from gdstudy.data.loading import load_dataset  # with PyTorch, which no other figure of stored tables waits for
+
     if not (shown := _polynomials(run)):
         return None
     n, ((dataset, preprocess, _), model, rows) = shown[0]
@@ -89,6 +92,8 @@ def _draw_fit(
     axis: Axes, features: Callable[[np.ndarray], np.ndarray], loaded: Dataset, train: np.ndarray, seed: int
 ) -> str:
     """What to say of a fit that leaves the panel."""
+    from gdstudy.closed_form.solutions import min_norm_solution
+
     W = min_norm_solution(features(loaded.X[train]), loaded.Y[train])
     low, high = loaded.X.min(), loaded.X.max()
     x = np.linspace(low, high, 2001)[:, None]

@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from gdstudy.data.features import feature_map
-from gdstudy.data.loading import load_dataset
 from gdstudy.data.splits import split
 from gdstudy.experiment.tables import Run
 from gdstudy.study.datasets import PREPROCESSES, known
@@ -130,6 +129,8 @@ def shared_spectrum(run: Run) -> Figure | None:
 
 def _features(panel: Panel) -> np.ndarray | None:
     """All rows as the panel's model saw them; None of what is somebody's own or downloaded: a run names it only."""
+    from gdstudy.data.loading import load_dataset  # with PyTorch, which no other figure of stored tables waits for
+
     dataset, preprocess, noise = panel.seen
     facts = known(dataset)
     if facts.external or facts.missing or noise or PREPROCESSES[preprocess].by_training:
