@@ -19,7 +19,7 @@ from gdstudy.experiment.tables import Run
 from gdstudy.study.ablations import ABLATIONS
 from gdstudy.study.estimators import CLOSED_FORMS, written
 from gdstudy.study.models import REFERENCES, Model
-from gdstudy.views.summary import Curve, by_size, by_step, groups, nearest, representative_sizes, select
+from gdstudy.views.summary import Curve, by_size, by_step, checkpoints, groups, nearest, representative_sizes, select
 from gdstudy.views.sweeps import Sweep, sweeps
 
 LOG, SHARE = "log10_", "relative_"  # of a value: its logarithm; over the variance of the targets
@@ -183,11 +183,11 @@ def _convergence(one: Series, n: int) -> Iterator[tuple[str, Curve]]:
         here = select(here, estimator=of.get(estimator, estimator))
     if here.empty:
         return
-    steps = np.unique(here["step"]) if limit else None
+    steps = np.unique(here["step"]) if limit else checkpoints(here)
 
     def measure(column: str) -> Curve:
-        if steps is None:
-            return by_step(here, f"exact_{column}" if exact else column)
+        if not limit:
+            return by_step(here, f"exact_{column}" if exact else column, steps)
         end = by_size(select(rows, n_train=n), column)
         return Curve(steps, *(np.repeat(band, len(steps)) for band in (end.low, end.median, end.high, end.mean)))
 

@@ -167,20 +167,39 @@ def at_steps(curves: DataFrame, value: str, steps: Sequence[int] | np.ndarray, s
     A cell that finished before t stands where it finished: converged, it would not move. One that diverged
     has no value there and counts as infinite. steps: in increasing order.
     """
-    cell = curves.groupby(CELL, dropna=False, sort=False).ngroup()
+    cell, first = _cells(curves)
     due = np.searchsorted(steps, curves["step"])  # the first of the steps that a row counts for
-    values = pd.Series(measured(curves, value), index=curves.index).groupby([cell, due]).last().unstack()
-    values = values.reindex(columns=range(len(steps) + 1)).ffill(axis=1).bfill(axis=1).iloc[:, :-1]
-    return values.set_axis(curves[size].groupby(cell).first(), axis=0).set_axis(list(steps), axis=1)
+    values, (n, last) = measured(curves, value), (len(first), len(steps))
+    is_value = ~np.isnan(values)
+    found, place = np.full((n, last + 1), np.nan), np.full((n, last + 1), -1)
+    found[cell[is_value], due[is_value]] = values[is_value]  # of several the last
+    place[cell[is_value], due[is_value]] = due[is_value]
+    place = np.maximum.accumulate(place, axis=1)  # of the last value so far, or else of the first there is
+    place = np.where(place < 0, (place >= 0).argmax(1)[:, None], place)
+    found = np.take_along_axis(found, place, 1)[:, :last]
+    return DataFrame(found, index=pd.Index(curves[size].to_numpy()[first], name=size), columns=list(steps))
+
+
+def _cells(curves: DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Which cell each row is of, by number as they come, and the first row of each."""
+    cell = curves.groupby(CELL, dropna=False, sort=False).ngroup().to_numpy()
+    return cell, np.flatnonzero(np.diff(np.maximum.accumulate(cell), prepend=-1))
+
+
+def checkpoints(curves: DataFrame) -> np.ndarray:
+    """Each t at which every cell of one training has a row that was still running: cells also leave one at the step
+    they finish."""
+    cell, first = _cells(curves)
+    step = curves["step"].to_numpy()
+    last = np.zeros(len(first), dtype=step.dtype)
+    np.maximum.at(last, cell, step)
+    steps, rows = np.unique(step, return_counts=True)
+    return steps[rows == len(last) - np.searchsorted(np.sort(last), steps)]
 
 
 def by_step(curves: DataFrame, value: str, steps: np.ndarray | None = None) -> Curve:
     """Quartiles of a column over cells of one training, for each t; by default for each checkpoint."""
-    if steps is None:
-        # Cells also leave a row at the step they finish; a checkpoint has one from every cell still running.
-        rows, last = curves["step"].value_counts().sort_index(), curves.groupby(CELL, dropna=False)["step"].max()
-        steps = rows.index.to_numpy()
-        steps = steps[rows.to_numpy() == (last.to_numpy()[:, None] >= steps).sum(0)]
+    steps = checkpoints(curves) if steps is None else steps
     values = at_steps(curves, value, steps).to_numpy()
     return over_seeds(np.tile(steps, len(values)), values.ravel())
 
