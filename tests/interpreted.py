@@ -89,7 +89,7 @@ def descent(X, Y, checkpoints, device="cpu", limits=(), cut_at=(), **options):
 
 
 def block(n, dtype, cells, limits, device="cpu"):
-    """Some of six cells on XXᵀ (n, n), two outputs, with momentum, after up to 16 looks: {name: array} of those cells.
+    """Some of six cells on XXᵀ (n, n), two outputs, with momentum, after up to 10 looks: {name: array} of those cells.
 
     limits: constants of `fused` by name.
     """
@@ -112,7 +112,7 @@ def block(n, dtype, cells, limits, device="cpu"):
             patch.setattr(fused, name, value)
         one = fused.FusedBlock(torch.arange(len(X), device=device), gram, right, X, eta, momentum=0.3)
         first = one.gradient_norm()
-        seen = one.through([1, 2, *[1] * 14], first, first, 0.15, 10.0)
+        seen = one.through([1, 2, *[1] * 8], first, first, 0.15 if n < 20 else 0.25, 10.0)
     arrays = {"steps": seen.steps, "norm": seen.norm, "largest": seen.largest, **one.state()}
     return {name: array.numpy(force=True) for name, array in arrays.items()}
 

@@ -1,13 +1,14 @@
 """What is left of a tiny study that is cut off at any of its write points, and that it is resumed to what it was to be.
 
-    python suite.py HOME MODE SHARE OF
+    python suite.py HOME MODE,SHARE,OF…
 
-MODE: what happens at a point (see `MODES`). What a process leaves that is killed is copied at each point of a single
-run; other faults happen in a run of their own, in forks of a process that has imported everything. Every OF-th state or
-point is resumed from the SHARE-th on. Prints as JSON how many points there were, and what was wrong in the end, by
-number. To be run with one thread of each library: forks have but one.
+MODE: what happens at a point (see `MODES`), one after the other. What a process leaves that is killed is copied at each
+point of a single run; other faults happen in a run of their own, in forks of a process that has imported everything.
+Every OF-th state or point is resumed from the SHARE-th on. Prints as JSON for each mode what was wrong in the end, by
+number, and how many points there were. To be run with one thread of each library: forks have but one.
 """
 
+import copy
 import gc
 import json
 import os
@@ -19,6 +20,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
+from unittest.mock import patch
 
 import pyarrow
 import tqdm
@@ -96,6 +98,14 @@ class Suite:
         self.expected = outcome(home / "reference")
         self.errors = home / "stderr"
         gc.freeze()  # what forks look through they get copies of
+
+    def under(self, name):
+        """The same, with folders of its own for what is cut off."""
+        one = copy.copy(self)
+        one.home = self.home / name
+        one.home.mkdir()
+        one.errors = one.home / "stderr"
+        return one
 
     def start(self, run):
         return lambda: main(["--config", str(self.config), "--run_dir", str(run), "--quiet"])
@@ -205,13 +215,12 @@ def names(folder):
     return {(name, found[name].stat().st_size if name in sized else None) for name in found}
 
 
-def killed(home, share, of):
-    return each_state(Suite(home), share, of)
+def killed(suite, share, of):
+    return each_state(suite, share, of)
 
 
-def killed_as_it_resumes(home, share, of):
-    suite = Suite(home)
-    begun = home / "begun"
+def killed_as_it_resumes(suite, share, of):
+    begun = suite.home / "begun"
     kinds = suite.home / "runs" / "first"
     kinds.mkdir(parents=True)
     suite.at(55, kill, suite.start(kinds / "run"))  # some of its batches are there
@@ -221,38 +230,38 @@ def killed_as_it_resumes(home, share, of):
     return each_state(suite, share, of, begun)
 
 
-def full(home, share, of):
-    return each(Suite(home), share, of, fill, 2, ever_after=True)
+def full(suite, share, of):
+    return each(suite, share, of, fill, 2, ever_after=True)
 
 
-def asked_to_end(home, share, of):
-    return each(Suite(home), share, of, lambda kind: os.kill(os.getpid(), signal.SIGTERM), 143)
+def asked_to_end(suite, share, of):
+    return each(suite, share, of, lambda kind: os.kill(os.getpid(), signal.SIGTERM), 143)
 
 
-def begun_in_place(home, share, of):
+def begun_in_place(suite, share, of):
     """Control: a folder that is made where it is to be."""
 
     def begin(run_dir, study, made_by, shard):
         run_dir.mkdir(parents=True, exist_ok=True)
         return Store(run_dir, study, made_by, shard)
 
-    beginning.begin = begin
-    return killed(home, share, of)
+    with patch.object(beginning, "begin", begin):
+        return killed(suite, share, of)
 
 
-def events_kept(home, share, of):
+def events_kept(suite, share, of):
     """Control: a board that is written beside what is left of the last."""
-    board._remove_events = lambda folder, kept: None
-    return killed(home, share, of)
+    with patch.object(board, "_remove_events", lambda folder, kept: None):
+        return killed(suite, share, of)
 
 
-def killed_at_random(home, seed, kills):
+def killed_at_random(suite, seed, kills):
     """Kills at random times of a larger study, each time resumed, until there were so many."""
-    suite, random_ = Suite(home, LARGER), random.Random(seed)
+    suite, random_ = Suite(suite.home, LARGER), random.Random(seed)
     wrong, done, n = {}, 0, 0
     while done < kills:
         n += 1
-        run = home / "runs" / str(n) / "run"
+        run = suite.home / "runs" / str(n) / "run"
         run.parent.mkdir(parents=True)
         while done < kills:
             do = suite.resume(run) if (run / "batches").exists() else suite.start(run)
@@ -277,6 +286,8 @@ MODES = {
 }
 
 if __name__ == "__main__":
-    home, mode, share, of = sys.argv[1:]
-    wrong, points = MODES[mode](Path(home), int(share), int(of))
-    print(json.dumps({"wrong": wrong, "points": points}))
+    suite, found = Suite(Path(sys.argv[1])), {}
+    for mode, share, of in (asked.split(",") for asked in sys.argv[2:]):
+        wrong, points = MODES[mode](suite.under(mode), int(share), int(of))
+        found[mode] = {"wrong": wrong, "points": points}
+    print(json.dumps(found))

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import ADAMW
+from conftest import ADAMW, without_views
 from parts_of import finish, parts, rewrite
 
 from gdstudy import figures, load_arrays, load_curves, load_results
@@ -199,7 +199,8 @@ DAMAGES = {
 
 @pytest.mark.parametrize("table", ["results", "curves"])
 @pytest.mark.parametrize("kind", DAMAGES)
-def test_a_damaged_part_is_named_and_only_its_batch_is_computed_again(kind, table, run, capsys):
+def test_a_damaged_part_is_named_and_only_its_batch_is_computed_again(kind, table, run, capsys, monkeypatch):
+    without_views(monkeypatch)
     damage, said = DAMAGES[kind]
     if (kind, table) == ("a part of another table", "curves"):
         damage = lambda path: shutil.copy(parts(run)[0], path)  # noqa: E731

@@ -50,7 +50,7 @@ def compare(pairs, rounding, tolerance):
         np.testing.assert_allclose(fast.gradient_norm[same], slow.gradient_norm[same], rtol=1e-5, atol=rounding)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 99), N=st.integers(1, 30) | st.integers(64, 99), P=st.integers(1, 25) | st.integers(64, 99),
     k=st.sampled_from([1, 2, 3, 5, 11]),
