@@ -1,6 +1,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gdstudy.views.summary import (
     at_steps,
@@ -8,6 +10,7 @@ from gdstudy.views.summary import (
     by_size,
     by_size_after,
     by_step,
+    checkpoints,
     groups,
     relative,
     representative_sizes,
@@ -54,6 +57,35 @@ def test_diverged_cells_have_no_finite_value_from_then_on():
 def test_only_checkpoints_count_as_steps():
     assert by_step(curves(), "distance").x.tolist() == [1, 10]
     assert by_step(curves(), "distance", np.array([1, 5, 20])).median.tolist() == [1.0, 0.55, 0.15000000000000002]
+
+
+@st.composite
+def trainings(draw):
+    """Rows of a few cells in whatever order: each at some of the checkpoints, up to where it finished."""
+    rows = []
+    for n, seed in draw(st.sets(st.tuples(st.integers(1, 3), st.integers(0, 2)), min_size=1)):
+        last = draw(st.integers(1, 60))
+        steps = [t for t in (1, 10, 40) if t < last]
+        rows += [(n, seed, t, draw(st.floats(0, 9)), "running") for t in steps]
+        rows += [(n, seed, last, draw(st.floats(0, 9)), draw(st.sampled_from(["converged", "diverged"])))]
+    table = pd.DataFrame(rows, columns=["n_train", "seed", "step", "distance", "status"])
+    table = table.sample(frac=1, random_state=draw(st.integers(0, 9))).sort_values("step", kind="stable")
+    return table.assign(n_parameters=3, n_hidden=np.nan)
+
+
+@given(trainings(), st.sets(st.integers(1, 70), min_size=1))
+def test_a_cell_stands_where_its_last_row_left_it(table, steps):
+    steps = sorted(steps)
+    found = at_steps(table, "distance", steps)
+    cells = list(table.groupby(["n_train", "seed"], sort=False))
+    assert found.index.tolist() == [n for (n, _), _ in cells]
+    for (_, rows), of_cell in zip(cells, found.to_numpy(), strict=True):
+        worst = np.where(rows["status"] == "diverged", np.inf, rows["distance"])
+        expected = [worst[max(0, (rows["step"] <= t).sum() - 1)] for t in steps]  # before its first row that one
+        assert of_cell.tolist() == expected
+    last = table.groupby(["n_train", "seed"])["step"].max()
+    running = [t for t in sorted(set(table["step"])) if (table["step"] == t).sum() == (last >= t).sum()]
+    assert checkpoints(table).tolist() == running
 
 
 def of_seeds(values, n_train=7):
