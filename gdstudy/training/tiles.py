@@ -23,7 +23,7 @@ def chains_of(k: int) -> int:
 class Tiling:
     """How a product of k vectors with a matrix M (depth, rows) is divided, so that its sums stay in registers.
 
-    vectors: of each tile how many, each of `lanes` rows, equal ones after each other; a tile is taken for `outputs` of
+    vectors: of each tile how many, each of `lanes` rows, as many of all but the last; a tile is taken for `outputs` of
     the k vectors at once. chains: sums that one number is added up in, side by side, where there would be too few to
     keep the processor busy; they depend on k alone, and so do digits.
     """
@@ -43,9 +43,9 @@ class Tiling:
         outputs = -(-k // passes)
         vectors = -(-rows // lanes)
         tiles = -(-vectors // max(1, sums * LANES // lanes // (chains * outputs)))
-        # As equal as can be: a smaller tile has fewer sums to wait for each other.
-        sizes = tuple(vectors // tiles + (tile < vectors % tiles) for tile in range(tiles))
-        return cls(-(-depth // chains) * chains, sizes, lanes, passes, outputs, chains)
+        each = -(-vectors // tiles)
+        tiled = tuple(min(each, vectors - begin) for begin in range(0, vectors, each))
+        return cls(-(-depth // chains) * chains, tiled, lanes, passes, outputs, chains)
 
     @property
     def tiles(self) -> list[int]:

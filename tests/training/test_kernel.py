@@ -24,12 +24,14 @@ def block(n, k, P=0, dtype=torch.float64, momentum=0.0, size=1.0):
 )
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_no_digit_depends_on_how_many_sums_the_registers_hold(n, k, P, dtype, monkeypatch):
-    found = []
+    found, norms = [], {}
     for registers in ((1, 8), (3, 8), (3, 4), (6, 8), (6, 4), (24, 8)):  # how many vectors of LANES, and a register's
         monkeypatch.setattr(compiled, "kernel", lambda *asked, registers=registers: kernel(*asked, *registers))
         cells = block(n, k, P, dtype, momentum=0.5)
         cells.advance(7)
         found.append((cells.displacement(), *cells.state().values()))
+        norm = cells.gradient_norm()
+        assert torch.equal(norms.setdefault(registers[0], norm), norm)  # nor of a norm, on how many numbers one holds
     for others in found[1:]:
         assert all(torch.equal(a, b) for a, b in zip(found[0], others, strict=True))
 
